@@ -1,0 +1,50 @@
+"""Where a data file is, when it is not where a published configuration says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from skeleton_lab.errors import ArchiveNotFoundError
+
+log = logging.getLogger("skeleton_lab")
+
+MOVABLE = ("NTU60_CS.npz", "NTU60_CV.npz")  # the files that documents mount at various places
+MOUNT = Path("/workspace/data/NTU60")
+
+
+def locate(data_path: str | Path, room_dir: str | Path | None = None) -> Path:
+    """``data_path`` if it exists, else the place where the file is.
+
+    A relative path is looked for in the working directory, then in ``room_dir``, the program's folder. The NTU 60
+    files are also looked for in the program's ``data/ntu/`` and ``data/``, in /workspace/data/NTU60 with its
+    ``kaggle_raw/`` and ``ctrgcn/``, and in $NTU60_ROOT with its ``kaggle_raw/``. The path taken is logged.
+
+    Raises:
+        ArchiveNotFoundError: it is nowhere; the message lists the places.
+    """
+    wanted = Path(data_path)
+    if wanted.exists():
+        return wanted
+    room = Path(room_dir) if room_dir is not None else Path()
+    places = [] if wanted.is_absolute() else [room / wanted]
+    if wanted.name in MOVABLE:
+        places += [folder / wanted.name for folder in _folders(room)]
+    for place in places:
+        if place.exists():
+            log.info("data: %s does not exist, taking %s", wanted, place)
+            return place
+    tried = dict.fromkeys(str(place.absolute()) for place in [wanted, *places])
+    more = f" (its folder at {MOUNT}), or set NTU60_ROOT to its folder" if wanted.name in MOVABLE else ""
+    raise ArchiveNotFoundError(
+        f"data file {data_path} does not exist; looked for {', '.join(tried)}. Give data_path, or mount the file{more}"
+    )
+
+
+def _folders(room: Path) -> list[Path]:
+    folders = [room / "data" / "ntu", room / "data", MOUNT, MOUNT / "kaggle_raw", MOUNT / "ctrgcn"]
+    root = os.environ.get("NTU60_ROOT")
+    if root:
+        folders += [Path(root), Path(root) / "kaggle_raw"]
+    return folders

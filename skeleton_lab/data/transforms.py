@@ -1,0 +1,154 @@
+"""Batched transforms with their random draws as arguments.
+
+A batch is a tensor (B, M, V, C, W): samples, persons, joints, coordinates, frames. Frames come last because all that
+happens after resampling (rotation, bones, differences, smoothing) then runs along contiguous memory, and because the
+first batch norm of the models wants (N, M*V*C, T): the (N, C, T, V, M) view that they are fed needs no copy there.
+
+Everything is elementwise or a copy, never a matrix product, so a sample's result does not depend on its batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def from_ctvm(x: Tensor) -> Tensor:
+    """(B, C, T, V, M) to (B, M, V, C, T), a view."""
+    return x.permute(0, 4, 3, 1, 2)
+
+
+def to_ctvm(x: Tensor) -> Tensor:
+    """(B, M, V, C, T) to (B, C, T, V, M), a view."""
+    return x.permute(0, 3, 4, 2, 1)
+
+
+def frames_last(y: np.ndarray) -> Tensor:
+    """Gathered rows (B, W, M, V, C) become the batch (B, M, V, C, W), contiguous."""
+    batch, window = y.shape[:2]
+    columns = np.ascontiguousarray(y.reshape(batch, window, -1).transpose(0, 2, 1))
+    return torch.from_numpy(columns).view(batch, *y.shape[2:], window)
+
+
+def centre_crop(n: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
+    """First frame and length of the middle part p of clips with n valid frames; all (B,) int64.
+
+    A clip without frames gets length 1: its first frame is zero, and so is everything made from it.
+    """
+    start = np.trunc((1 - p) * n / 2).astype(np.int64)
+    return start, np.maximum(n - 2 * start, 1)
+
+
+def random_crop(n: np.ndarray, p: np.ndarray, place: np.ndarray, least: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """First frame and length of a part p of clips with n valid frames, not shorter than ``least`` if the clip is not.
+
+    Args:
+        n: (B,) int64.
+        p: (B,) float64, the share of the frames to keep.
+        place: (B,) float64 in [0, 1), where among the n - length + 1 places the crop lies.
+    """
+    length = np.minimum(np.maximum(np.floor(n * p).astype(np.int64), least), n)
+    places = n - length + 1
+    start = np.minimum(np.floor(place * places).astype(np.int64), places - 1)
+    return start, np.maximum(length, 1)
+
+
+def resize_positions(length: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the frames of the output lie in a crop: linear interpolation with half-pixel centres, no anti-aliasing.
+
+    Args:
+        length: (B,) int64, frames in the crop, at least 1.
+
+    Returns:
+        i0, i1 (B, W) int64 the two neighbours inside the crop, and a (B, W) float32 the weight of the second, 0 where
+        both are the last frame (so that a frame at rest is copied without rounding).
+    """
+    half = np.float32(0.5)
+    scale = (length / window).astype(np.float32)[:, None]
+    s = np.maximum((np.arange(window, dtype=np.float32) + half) * scale - half, np.float32(0))
+    i0 = np.minimum(s.astype(np.int64), length[:, None] - 1)
+    i1 = np.minimum(i0 + 1, length[:, None] - 1)
+    return i0, i1, np.where(i1 > i0, s - i0.astype(np.float32), np.float32(0))
+
+
+def blend(first: np.ndarray, second: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """(1 - a) * first + a * second for rows (B, W, M, V, C) and weights (B, W); overwrites both inputs."""
+    y0, y1, weight = torch.from_numpy(first), torch.from_numpy(second), torch.from_numpy(a)[..., None]
+    rows = (*y0.shape[:2], -1)
+    y0.view(rows).mul_(1 - weight).add_(y1.view(rows).mul_(weight))
+    return first
+
+
+def rotation_matrices(angles: np.ndarray) -> np.ndarray:
+    """``Rz @ Ry @ Rx`` of angles (B, 3) in radians about x, y, z: (B, 3, 3) float64.
+
+    The signs are the published ones: Rx = [1 0 0; 0 c s; 0 -s c], Ry = [c 0 -s; 0 1 0; s 0 c], Rz = [c s 0; -s c 0;
+    0 0 1].
+    """
+    cx, cy, cz = np.cos(angles).T
+    sx, sy, sz = np.sin(angles).T
+    entries = (
+        cz * cy, sz * cx + cz * sy * sx, sz * sx - cz * sy * cx,
+        -sz * cy, cz * cx - sz * sy * sx, cz * sx + sz * sy * cx,
+        sy, -cy * sx, cy * cx,
+    )  # fmt: skip
+    return np.stack(entries, axis=-1).reshape(-1, 3, 3)
+
+
+def linear(x: Tensor, matrices: np.ndarray) -> Tensor:
+    """``y = A x`` for every joint, frame and person.
+
+    Args:
+        x: (B, M, V, 3, W).
+        matrices: (B, 3, 3), rounded to the type of x.
+    """
+    a = torch.from_numpy(matrices).to(x.dtype).view(-1, 3, 3, 1, 1, 1)
+    y, scratch = torch.empty_like(x), torch.empty_like(x[..., 0, :])
+    for row in range(3):
+        out = y[..., row, :]
+        torch.mul(x[..., 0, :], a[:, row, 0], out=out)
+        for column in (1, 2):
+            out.add_(torch.mul(x[..., column, :], a[:, row, column], out=scratch))
+    return y
+
+
+def bone(x: Tensor, parent: Tensor) -> Tensor:
+    """Every joint minus its parent; ``parent`` (V,) int64, see ``streams``."""
+    return x.index_select(2, parent).neg_().add_(x)
+
+
+def motion(x: Tensor) -> Tensor:
+    """Next frame minus this one; zero in the last frame."""
+    y = torch.zeros_like(x)
+    torch.sub(x[..., 1:], x[..., :-1], out=y[..., :-1])
+    return y
+
+
+def people(x: Tensor, count: int) -> Tensor:
+    """Exactly ``count`` persons: further ones are dropped, missing ones are zero."""
+    stored = x.shape[1]
+    if stored >= count:
+        return x[:, :count]
+    return torch.cat([x, x.new_zeros(x.shape[0], count - stored, *x.shape[2:])], dim=1)
+
+
+def spread_to_unit(x: Tensor) -> Tensor:
+    """Each coordinate of a sample, over all its frames and joints, stretched to -1..1; a constant one becomes 0."""
+    low, high = x.amin(dim=(1, 2, 4), keepdim=True), x.amax(dim=(1, 2, 4), keepdim=True)
+    span = high - low
+    return torch.where(span > 0, 2 * (x - low) / torch.where(span > 0, span, 1) - 1, 0)
+
+
+def even_frames(length: np.ndarray, count: int) -> np.ndarray:
+    """``count`` frames from first to last, (B, count) int64: multiples of the rounded step, truncated."""
+    step = (length - 1) / max(count - 1, 1)
+    index = (np.arange(count) * step[:, None]).astype(np.int64)
+    index[:, -1] = length - 1
+    return index
+
+
+def pick_frames(x: Tensor, index: np.ndarray) -> Tensor:
+    """Frames ``index`` (B, S) of every sample: (B, M, V, C, T) to (B, M, V, C, S)."""
+    where = torch.from_numpy(index)[:, None, None, None, :].expand(*x.shape[:-1], -1)
+    return x.gather(-1, where)
