@@ -1,0 +1,157 @@
+"""Everything a run needs, put together and checked before the first step and before an earlier run is moved."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from skeleton_lab.engine.job import Job, Loaders, Stop
+from skeleton_lab.engine.loaders import BatchPlan, check_labels, make_feeder, make_loader, split_by_subject
+from skeleton_lab.engine.logs import Log, Metrics, Summaries
+from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.opening import open_work_dir, say_header
+from skeleton_lab.engine.options import Options
+from skeleton_lab.engine.parallel import Team
+from skeleton_lab.engine.start import prepare_training
+from skeleton_lab.engine.styles import Style
+from skeleton_lab.engine.weights import load_weights
+from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.imports import import_class
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def build(options: Options, style: Style, fabric: Fabric, team: Team, log: Log, stop: Stop) -> Job:
+    """The published order: network, weights, data, optimizer; then resuming or clearing the way for a new run."""
+    training = options.phase == "train"
+    net = make_net(options)
+    parameters = sum(p.numel() for p in net.parameters() if p.requires_grad)
+    say_header(options, style, log, parameters)
+    if style.normal_init:
+        initialise(net)
+    if options.weights and not options.resume:
+        log(style.loading.format(file=options.weights))
+        load_weights(
+            net, Path(options.weights), ignore=options.ignore_weights, rule=style.ignores, strict=not training, say=log
+        )
+    classes = classes_of(options, net)
+    loaders = make_loaders(options, team, log, classes)
+    smoothing = style.smoothing if style.smoothing is not None else options.loss_type != "CE"
+    net.to(team.device)
+    job = Job(
+        options=options,
+        style=style,
+        work_dir=Path(options.work_dir),
+        fabric=fabric,
+        team=team,
+        log=log,
+        stop=stop,
+        net=net,
+        model=fabric.setup_module(torch.compile(net) if options.compile else net),
+        criterion=Criterion(0.1 if smoothing else 0.0, style.diverge),
+        loaders=loaders,
+        parameters=parameters,
+        metrics=Metrics(None),
+        summaries=Summaries(None),
+        test_piece=-(-options.test_batch_size // team.world),
+    )
+    team.align(net, parameters=True)
+    if training:
+        prepare_training(job)
+    open_work_dir(job, classes)
+    return job
+
+
+def make_net(options: Options) -> nn.Module:
+    """The network, the first consumer of random numbers after seeding.
+
+    Raises:
+        UsageError: no such class, or arguments that it does not take.
+    """
+    if not options.model:
+        raise UsageError("--model: no network is named, e.g. --model model.ctrgcn.Model; or give a --config")
+    try:
+        net = import_class(options.model)(**options.model_args)
+    except LabError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--model {options.model} with {options.model_args}: {error}") from error
+    if options.activation_checkpointing:
+        if not hasattr(net, "activation_checkpointing"):
+            raise UsageError(f"--activation-checkpointing: {options.model} does not offer it")
+        net.activation_checkpointing = True
+    return net
+
+
+def initialise(net: nn.Module) -> None:
+    """ST-GCN's start: convolutions N(0, 0.02^2) without bias, batch norm N(1, 0.02^2) without bias."""
+    for module in net.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and module.affine:
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def classes_of(options: Options, net: nn.Module) -> int | None:
+    """K: what the options say, else the network's own attribute or default; None if nothing tells."""
+    if "num_class" in options.model_args:
+        return int(options.model_args["num_class"])
+    known = getattr(net, "num_class", None)
+    if known is None:
+        parameter = inspect.signature(type(net)).parameters.get("num_class")
+        known = parameter.default if parameter is not None else None
+    return known if isinstance(known, int) else None
+
+
+def make_loaders(options: Options, team: Team, log: Log, classes: int | None) -> Loaders:
+    """Feeders, checked, behind loaders.
+
+    Raises:
+        UsageError: fewer training samples than a batch, labels that the network has no output for, sizes that do
+            not go together.
+    """
+    each = {"workers": options.num_worker, "device": team.device, "seed": options.seed}
+
+    def evaluation(feeder: Any) -> Any:
+        size = -(-options.test_batch_size // team.world)
+        plan = BatchPlan(len(feeder), size, shuffle=False, rank=team.rank, world=team.world)
+        return make_loader(feeder, plan, **each)
+
+    training = options.phase == "train"
+    loaders = Loaders()
+    if options.test_feeder_args:
+        test = make_feeder(options, options.test_feeder_args)
+        check_labels(test, classes, "test")
+        loaders.test = loaders.choose = evaluation(test)
+    elif not training:
+        raise UsageError("--phase test needs --test-feeder-args, or a --config that has them")
+    if not training:
+        return loaders
+    feeder = make_feeder(options, options.train_feeder_args)
+    if options.val_split == "subjects":
+        if loaders.test is None:
+            raise UsageError("--val-split subjects needs --test-feeder-args")
+        validation = split_by_subject(options, feeder)
+        loaders.choose, loaders.split = evaluation(validation), "val"
+        log(f"The best epoch is chosen on {len(validation)} training clips of held-out subjects, not on the test set.")
+    elif loaders.test is None:
+        log("There are no test_feeder_args: training goes without evaluation.")
+    check_labels(feeder, classes, "training")
+    if len(feeder) < options.batch_size:
+        raise UsageError(
+            f"--batch-size {options.batch_size}: there are only {len(feeder)} training samples, not one batch; lower it"
+        )
+    if options.batch_size < team.world:
+        raise UsageError(f"--batch-size {options.batch_size} is less than one clip for each of {team.world} processes")
+    plan = BatchPlan(len(feeder), options.batch_size, seed=options.seed, shuffle=True, rank=team.rank, world=team.world)
+    loaders.train = make_loader(feeder, plan, **each)
+    return loaders

@@ -1,0 +1,125 @@
+"""Files that must survive a crash: weights alone (published format) and ``last.ckpt`` (everything).
+
+Every file is written beside its final name, flushed to the disk and renamed, so a reader sees the old file or the
+new one, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skeleton_lab.errors import UsageError, WeightsError
+
+LAST = "last.ckpt"
+FORMAT = 1
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Let ``write`` fill a temporary file in ``path``'s folder, then rename it to ``path``.
+
+    Raises:
+        OSError: full disk, read-only folder ...; an earlier ``path`` is untouched then, the temporary file removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save_tensors(path: Path, content: Any) -> None:
+    """``torch.save`` through memory: a full disk is an OSError then, not an error of the zip writer."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def weights_of(net: nn.Module) -> OrderedDict[str, Tensor]:
+    """The published format: an ordered mapping name -> CPU tensor, nothing else. A copy."""
+    return OrderedDict(
+        (name, tensor.detach().to("cpu", copy=True).contiguous()) for name, tensor in net.state_dict().items()
+    )
+
+
+def load_tensors(path: Path) -> Any:
+    """Read a file of ``torch.save`` onto the CPU; it can hold tensors and plain containers, never code.
+
+    Raises:
+        WeightsError: missing, truncated, foreign, or holding anything else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"there is no file {path}") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"{path}: is not a file of plain tensors; nothing in it is run or loaded ({reason[:200]})"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path}: truncated or not a PyTorch file ({str(error).partition(chr(10))[0][:200]})"
+        ) from error
+
+
+def load_last(work_dir: Path) -> dict[str, Any]:
+    """The content of ``work_dir/last.ckpt``.
+
+    Raises:
+        UsageError: there is none.
+        WeightsError: it is damaged or of another format.
+    """
+    path = work_dir / LAST
+    if not path.exists():
+        raise UsageError(f"--resume: there is no {path}; leave --resume out to start a new run there")
+    content = load_tensors(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise WeightsError(f"{path}: is not a checkpoint of this program (format {FORMAT})")
+    return content
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """All generators that a training step may draw from, as tensors and plain containers."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    version, words, normal = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "numpy": [str(kind), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        "python": [version, list(words), normal],
+    }
+
+
+def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    version, words, normal = states["python"]
+    random.setstate((version, tuple(words), normal))

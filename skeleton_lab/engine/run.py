@@ -1,0 +1,190 @@
+"""From the command line to an exit code: ``run`` catches, ``setup`` reads options and starts processes, ``main`` does
+one phase."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from skeleton_lab.engine import devices, workdir
+from skeleton_lab.engine import options as command_line
+from skeleton_lab.engine.build import build, make_net
+from skeleton_lab.engine.finish import finish, test_phase
+from skeleton_lab.engine.fit import fit
+from skeleton_lab.engine.job import Diverged, Stop, Stopped
+from skeleton_lab.engine.logs import Log, Relay
+from skeleton_lab.engine.memory import is_out_of_memory
+from skeleton_lab.engine.parallel import Team, make_fabric
+from skeleton_lab.engine.styles import STYLES, Style
+from skeleton_lab.errors import FAILURE, USAGE, LabError, UsageError, guarded, one_line
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+
+
+def run(program: str, main_file: str, argv: Sequence[str] | None = None) -> int:
+    """Run a program and return its exit code.
+
+    Args:
+        program: letter of the published program whose habits apply (``styles.STYLES``).
+        main_file: the room's main.py; dotted names of options resolve in its folder first.
+        argv: arguments; None for those of the process.
+
+    Returns:
+        0 success; 2 a mistake of the user, a missing file, weights that do not fit, a full disk; 1 any other failure;
+        130 and 143 after SIGINT and SIGTERM.
+    """
+    room = Path(main_file).resolve().parent
+    if str(room) not in sys.path:
+        sys.path.insert(0, str(room))
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _explained(program, arguments, room))
+
+
+def _explained(program: str, argv: list[str], room: Path) -> int:
+    """``setup``, with the failures that are nobody's bug told in one line."""
+    traceback = bool(os.environ.get("SKELETON_LAB_TRACEBACK"))
+    try:
+        return setup(program, argv, room)
+    except Stopped as stopped:
+        name = signal.Signals(stopped.signum).name
+        print(f"stopped by {name}; a training goes on with --resume", file=sys.stderr)
+        return 128 + stopped.signum
+    except Diverged as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return FAILURE
+    except LabError as error:
+        # A worker process sends its whole traceback along; the last line is the message.
+        text = str(error)
+        if traceback or "Original Traceback" not in text:
+            raise
+        print(f"error: {text.strip().splitlines()[-1].partition(': ')[2]}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        if traceback or error.errno not in FULL_OR_FORBIDDEN:
+            raise
+        raise UsageError(
+            f"{error.filename or 'work dir'}: {error.strerror}; finished checkpoints are intact"
+        ) from error
+    except RuntimeError as error:
+        known = None if traceback else _explain(error)
+        if known is None:
+            raise
+        print(f"error: {known}", file=sys.stderr)
+        return FAILURE
+
+
+def _explain(error: RuntimeError) -> str | None:
+    """One line for errors of PyTorch that have a well-known cause."""
+    text = str(error)
+    if re.search(r"DataLoader worker .*(killed|exited)", text) or "bus error" in text.lower():
+        return (
+            "a data loading worker died, most likely for lack of (shared) memory: start the container with "
+            "--shm-size=8g, or use --num-worker 0"
+        )
+    if is_out_of_memory(error):
+        return f"out of GPU memory: {one_line(error)[:200]}"
+    if "Connection closed by peer" in text or "Connection reset by peer" in text:
+        return "another process of this run ended; its message tells why"
+    return None
+
+
+def setup(program: str, argv: list[str], room: Path) -> int:
+    """Options, device, processes, seed."""
+    style = STYLES[program]
+    options = command_line.parse(program, argv, room)
+    if options.phase != "model_size":
+        workdir.prepare(Path(options.work_dir))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = devices.resolve(options)
+    notices = [*options.notices, *([device.notice] if device.notice else [])]
+    precision, notice = precision_of(options, device.kind)
+    notices += [notice] if notice else []
+    with Stop() as stop:
+        fabric = make_fabric(device.kind, device.indices, precision)
+        fabric.launch()
+        team = Team(fabric)
+        log = make_log(style, options, team)
+        try:
+            with Relay(log):
+                for notice in notices:
+                    log(notice)
+                return main(options, style, fabric, team, log, stop)
+        finally:
+            team.close()
+
+
+def make_log(style: Style, options: Namespace, team: Team) -> Log:
+    if style.letter == "T":
+        return Log(style.stamp, screen=options.print_log and team.first, file=options.save_log and team.first)
+    return Log(style.stamp, screen=team.first, file=options.print_log and team.first)
+
+
+def precision_of(options: Namespace, kind: str) -> tuple[str, str | None]:
+    """Fabric's name of the arithmetic, and what has to be said about it."""
+    wanted = {"32": "32-true", "64": "64-true"}.get(options.precision, options.precision)
+    if kind == "cpu" and wanted == "16-mixed":
+        return "bf16-mixed", "--precision 16-mixed: the CPU has bf16-mixed instead"
+    if not options.half:
+        return wanted, None
+    if kind == "cpu":
+        return wanted, "--half: ignored on the CPU"
+    if options.amp_opt_level == 0:
+        return "32-true", None
+    level = options.amp_opt_level
+    return "16-mixed", f"--amp-opt-level {level} is treated as 1: mixed precision" if level > 1 else None
+
+
+def seed_everything(options: Namespace, style: Style, team: Team) -> None:
+    """One seed for all processes; a program without one gets a random one, which config.yaml keeps."""
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(200)
+    options.seed = team.agree(options.seed)
+    torch.manual_seed(options.seed)
+    np.random.seed(options.seed)
+    random.seed(options.seed)
+    if style.deterministic is not None:
+        torch.backends.cudnn.deterministic = style.deterministic
+        torch.backends.cudnn.benchmark = not style.deterministic
+
+
+def main(options: Namespace, style: Style, fabric: Fabric, team: Team, log: Log, stop: Stop) -> int:
+    """One phase."""
+    begun = time.monotonic()
+    if options.phase == "model_size":
+        net = make_net(options)
+        print(net)
+        print(f"# Parameters: {sum(p.numel() for p in net.parameters() if p.requires_grad)}")
+        return 0
+    if options.compile and not any(map(shutil.which, ("cc", "gcc", "clang", os.environ.get("CXX") or "c++"))):
+        raise UsageError("--compile needs a C compiler, and there is none here; leave the flag out")
+    seed_everything(options, style, team)
+    job = build(options, style, fabric, team, log, stop)
+    job.begun = begun
+    try:
+        if options.phase == "test":
+            test_phase(job)
+        elif job.finished:
+            log(f"nothing to do: {job.work_dir} holds a finished run of {options.num_epoch} epochs", file=False)
+        else:
+            fit(job)
+            finish(job)
+    finally:
+        job.summaries.close()
+    return 0

@@ -1,0 +1,123 @@
+"""Where a training run stands: everything that ``last.ckpt`` holds besides the network and the optimizer."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skeleton_lab.errors import UsageError
+
+# What decides the numbers of a run. Where files lie, how much is printed and on what it runs may change.
+ESSENTIAL = (
+    "model", "model_args", "feeder", "train_feeder_args", "test_feeder_args", "debug", "optimizer", "base_lr", "step",
+    "lr_decay_rate", "warm_up_epoch", "lr_scheduler", "min_lr", "warmup_lr", "warmup_prefix", "nesterov",
+    "weight_decay", "grad_clip", "grad_max", "loss_type", "batch_size", "precision", "half", "amp_opt_level",
+    "start_epoch", "weights", "val_split", "val_share",
+)  # fmt: skip
+PLACES = ("data_path", "label_path", "root", "cache_dir")
+
+
+@dataclass
+class Best:
+    """The first epoch with the highest accuracy: 1-based epoch, optimizer steps, results, weights then (CPU)."""
+
+    epoch: int
+    step: int
+    accuracy: float
+    results: dict[str, float]
+    weights: OrderedDict[str, Tensor]
+
+
+@dataclass
+class State:
+    """The place in a run.
+
+    Attributes:
+        epoch: epochs finished (0-based number of the one in work).
+        iteration: batches of that epoch that are done; step: optimizer steps in all.
+        forward_batch: clips per forward pass of one process; halved when the GPU's memory is too small.
+        losses, accuracies: one value per batch of the epoch in work, on the device.
+        best, last: results of the best and of the latest evaluation.
+        seconds: spent in earlier processes of this run.
+    """
+
+    epoch: int
+    step: int
+    forward_batch: int
+    losses: Tensor
+    accuracies: Tensor
+    iteration: int = 0
+    best: Best | None = None
+    last: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def content(self) -> dict[str, Any]:
+        """As plain containers and CPU tensors."""
+        done = self.iteration
+        return {
+            "epoch": self.epoch,
+            "iteration": done,
+            "step": self.step,
+            "forward_batch": self.forward_batch,
+            "losses": self.losses[:done].cpu().clone(),
+            "accuracies": self.accuracies[:done].cpu().clone(),
+            "best": None if self.best is None else vars(self.best).copy(),
+            "last": dict(self.last),
+            "seconds": self.seconds,
+        }
+
+    def restore(self, content: Mapping[str, Any], *, own: bool) -> None:
+        """Take the place over from ``content()`` of an earlier process.
+
+        Args:
+            own: whether this process takes the batches' losses, which count once over all processes.
+        """
+        done = content["iteration"]
+        if own:
+            self.losses[:done] = content["losses"].to(self.losses.device)
+            self.accuracies[:done] = content["accuracies"].to(self.accuracies.device)
+        self.epoch, self.iteration, self.step = content["epoch"], done, content["step"]
+        self.forward_batch = min(self.forward_batch, content["forward_batch"])
+        self.best = None if content["best"] is None else Best(**content["best"])
+        self.last, self.seconds = dict(content["last"]), content["seconds"]
+
+
+def new_state(options: Namespace, iterations: int, forward_batch: int, device: torch.device) -> State:
+    def empty() -> Tensor:
+        return torch.zeros(iterations, device=device)
+
+    return State(options.start_epoch, options.start_epoch * iterations, forward_batch, empty(), empty())
+
+
+def digest(options: Namespace, train_samples: int) -> dict[str, Any]:
+    """The options that a resumed run must share with the one it continues."""
+    values = {name: _plain(getattr(options, name, None)) for name in ESSENTIAL}
+    return {"program": options.program, **values, "train_samples": train_samples}
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to resume another run.
+
+    Raises:
+        UsageError: names the first option that differs, with both values.
+    """
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise UsageError(
+                f"--resume: {name} was {before.get(name)!r} and is {value!r} now; "
+                "give the options of the earlier run (its config.yaml), or leave --resume out for a new one"
+            )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in sorted(value.items()) if key not in PLACES}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -1,0 +1,76 @@
+"""The folder of a run: writable, and never a mixture of two runs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from skeleton_lab.errors import UsageError
+
+# What the engine writes. Anything else in the folder belongs to the user and stays where it is.
+WRITTEN = (
+    "config.yaml", "log.txt", "metrics.jsonl", "last.ckpt", ".*.tmp",
+    "runs-*.pt", "runs-*_right.txt", "runs-*_wrong.txt", "runs", "trainlogs",
+    "weights/weights-*.pt", "checkpoints/checkpoint-*.pt", "epoch*_model.pt",
+    "epoch*_test_score.pkl", "epoch*_val_score.pkl", "epoch*_each_class_acc.csv", "test_result.pkl",
+    "right-samples.txt", "wrong-samples.txt", "evaluation.npz", "hardest.npz", "report.html", "plots",
+)  # fmt: skip
+TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt")  # a run has got somewhere
+
+
+def prepare(path: Path) -> Path:
+    """Create the folder and see that it can be written to.
+
+    Raises:
+        UsageError: it is a file, or not writable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable"):
+            pass
+    except OSError as error:
+        raise UsageError(f"--work-dir {path}: cannot be written to ({error.strerror or error})") from error
+    return path
+
+
+def holds_run(work_dir: Path) -> bool:
+    """Whether a training run has left something there; the log of an evaluation is no run."""
+    if any(next(work_dir.glob(pattern), None) for pattern in TRAINED):
+        return True
+    metrics = work_dir / "metrics.jsonl"
+    return metrics.exists() and any(event.get("event") == "epoch" for event in read_metrics(metrics))
+
+
+def move_earlier(work_dir: Path, sources: Iterable[str] = ()) -> Path | None:
+    """Move the files of an earlier run to ``previous/<n>/``, n = 1, 2, ...; nothing is deleted.
+
+    Args:
+        sources: file names of the copied model source.
+
+    Returns:
+        The folder that they went to, None if there was no earlier run.
+    """
+    if not holds_run(work_dir):
+        return None
+    archive = work_dir / "previous"
+    numbers = [int(p.name) for p in archive.glob("*") if p.name.isdigit()]
+    target = archive / str(max(numbers, default=0) + 1)
+    for pattern in (*WRITTEN, *sources):
+        for path in sorted(work_dir.glob(pattern)):
+            destination = target / path.relative_to(work_dir)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(destination)
+    return target
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Events of ``metrics.jsonl``; a line cut off by a crash is left out."""
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return [event for event in events if isinstance(event, dict)]

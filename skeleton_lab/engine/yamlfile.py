@@ -1,0 +1,83 @@
+"""Configuration files: safe YAML in, with the checks PyYAML leaves out, and sorted YAML out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skeleton_lab.errors import UsageError
+
+
+class Loader(yaml.SafeLoader):
+    """Safe loader that rejects duplicate keys, reads ``1e-3`` as a number and leaves dates as text."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is not a name", key_node.start_mark)
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key_node.value}' is given twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# YAML 1.1 wants a dot and a signed exponent, as nobody writes them.
+_FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+Loader.add_implicit_resolver(*_FLOAT)
+for _tag in (_TIMESTAMP, "tag:yaml.org,2002:binary", "tag:yaml.org,2002:set"):
+    Loader.add_constructor(_tag, Loader.construct_undefined)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; an empty file is an empty mapping.
+
+    Raises:
+        UsageError: missing, a folder, unreadable, no YAML, a key twice, not a mapping.  One line that names the file.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"--config {path}: there is no such file") from None
+    except IsADirectoryError:
+        raise UsageError(f"--config {path}: this is a folder; name a YAML file in it") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--config {path}: not a text file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UsageError(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        result = yaml.load(text, Loader)  # a safe loader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"--config {path}{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise UsageError(f"--config {path}: not valid YAML: {error}") from None
+    if result is None:
+        return {}
+    if not isinstance(result, dict):
+        raise UsageError(f"--config {path}: holds a {type(result).__name__}, not a mapping of keys to values")
+    return result
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_implicit_resolver(*_FLOAT)  # so that the text "1e-3" is written with quotes
+
+
+def dump(mapping: dict[str, Any], indent: int = 2) -> str:
+    """Block style, sorted by key, readable by ``read``; tuples become lists, anchors are not used."""
+    return yaml.dump(mapping, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=120, indent=indent)
