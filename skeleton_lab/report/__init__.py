@@ -1,0 +1,69 @@
+"""What a run left behind as something to look at: ``report.html`` (one file, works offline) and ``plots/*.png``.
+
+    python -m skeleton_lab.report WORK_DIR
+
+Reads the work dir alone: metrics.jsonl, config.yaml, evaluation.npz, hardest.npz, any of which may be missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from skeleton_lab.errors import LabError
+from skeleton_lab.report import files, page, skeletons
+from skeleton_lab.report.curves import Chart, charts
+from skeleton_lab.report.run import Run, class_names, load
+from skeleton_lab.report.skeletons import Clip
+from skeleton_lab.report.summary import Confusion, confusion, per_class
+
+__all__ = ["write"]
+
+
+def write(work_dir: str | os.PathLike) -> Path:
+    """Write ``report.html`` and ``plots/*.png`` into a work dir and return the path of the page.
+
+    Without matplotlib there are no PNG files; the page is complete all the same.
+
+    Raises:
+        UsageError: not a folder, or there is no run in it.
+        LabError: the folder cannot be written to.
+    """
+    run = load(Path(work_dir))
+    names = class_names(run)
+    drawn = charts(run)
+    matrix = confusion(run)
+    clips = skeletons.prepare(run.hardest, run.stream) if run.hardest is not None else []
+    highest = max((max(clip.label, clip.pred) for clip in clips), default=-1)
+    names += [f"class {k}" for k in range(len(names), highest + 1)]
+    text = page.build(run, names, drawn, matrix, clips)
+    path = run.work_dir / "report.html"
+    try:
+        files.replace(path, lambda temporary: temporary.write_text(text, "utf-8"))
+        _plots(run, names, drawn, matrix, clips)
+    except OSError as error:
+        raise LabError(f"{error.filename or path}: cannot write the report: {error.strerror or error}") from error
+    return path
+
+
+def _plots(
+    run: Run, names: Sequence[str], drawn: Sequence[Chart], matrix: Confusion | None, clips: Sequence[Clip]
+) -> None:
+    try:
+        from skeleton_lab.report import plots
+    except ImportError:
+        logging.getLogger("skeleton_lab").warning("matplotlib is not installed: the report has no plots/*.png")
+        return
+    folder = run.work_dir / "plots"
+    folder.mkdir(exist_ok=True)
+    if drawn:
+        plots.curves(drawn, folder / "curves.png")
+    if matrix is not None:
+        plots.confusion(matrix, names, folder / "confusion.png")
+        plots.per_class(per_class(matrix), names, folder / "per_class.png")
+    if clips:
+        clip = clips[0]
+        title = f"{names[clip.label]} → {names[clip.pred]}   (sample {clip.name}, {run.stream} stream)"
+        plots.skeleton(clip, run.hardest.edges, title, folder / "skeleton.png")

@@ -1,0 +1,63 @@
+"""The page: headline, sections, and the data and scripts that make them answer. One file, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from skeleton_lab.report import headline, sections, svg
+from skeleton_lab.report.curves import Chart
+from skeleton_lab.report.markup import join, tag
+from skeleton_lab.report.run import Run
+from skeleton_lab.report.skeletons import Clip
+from skeleton_lab.report.summary import Confusion, hardest_pairs, per_class
+
+RESOURCES = Path(__file__).parent / "resources"
+SCRIPTS = ("common.js", "charts.js", "confusion.js", "player.js")
+
+
+def build(
+    run: Run, names: Sequence[str], charts: Sequence[Chart], matrix: Confusion | None, clips: Sequence[Clip]
+) -> str:
+    """The whole page as text."""
+    pictures = [svg.draw(chart, place) for place, chart in enumerate(charts)]
+    parts = [sections.curves([picture for picture, _ in pictures], run)] if pictures else []
+    if matrix is not None:
+        accuracy = float((run.evaluation.labels == run.evaluation.pred).mean())
+        parts.append(sections.confusion(matrix, names, accuracy))
+        parts.append(sections.per_class(per_class(matrix), names))
+    if matrix is not None or clips:
+        parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream))
+    parts += [sections.configuration(run), sections.environment(run)]
+    data = {
+        "charts": [values for _, values in pictures],
+        "confusion": sections.confusion_data(matrix, names) if matrix is not None else None,
+        "edges": run.hardest.edges.tolist() if run.hardest is not None else [],
+        "clips": [clip.as_json() for clip in clips],
+    }
+    links = [tag("a", part.title, href=f"#{part.anchor}") for part in parts]
+    header = tag("header", headline.build(run), tag("nav", links, aria_label="Sections"))
+    script = '(() => {\n"use strict";\n' + "\n".join(_resource(name) for name in SCRIPTS) + "})();\n"
+    return Template(_resource("template.html")).substitute(
+        title=join(f"{run.model} · run report"),
+        style=_resource("style.css"),
+        body=join(header, tag("main", [part.markup() for part in parts])),
+        data=embedded(data),
+        script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _resource(name: str) -> str:
+    return (RESOURCES / name).read_text("utf-8")
+
+
+def embedded(data: Any) -> str:
+    """JSON that is safe inside a script element: no ``<``, and nothing that is not JSON (NaN)."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII only
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
