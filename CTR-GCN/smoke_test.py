@@ -1,0 +1,15 @@
+"""One training step of CTR-GCN on random input: does it run here?  ``python smoke_test.py --device cpu``"""
+
+from __future__ import annotations
+
+from model.ctrgcn import Model
+
+from skeleton_lab.smoke import CLASSES, smoke_test
+
+
+def build(frames: int) -> Model:
+    return Model(num_class=CLASSES, graph="graph.ntu_rgb_d.Graph", graph_args={"labeling_mode": "spatial"})
+
+
+if __name__ == "__main__":
+    raise SystemExit(smoke_test("CTR-GCN", build, frames=24))

@@ -1,0 +1,1 @@
+"""Skeletons as graphs: edge lists, partitions, normalisations."""

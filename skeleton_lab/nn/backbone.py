@@ -1,0 +1,81 @@
+"""The frame that CTR-GCN and the networks after it put around ten blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_lab.errors import UsageError
+from skeleton_lab.imports import import_class
+from skeleton_lab.nn import init
+from skeleton_lab.nn.bodies import merge_empty
+from skeleton_lab.nn.checkpoint import checkpointed
+
+WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+HALVING = (5, 8)  # blocks that halve the frame rate, numbered from 1
+
+
+class TenBlocks(nn.Module):
+    """Input norm, ten blocks ``l1`` ... ``l10``, pooling, classifier: (N, C, T, V, M) -> logits (N, num_class).
+
+    An input (N, T, V*C), joint-major, is read as one person's.
+
+    Args:
+        block: ``block(in_channels, out_channels, stride=, residual=)`` makes a module called with a body tensor
+            (B, C, T, V) and the bodies' multiplicities (B,) or None.
+        drop_out: probability of the dropout between pooling and ``fc``.
+
+    Attributes:
+        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
+        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+    """
+
+    activation_checkpointing: bool = False
+    merge_empty_bodies: bool = True
+
+    def __init__(
+        self, block: Callable[..., nn.Module], num_class: int, num_point: int, num_person: int, in_channels: int,
+        drop_out: float,
+    ):  # fmt: skip
+        super().__init__()
+        self.num_point = num_point
+        self.data_bn = nn.BatchNorm1d(num_person * in_channels * num_point)
+        for i, (before, width) in enumerate(zip((in_channels, *WIDTHS), WIDTHS), start=1):
+            self.add_module(f"l{i}", block(before, width, stride=2 if i in HALVING else 1, residual=i > 1))
+        self.fc = nn.Linear(WIDTHS[-1], num_class)
+        init.classifier(self.fc)
+        self.drop_out = nn.Dropout(drop_out) if drop_out else nn.Identity()
+
+    @staticmethod
+    def build_graph(name: str | None, arguments: dict | None) -> Any:
+        """The graph object of a dotted class name; UsageError (a ValueError) without a name."""
+        if name is None:
+            raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
+        return import_class(name)(**(arguments or {}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 3:
+            N, T, _ = x.shape
+            x = x.reshape(N, T, self.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
+        N, C, T, V, M = x.shape
+        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
+        x = x.view(N * M, V, C, T)
+        bodies = None
+        if merged is not None:
+            x, bodies = x[merged.kept], merged.count
+        x = x.transpose(1, 2).contiguous().transpose(2, 3)  # (B, C, T, V), joint-major
+        x = self.blocks(x, bodies).mean((2, 3))
+        if merged is not None:
+            x = x[merged.owner]
+        return self.fc(self.drop_out(x.view(N, M, -1).mean(1)))
+
+    def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:
+        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+        for i in range(1, len(WIDTHS) + 1):
+            block = getattr(self, f"l{i}")
+            x = checkpointed(block, x, bodies) if checkpointing else block(x, bodies)
+        return x

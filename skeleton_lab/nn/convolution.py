@@ -1,0 +1,96 @@
+"""Convolutions over channels and frames of joint-major bodies; the 1x1 ones are batched matrix products."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+
+
+def joint_major(x: Tensor) -> Tensor:
+    """(B, C, T, V) -> contiguous (B, C, V, T); free if the memory lies that way."""
+    return x.transpose(2, 3).contiguous()
+
+
+def flat(x: Tensor, stride: int = 1) -> Tensor:
+    """(B, C, T, V) -> (B, C, V * ceil(T / stride)), joint-major."""
+    return x[:, :, ::stride].transpose(2, 3).flatten(2)
+
+
+def left_product(W: Tensor, x: Tensor) -> Tensor:
+    """``W @ x[b]`` for every b: (O, C), (B, C, L) -> (B, O, L)."""
+    return torch.bmm(W.expand(x.shape[0], -1, -1), x)
+
+
+class Pointwise(Function):
+    """W x over the channels, on every ``stride``-th frame; remembers x itself, whatever the stride."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, W: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+        ctx.save_for_backward(x, W)
+        ctx.stride = stride
+        B, _, T, V = x.shape
+        y = left_product(W, flat(x, stride))
+        if bias is not None:
+            y += bias[:, None]
+        return y.view(B, W.shape[0], V, -(-T // stride)).transpose(2, 3)
+
+    @staticmethod
+    def backward(ctx, dy: Tensor):
+        x, W = ctx.saved_tensors
+        dflat = flat(dy)
+        dx = dW = dbias = None
+        if ctx.needs_input_grad[0]:
+            dsub = left_product(W.to(dy.dtype).t(), dflat).view(x.shape[0], x.shape[1], x.shape[3], -1).transpose(2, 3)
+            if ctx.stride == 1:
+                dx = dsub
+            else:
+                dx = torch.zeros_like(x, dtype=dy.dtype)
+                dx[:, :, :: ctx.stride] = dsub
+        if ctx.needs_input_grad[1]:
+            dW = weight_gradient(dflat, flat(x, ctx.stride))
+        if ctx.needs_input_grad[2]:
+            dbias = dflat.sum((0, 2))
+        return dx, dW, dbias, None
+
+
+def weight_gradient(dy: Tensor, x: Tensor) -> Tensor:
+    """sum_b dy[b] x[b]^T: (B, O, L), (B, C, L) -> (O, C)."""
+    return torch.bmm(dy, x.to(dy.dtype).transpose(1, 2)).sum(0)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
+    """A 1x1 convolution with stride (``stride``, 1).
+
+    Args:
+        x: (B, C, T, V).
+        weight: (O, C, 1, 1) or (O, C).
+        bias: (O,).
+
+    Returns:
+        (B, O, ceil(T / stride), V), joint-major.
+    """
+    return Pointwise.apply(x, weight.flatten(1), bias, stride)
+
+
+def temporal(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The convolution that ``conv`` describes, kernel (k, 1), with ``weight`` and ``bias`` in place of its own.
+
+    Args:
+        x: (B, C, T, V).
+        weight: (O, C, k, 1).
+
+    Returns:
+        (B, O, T', V), joint-major.
+    """
+    stride = conv.stride[0]
+    if conv.kernel_size == (1, 1):
+        return pointwise(x, weight, bias, stride)
+    y = along_frames(joint_major(x), weight, bias, stride, conv.padding[0], conv.dilation[0])
+    return y.transpose(2, 3)
+
+
+def along_frames(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int) -> Tensor:
+    """x (B, C, V, T), weight (O, C, k, 1) -> (B, O, V, T')."""
+    return F.conv2d(x, weight.transpose(2, 3), bias, (1, stride), (0, padding), (1, dilation))

@@ -1,0 +1,150 @@
+"""Batch normalisation that merges neighbours, knows multiplicities and remembers one tensor.
+
+``batch_norm`` normalises the concatenated channels of several ``nn.BatchNorm`` modules at once (statistics are per
+channel, so merging changes nothing), leaves out the bias of the convolution before it (the batch mean removes it
+anyway) and can weight bodies: a body with weight w counts as w equal bodies.  ``fold`` is the eval-mode counterpart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def moments(x: Tensor, weight: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance per channel of x (B, C, ...), each body b counted ``weight[b]`` times."""
+    if weight is None and x.is_cuda:  # one fused pass
+        _, mean, invstd = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
+        return mean, invstd.pow(-2) - eps
+    x = x.flatten(2)
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    share = x.new_full((len(x),), 1.0 / len(x)) if weight is None else weight.to(x.dtype) / weight.sum()
+    share = share / x.shape[2]
+    mean = share @ x.sum(2)
+    return mean, share @ (x - mean[:, None]).square_().sum(2)
+
+
+def normalised(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:
+    return F.batch_norm(x, mean, var, gamma, beta, False, 0.0, eps)
+
+
+def norm_backward(
+    dy: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients for x, gamma, beta, where mean and var are statistics of x under ``weight``.
+
+    dx_b = gamma / sigma * (dy_b - w_b / n * (sum dy + xhat_b * sum dy xhat)), n = frames * joints * sum of weights.
+    The gradient that arrives at a body of weight w is the sum over the w bodies that it stands for.
+    """
+    invstd = torch.rsqrt(var + eps)
+    backward = torch.ops.aten.native_batch_norm_backward
+    if weight is None and x.is_cuda:  # one fused pass
+        return backward(dy, x, gamma, None, None, mean, invstd, True, eps, [True, True, True])
+    _, dgamma, dbeta = backward(dy, x, gamma, mean, var, None, None, False, eps, [False, True, True])
+    share = x.new_full((1, 1, 1), 1.0 / len(x)) if weight is None else (weight / weight.sum()).view(-1, 1, 1)
+    share = share / x[0, 0].numel()
+    scale = gamma * invstd
+    slope = -scale * invstd * dgamma
+    offset = -scale * dbeta - slope * mean
+    dx = x.flatten(2) * (share * slope[:, None]).to(x.dtype)  # elementwise passes: 2 times faster here than the kernel
+    dx.add_((share * offset[:, None]).to(x.dtype)).addcmul_(dy.flatten(2), scale[:, None].to(x.dtype))
+    return dx.view_as(x), dgamma, dbeta
+
+
+class Norm(Function):
+    """y = gamma * (x - mean) / sigma + beta with the statistics of x itself."""
+
+    @staticmethod
+    def forward(ctx, x, gamma, beta, mean, var, weight, eps):
+        ctx.save_for_backward(x, gamma, mean, var, weight)
+        ctx.eps = eps
+        return normalised(x, gamma, beta, mean, var, eps)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, gamma, mean, var, weight = ctx.saved_tensors
+        dx, dgamma, dbeta = norm_backward(dy.contiguous(), x, gamma, mean, var, weight, ctx.eps)
+        return dx, dgamma, dbeta, None, None, None, None
+
+
+class WithoutEffect(Function):
+    """Returns its first argument; the others get a gradient of zero (not None, so weight decay still acts on them)."""
+
+    @staticmethod
+    def forward(ctx, x, *idle):
+        ctx.save_for_backward(*idle)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, dx):
+        return dx, *(torch.zeros_like(t) for t in ctx.saved_tensors)
+
+
+def affine(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor]:
+    """Concatenated gamma and beta of ``bns``; ``biases`` (removed by the batch mean) get zero gradients."""
+    gamma, beta = joined([bn.weight for bn in bns]), joined([bn.bias for bn in bns])
+    idle = [bias for bias in biases if bias is not None]
+    return gamma, (WithoutEffect.apply(beta, *idle) if idle else beta)
+
+
+@torch.no_grad()
+def batch_statistics(
+    bns: Sequence[_BatchNorm], x: Tensor, weight: Tensor | None = None, biases: Sequence[Tensor | None] = ()
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of x (B, C, ...); moves the running statistics of ``bns`` unless they are switched off.
+
+    ``biases[i]`` is the bias left out of the convolution before ``bns[i]``: it belongs to the running mean.
+    """
+    if x[0, 0].numel() * len(x) < 2 and weight is None:
+        raise ValueError(f"batch norm in training needs more than one value per channel, got {tuple(x.shape)}")
+    mean, var = moments(x, weight, bns[0].eps)
+    n = (len(x) if weight is None else weight.sum()) * x[0, 0].numel()
+    sizes = [bn.num_features for bn in bns]
+    biases = biases or [None] * len(bns)
+    for bn, m, v, bias in zip(bns, mean.split(sizes), (var * (n / (n - 1))).split(sizes), biases):
+        if not bn.track_running_stats:
+            continue
+        bn.num_batches_tracked.add_(1)
+        share = 1.0 / float(bn.num_batches_tracked) if bn.momentum is None else bn.momentum
+        m = m if bias is None else m + bias
+        bn.running_mean.lerp_(m.to(bn.running_mean.dtype), share)
+        bn.running_var.lerp_(v.to(bn.running_var.dtype), share)
+    return mean, var
+
+
+def batch_norm(
+    bns: Sequence[_BatchNorm], x: Tensor, weight: Tensor | None = None, biases: Sequence[Tensor | None] = ()
+) -> Tensor:
+    """Training-mode normalisation of x by modules that own consecutive channels.
+
+    Args:
+        bns: modules with the same eps; their features add up to C.
+        x: (B, C, T, V), without ``biases``.
+        weight: (B,) how many equal bodies each body stands for; None for one each.
+        biases: one (or None) per module, what the convolutions before left out.
+
+    Returns:
+        (B, C, T, V), joint-major.
+    """
+    x = x.transpose(2, 3).contiguous()
+    mean, var = batch_statistics(bns, x, weight, biases)
+    gamma, beta = affine(bns, biases)
+    return Norm.apply(x, gamma, beta, mean, var, weight, bns[0].eps).transpose(2, 3)
+
+
+def fold(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor]:
+    """Eval mode: scale and shift (C,) with bn(y + bias) = scale * y + shift; a bias of None counts as 0."""
+    scale = joined([bn.weight * torch.rsqrt(bn.running_var + bn.eps) for bn in bns])
+    biases = biases or [None] * len(bns)
+    mean = joined([bn.running_mean if bias is None else bn.running_mean - bias for bn, bias in zip(bns, biases)])
+    return scale, joined([bn.bias for bn in bns]) - mean * scale

@@ -1,0 +1,182 @@
+"""Temporal units: one convolution over frames, or several side by side (multi-scale)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from skeleton_lab.nn.convolution import along_frames, pointwise, temporal
+from skeleton_lab.nn.norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
+from skeleton_lab.nn.pool import MaxPool3, max3, max3_backward
+
+
+def conv_norm(conv: nn.Conv2d, bn: _BatchNorm, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+    """bn(conv(x)) for a convolution with kernel (k, 1), in the mode of ``bn``.
+
+    Args:
+        x: (B, C, T, V).
+        bodies: (B,) multiplicities, see ``batch_norm``.
+
+    Returns:
+        (B, O, T', V), joint-major.
+    """
+    if bn.training:
+        return batch_norm([bn], temporal(x, conv, conv.weight), bodies, [conv.bias])
+    scale, shift = fold([bn], [conv.bias])
+    return temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift)
+
+
+class UnitTCN(nn.Module):
+    """Convolution over frames and batch norm, no activation: (B, C, T, V) -> (B, O, ceil(T / stride), V)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 5, stride: int = 1, dilation: int = 1):
+        super().__init__()
+        padding = (kernel_size - 1) * dilation // 2
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, (kernel_size, 1), (stride, 1), (padding, 0), dilation=(dilation, 1)
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        return conv_norm(self.conv, self.bn, x, bodies)
+
+
+class NormReLUBranches(Function):
+    """a = relu(norm(h)); a convolution over frames of each part of a, max pooling of the last part.
+
+    Remembers h alone: a is one cheap pass away.  ``h`` (B, C, V, T); ``settings`` one (stride, padding, dilation) for
+    every convolution; parts have as many channels as the convolutions' inputs, the rest is pooled.
+    """
+
+    @staticmethod
+    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, settings, *weights):
+        ctx.save_for_backward(h, gamma, beta, mean, var, bodies, *weights)
+        ctx.eps, ctx.settings = eps, settings
+        a = normalised(h, gamma, beta, mean, var, eps).relu_()
+        *parts, last = a.split(part_sizes(h, weights), dim=1)
+        y = [along_frames(part, W, None, *setting) for part, W, setting in zip(parts, weights, settings)]
+        return *y, max3(last, settings[0][0])
+
+    @staticmethod
+    def backward(ctx, *dy):
+        h, gamma, beta, mean, var, bodies, *weights = ctx.saved_tensors
+        a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
+        *parts, last = a.split(part_sizes(h, weights), dim=1)
+        da, dweights = [], []
+        for d, part, W, (stride, padding, dilation) in zip(dy, parts, weights, ctx.settings):
+            dpart, dW, _ = torch.ops.aten.convolution_backward(
+                d.contiguous(), part.contiguous(), W.to(d.dtype).transpose(2, 3), None,
+                [1, stride], [0, padding], [1, dilation], False, [0, 0], 1, [True, True, False],
+            )  # fmt: skip
+            da.append(dpart)
+            dweights.append(dW.transpose(2, 3))
+        da.append(max3_backward(dy[-1], last, ctx.settings[0][0]))
+        dnorm = torch.ops.aten.threshold_backward(torch.cat(da, 1), a, 0)
+        dh, dgamma, dbeta = norm_backward(dnorm, h, gamma, mean, var, bodies, ctx.eps)
+        return dh, dgamma, dbeta, None, None, None, None, None, *dweights
+
+
+def part_sizes(h: Tensor, weights: Sequence[Tensor]) -> list[int]:
+    sizes = [W.shape[1] for W in weights]
+    return [*sizes, h.shape[1] - sum(sizes)]
+
+
+class MultiScaleTemporalConv(nn.Module):
+    """Convolutions of several dilations, max pooling and a 1x1 convolution side by side, concatenated over channels.
+
+    Source: MS-G3D (Liu et al., CVPR 2020) in CTR-GCN's form; ``branches`` holds the parameters under the published
+    names.  All entry convolutions read the same x, so they run as one product with one norm.
+
+    Args:
+        kernel_size: one for all, or one per dilation.
+        dilations: of the convolution branches; ``out_channels`` must be divisible by ``len(dilations) + 2``.
+        residual: add x (projected if channels or stride differ) to the result.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int] = 3,
+        stride: int = 1,
+        dilations: Sequence[int] = (1, 2, 3, 4),
+        residual: bool = True,
+        residual_kernel_size: int = 1,
+    ):
+        super().__init__()
+        kernels = [kernel_size] * len(dilations) if isinstance(kernel_size, int) else list(kernel_size)
+        if out_channels % (len(dilations) + 2) or len(kernels) != len(dilations):
+            raise ValueError(
+                f"{out_channels} channels for {len(dilations) + 2} branches, {len(kernels)} kernel sizes for "
+                f"{len(dilations)} dilations: the first must divide, the second be equal"
+            )
+        width = out_channels // (len(dilations) + 2)
+        self.stride = stride
+
+        def entry() -> list[nn.Module]:
+            return [nn.Conv2d(in_channels, width, 1), nn.BatchNorm2d(width), nn.ReLU()]
+
+        self.branches = nn.ModuleList(
+            nn.Sequential(*entry(), UnitTCN(width, width, kernel, stride, dilation))
+            for kernel, dilation in zip(kernels, dilations)
+        )
+        pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
+        self.branches.append(nn.Sequential(*entry(), pool, nn.BatchNorm2d(width)))
+        last = nn.Conv2d(in_channels, width, 1, (stride, 1))
+        self.branches.append(nn.Sequential(last, nn.BatchNorm2d(width)))
+        if not residual:
+            self.residual = None
+        elif in_channels == out_channels and stride == 1:
+            self.residual = nn.Identity()
+        else:
+            self.residual = UnitTCN(in_channels, out_channels, residual_kernel_size, stride)
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        """(B, C, T, V) -> (B, O, ceil(T / stride), V); ``bodies`` (B,) are multiplicities, see ``batch_norm``."""
+        y = self.normed(x, bodies) if self.training else self.folded(x)
+        if self.residual is None:
+            return y
+        return y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies))
+
+    def parts(self) -> tuple[list[nn.Conv2d], list[_BatchNorm], list[nn.Conv2d], list[_BatchNorm]]:
+        """Entry convolutions and norms of the branches with ReLU; exit convolutions; exit norms of all branches."""
+        *convs, pool, last = self.branches
+        entries = [*convs, pool]
+        exits = [branch[3].conv for branch in convs]
+        norms = [*(branch[3].bn for branch in convs), pool[4], last[1]]
+        return [b[0] for b in entries], [b[1] for b in entries], exits, norms
+
+    def normed(self, x: Tensor, bodies: Tensor | None) -> Tensor:
+        entries, entry_norms, exits, exit_norms = self.parts()
+        last = self.branches[-1][0]
+        h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
+        biases = [conv.bias for conv in entries]
+        mean, var = batch_statistics(entry_norms, h, bodies, biases)
+        settings = [(conv.stride[0], conv.padding[0], conv.dilation[0]) for conv in exits]
+        weights = [conv.weight for conv in exits]
+        gamma, beta = affine(entry_norms, biases)
+        y = NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights)
+        y = torch.cat([*(part.transpose(2, 3) for part in y), pointwise(x, last.weight, None, self.stride)], 1)
+        return batch_norm(exit_norms, y, bodies, [*(conv.bias for conv in exits), None, last.bias])
+
+    def folded(self, x: Tensor) -> Tensor:
+        entries, entry_norms, exits, exit_norms = self.parts()
+        scale, shift = fold(entry_norms, [conv.bias for conv in entries])
+        a = pointwise(x, torch.cat([conv.weight for conv in entries]) * scale.view(-1, 1, 1, 1), shift).relu()
+        *parts, pooled = a.split([conv.out_channels for conv in entries], 1)
+        last = self.branches[-1][0]
+        scales, shifts = fold(exit_norms, [*(conv.bias for conv in exits), None, last.bias])
+        sizes = [bn.num_features for bn in exit_norms]
+        *scales, pool_scale, last_scale = scales.view(-1, 1, 1, 1).split(sizes)
+        *shifts, pool_shift, last_shift = shifts.split(sizes)
+        y = [
+            temporal(part, conv, conv.weight * scale, shift)
+            for part, conv, scale, shift in zip(parts, exits, scales, shifts)
+        ]
+        pooled = MaxPool3.apply(pooled.transpose(2, 3), self.stride).transpose(2, 3)
+        y.append(pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1))
+        return torch.cat([*y, pointwise(x, last.weight * last_scale, last_shift, self.stride)], 1)

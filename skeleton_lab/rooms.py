@@ -1,0 +1,94 @@
+"""The rooms: one published model each, in its own folder, importable beside each other.
+
+Rooms use the same module names (``model``, ``graph``, ``feeders`` ...).  A container holds one room; tests, benchmarks
+and notebooks hold many and keep them apart with ``room``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.imports import import_class
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Room(NamedTuple):
+    folder: str
+    image: str  # skeleton-lab:<image>, built from <image>.docker
+    program: str | None  # letter of its training program; None for the zero-shot rooms
+
+    @property
+    def path(self) -> Path:
+        return ROOT / self.folder
+
+
+ROOMS = (
+    Room("CTR-GCN", "ctrgcn", "C"),
+    Room("MS-G3D", "msg3d", "G"),
+    Room("FreqMixFormer", "freqmixformer", "F"),
+    Room("SkateFormer", "skateformer", "S"),
+    Room("Hyper-GCN", "hypergcn", "H"),
+    Room("ST-GCN", "stgcn", "T"),
+    Room("FS-VAE", "fsvae", None),
+    Room("MSF-GZSSAR", "msf-gzssar", None),
+)
+_modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
+
+
+def find(name: str) -> Room:
+    """A room by its folder, image name or program letter, whatever the case; UsageError for an unknown name."""
+    for room in ROOMS:
+        if name.lower() in (room.folder.lower(), room.image, (room.program or "").lower()):
+            return room
+    known = [room.folder for room in ROOMS]
+    raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(name, known)}")
+
+
+def _belongs(module: Any, folder: Path) -> bool:
+    """Whether a module (or a package without ``__init__``) comes from ``folder``."""
+    told = getattr(module, "__dict__", {})
+    places = [told.get("__file__"), *(told.get("__path__") or ())]
+    return any(str(place).startswith(f"{folder}{os.sep}") for place in places)
+
+
+@contextlib.contextmanager
+def room(name: str) -> Iterator[Room]:
+    """Imports inside see this room's ``model``, ``graph``, ``feeders`` ... and no other's; UsageError if it is absent.
+
+    Classes taken out keep working, but what they import by name when called needs the room to be open again.
+    """
+    this = find(name)
+    if not this.path.is_dir():
+        raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
+    path = str(this.path)
+    hidden = {key: module for key, module in sys.modules.items() if _of_some_room(module)}
+    for key in hidden:
+        del sys.modules[key]
+    sys.modules.update(_modules.get(this.folder, {}))
+    sys.path.insert(0, path)
+    try:
+        yield this
+    finally:
+        sys.path.remove(path)
+        mine = {key: module for key, module in sys.modules.items() if _belongs(module, this.path)}
+        _modules[this.folder] = mine
+        for key in mine:
+            del sys.modules[key]
+        sys.modules.update(hidden)
+
+
+def _of_some_room(module: Any) -> bool:
+    return any(_belongs(module, room.path) for room in ROOMS)
+
+
+def load(name: str, dotted: str) -> Any:
+    """The class ``dotted`` of a room: ``load("CTR-GCN", "model.ctrgcn.Model")``."""
+    with room(name):
+        return import_class(dotted)

@@ -1,0 +1,213 @@
+"""Ensembles against a plain loop, as the published script computes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skeleton_lab.ensemble import FITTED, accuracy, combine, fit, main, read_labels, usual_weights
+
+ROOM = Path(__file__).resolve().parent.parent / "CTR-GCN"
+N, K = 60, 10
+STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
+
+
+@pytest.fixture
+def lab(tmp_path, capsys):
+    """A room's folder with four streams' scores and the labels; call it with flags: (exit code, stdout, stderr)."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, K, N)
+    (tmp_path / "data" / "ntu").mkdir(parents=True)
+    np.savez(tmp_path / "data" / "ntu" / "NTU60_CS.npz", y_test=np.eye(K)[labels])
+    shutil.copy(ROOM / "ensemble.py", tmp_path)
+    scores = {}
+    for stream in STREAMS:
+        logits = rng.normal(size=(N, K)) + 1.2 * np.eye(K)[labels]
+        scores[stream] = {f"test_{i}": row.astype(np.float32) for i, row in enumerate(logits)}
+        (tmp_path / stream).mkdir()
+        write(tmp_path / stream, scores[stream])
+    recipe = {"__name__": "room"}
+    exec((ROOM / "ensemble.py").read_text(), recipe)
+
+    def run(*flags, dataset="ntu/xsub", streams=STREAMS):
+        folders = [word for stream in streams for word in (f"--{stream}-dir", str(tmp_path / stream))]
+        code = main(recipe["RECIPE"], str(tmp_path / "ensemble.py"), ["--dataset", dataset, *folders, *flags])
+        return code, *capsys.readouterr()
+
+    run.folder, run.labels, run.scores = tmp_path, labels, scores
+    return run
+
+
+def write(folder, scores, name="epoch1_test_score.pkl"):
+    (folder / name).write_bytes(pickle.dumps(scores))
+
+
+def published(scores, labels, weights):
+    """The loop of the published ensemble.py: percentages of top-1 and top-5."""
+    right = right5 = 0
+    rows = [list(stream.items()) for stream in scores]
+    for i, label in enumerate(labels):
+        r = sum(stream[i][1] * weight for stream, weight in zip(rows, weights))
+        right5 += int(int(label) in r.argsort()[-5:])
+        right += int(np.argmax(r) == int(label))
+    return 100 * right / len(labels), 100 * right5 / len(labels)
+
+
+@pytest.mark.parametrize(
+    ("streams", "flags", "weights"),
+    [
+        (("joint", "bone"), (), (1, 1)),
+        (("joint", "bone"), ("--alpha", "0.3"), (1, 0.3)),
+        (("joint", "joint-motion"), ("--alpha", "0.5"), (1, 0.5)),
+        (STREAMS[:3], (), (0.6, 0.6, 0.4)),
+        (STREAMS, (), (0.6, 0.6, 0.4, 0.4)),
+        (STREAMS, ("--weights", "1", "0.2", "0.1", "0"), (1, 0.2, 0.1, 0)),
+    ],
+)
+def test_fixed_weights_give_the_published_numbers(lab, streams, flags, weights):
+    code, out, _ = lab(*flags, streams=streams)
+    top1, top5 = published([lab.scores[stream] for stream in streams], lab.labels, weights)
+    assert code == 0
+    assert f"\nTop1 Acc: {top1:.4f}%\nTop5 Acc: {top5:.4f}%\n" in out
+    assert FITTED not in out
+
+
+def test_samples_are_matched_by_name(lab):
+    expected = lab()[1]
+    write(lab.folder / "bone", dict(reversed(lab.scores["bone"].items())))
+    assert lab()[1] == expected
+
+
+def test_samples_with_other_names_are_matched_by_position(lab):
+    expected = lab()[1].splitlines()
+    write(lab.folder / "bone", dict(enumerate(lab.scores["bone"].values())))
+    notice, *rest = lab()[1].splitlines()
+    assert notice.startswith("notice: ") and "matched by position" in notice
+    assert rest == expected
+
+
+def test_fitted_weights_are_apart_and_named_so(lab):
+    _, fixed, _ = lab()
+    code, out, _ = lab("--fit", "--json", str(lab.folder / "result.json"))
+    assert code == 0
+    assert out.startswith(fixed)
+    extra = out[len(fixed) :].splitlines()
+    assert len(extra) == 2 and all(line.startswith("fitted on test (optimistic): ") for line in extra)
+    result = json.loads((lab.folder / "result.json").read_text())
+    assert result["fitted"]["note"] == FITTED
+    assert result["fitted"]["top1"] >= result["ensemble"]["top1"]
+    assert result["ensemble"]["weights"] == {"joint": 0.6, "bone": 0.6, "joint-motion": 0.4, "bone-motion": 0.4}
+    assert [stream["stream"] for stream in result["streams"]] == list(STREAMS)
+
+
+def test_fit_finds_the_one_good_stream():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, K, 200)
+    good = np.eye(K)[labels] + 0.45 * rng.normal(size=(200, K))
+    scores = np.stack([2 * rng.normal(size=(200, K)), good, 2 * rng.normal(size=(200, K))]).astype(np.float32)
+    weights = fit(scores, labels)
+    assert weights[1] > max(weights[0], weights[2])
+    assert accuracy(combine(scores, weights), labels)[0] > accuracy(combine(scores, [0.6] * 3), labels)[0] + 0.1
+    assert fit(scores, labels) == weights
+
+
+def test_any_number_of_streams(lab):
+    more = ("--extra-dir", str(lab.folder / "joint"), str(lab.folder / "bone" / "epoch1_test_score.pkl"))
+    code, out, _ = lab(*more, "--weights", *"123456")
+    six = [lab.scores[stream] for stream in (*STREAMS, "joint", "bone")]
+    assert code == 0 and f"Top1 Acc: {published(six, lab.labels, range(1, 7))[0]:.4f}%" in out
+    code, out, _ = lab(*more, "--fit")
+    assert code == 0 and "Top1 Acc" not in out and FITTED in out
+    code, _, err = lab(*more)
+    assert code == 2 and "--weights" in err
+
+
+def test_accuracy_on_ties_and_few_classes():
+    logits = np.array([[1, 1, 0], [0, 2, 2]], dtype=np.float32)
+    assert accuracy(logits, np.array([0, 2])) == (0.5, 1.0)  # the first maximum counts; three classes are all in five
+
+
+def test_labels_from_the_run_itself(lab):
+    expected = lab()[1].splitlines()[1:]
+    (lab.folder / "data" / "ntu" / "NTU60_CS.npz").unlink()
+    order = np.random.default_rng(2).permutation(N)
+    names = np.array([f"test_{i}" for i in order])
+    np.savez(lab.folder / "joint" / "evaluation.npz", labels=lab.labels[order], names=names)
+    code, out, _ = lab()
+    assert code == 0 and out.splitlines()[1:] == expected
+    assert "evaluation.npz" in out.splitlines()[0]
+
+
+def test_labels_of_nw_ucla(lab):
+    expected = lab()[1].splitlines()[1:]
+    (lab.folder / "data" / "NW-UCLA").mkdir()
+    clips = [{"file_name": f"a{i}", "length": 9, "label": int(label) + 1} for i, label in enumerate(lab.labels)]
+    (lab.folder / "data" / "NW-UCLA" / "val_label.pkl").write_bytes(pickle.dumps(clips))
+    assert lab(dataset="NW-UCLA")[1].splitlines()[1:] == expected
+
+
+def test_labels_of_a_pair_pickle(tmp_path):
+    path = tmp_path / "val_label.pkl"
+    path.write_bytes(pickle.dumps((["b", "a"], [1, 0]), protocol=2))
+    assert read_labels(path, ["a", "b"]).tolist() == [0, 1]
+    assert read_labels(path, ["test_0", "test_1"]).tolist() == [1, 0]
+
+
+def test_usual_weights_of_any_two():
+    assert usual_weights(("bone", "bone-motion"), "NW-UCLA", 0.7) == [1, 0.7]
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("/tmp/skeleton-lab-evil",)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda d: (d / "bone" / "epoch1_test_score.pkl").unlink(), ["bone", "epoch1_test_score.pkl"]),
+        (lambda d: write(d / "bone", [1, 2]), ["bone", "dict"]),
+        (lambda d: write(d / "bone", {"a": np.zeros(3), "b": np.zeros(4)}), ["bone", "equally long"]),
+        (lambda d: write(d / "bone", {"a": np.full(3, np.nan)}), ["bone", "finite"]),
+        (lambda d: write(d / "bone", {"a": np.zeros(K)}), ["bone", "(1, 10)", "one test set"]),
+        (lambda d: write(d / "bone", {"a": Evil()}), ["bone", "mkdir"]),
+        (lambda d: (d / "bone" / "epoch1_test_score.pkl").write_bytes(b"\x80\x04"), ["bone"]),
+        (lambda d: (d / "data/ntu/NTU60_CS.npz").write_bytes(b"PK\x03\x04"), ["NTU60_CS.npz"]),
+        (lambda d: np.savez(d / "data/ntu/NTU60_CS.npz", y_test=np.arange(3)), ["3 test labels", "60 samples"]),
+        (lambda d: np.savez(d / "data/ntu/NTU60_CS.npz", y_test=np.full(N, 44)), ["44", "10 classes"]),
+        (lambda d: np.savez(d / "data/ntu/NTU60_CS.npz", y=np.arange(3)), ["y_test"]),
+    ],
+)
+def test_bad_files_are_one_line(lab, damage, words):
+    damage(lab.folder)
+    code, _, err = lab()
+    assert code == 2
+    assert err.startswith("error: ") and len(err.splitlines()) == 1
+    assert all(word in err for word in words), err
+    assert not Path("/tmp/skeleton-lab-evil").exists()
+
+
+def test_bad_flags_are_one_line(lab):
+    for flags, streams, word in (
+        ((), ("joint",), "two streams"),
+        (("--weights", "1"), STREAMS, "--weights"),
+        (("--labels", "/nowhere.npz"), STREAMS, "/nowhere.npz"),
+        (("--json", "/nowhere/x.json"), STREAMS, "/nowhere/x.json"),
+    ):
+        code, _, err = lab(*flags, streams=streams)
+        assert code == 2 and word in err and len(err.splitlines()) == 1
+
+
+def test_the_program_itself(lab):
+    command = [sys.executable, "ensemble.py", "--dataset", "ntu/xsub", "--joint-dir", "joint", "--bone-dir", "bone"]
+    done = subprocess.run(command, cwd=lab.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Top1 Acc: " in done.stdout
