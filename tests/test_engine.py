@@ -237,9 +237,9 @@ def test_a_refused_run_moves_nothing(lab):
 
 
 def test_a_full_disk_keeps_the_checkpoint(lab, monkeypatch, capsys):
-    from skeleton_lab.engine import checkpoints
+    from skeleton_lab import files
 
-    real, saved = checkpoints.os.fsync, []
+    real, saved = files.os.fsync, []
 
     def fsync(descriptor: int) -> None:
         saved.append(descriptor)
@@ -247,7 +247,7 @@ def test_a_full_disk_keeps_the_checkpoint(lab, monkeypatch, capsys):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(checkpoints.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     code, work = lab("--num-epoch", "6")
     err = capsys.readouterr().err
     assert code == 2 and "No space left on device" in err and err.count("\n") == 1

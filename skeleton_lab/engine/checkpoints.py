@@ -1,53 +1,24 @@
-"""Files that must survive a crash: weights alone (published format) and ``last.ckpt`` (everything).
-
-Every file is written beside its final name, flushed to the disk and renamed, so a reader sees the old file or the
-new one, whatever happens in between.
-"""
+"""Files that must survive a crash: weights alone (published format) and ``last.ckpt`` (everything)."""
 
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import random
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UsageError, WeightsError
+from skeleton_lab.files import write_atomically
 
 LAST = "last.ckpt"
 FORMAT = 1
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Let ``write`` fill a temporary file in ``path``'s folder, then rename it to ``path``.
-
-    Raises:
-        OSError: full disk, read-only folder ...; an earlier ``path`` is untouched then, the temporary file removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save_tensors(path: Path, content: Any) -> None:

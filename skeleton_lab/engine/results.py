@@ -13,8 +13,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from skeleton_lab.data.feeder import Batch
-from skeleton_lab.engine.checkpoints import write_atomically
 from skeleton_lab.engine.loaders import Seeded, collate
+from skeleton_lab.files import write_atomically
 
 HARDEST = 12  # clips that hardest.npz holds
 PER_PAIR = 2  # of one confused pair of classes

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.errors import LabError
-from skeleton_lab.report import files, page, skeletons
+from skeleton_lab.files import write_atomically
+from skeleton_lab.report import page, skeletons
 from skeleton_lab.report.curves import Chart, charts
 from skeleton_lab.report.run import Run, class_names, load
 from skeleton_lab.report.skeletons import Clip
@@ -41,7 +42,7 @@ def write(work_dir: str | os.PathLike) -> Path:
     text = page.build(run, names, drawn, matrix, clips)
     path = run.work_dir / "report.html"
     try:
-        files.replace(path, lambda temporary: temporary.write_text(text, "utf-8"))
+        write_atomically(path, lambda file: file.write(text.encode()))
         _plots(run, names, drawn, matrix, clips)
     except OSError as error:
         raise LabError(f"{error.filename or path}: cannot write the report: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from skeleton_lab.report import files
+from skeleton_lab.files import write_atomically
 from skeleton_lab.report.curves import Chart, percent
 from skeleton_lab.report.skeletons import Clip, project
 from skeleton_lab.report.summary import ClassAccuracy, Confusion
@@ -33,7 +33,7 @@ def figure(width: float, height: float) -> Figure:
 
 
 def save(made: Figure, path: Path, dpi: int = 150) -> Path:
-    return files.replace(path, lambda name: made.savefig(name, dpi=dpi, format="png", facecolor="white"))
+    return write_atomically(path, lambda file: made.savefig(file, dpi=dpi, format="png", facecolor="white"))
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,23 @@
+"""One thread per process, here and in the programs that tests start, and a cache of the test run's own."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two busy processes with two threads each are far slower than with one
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Archives that tests unpack go to a temporary folder, unless the environment names one."""
+    if "SKELETON_LAB_CACHE" in os.environ:
+        yield
+        return
+    os.environ["SKELETON_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    del os.environ["SKELETON_LAB_CACHE"]
