@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
+from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab.errors import UsageError, guarded
@@ -63,18 +64,16 @@ def measure(model: nn.Module, x: Tensor, y: Tensor) -> Cost:
     """Count one training step (mean cross entropy) of a copy of ``model`` on x (N, ...), labels y (N,)."""
     model = copy.deepcopy(model).train()
     own = {storage_key(t) for t in (x, y, *model.parameters(), *model.buffers())}
-    with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, torch.no_grad():
-        copy.deepcopy(model)(x)
     saved = SavedTensors(own)
     with PeakMemory() as memory:
-        with saved:
+        with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
             loss = F.cross_entropy(model(x), y)
         loss.backward()
     gradients = sum(4 * p.numel() for p in model.parameters() if p.grad is not None)
     return Cost(
         flops_forward=flops.get_total_flops() // len(x),
         saved_bytes=saved.total() // len(x),
-        peak_bytes=max(memory.peak - gradients, saved.total()) // len(x),
+        peak_bytes=max(memory.peak - gradients, saved.total()) // len(x),  # gradients count with the parameters
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
 
@@ -115,20 +114,82 @@ class PeakMemory(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.live: dict[int, int] = {}
-        self.peak = 0
+        self.live: set[int] = set()
+        self.now = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        before = {id(s) for s in storages(args)} | {id(s) for s in storages(kwargs)}
+        given = {id(s) for s in storages((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for storage in storages(result):
             key = id(storage)
-            if key not in before and key not in self.live:
-                self.live[key] = storage.nbytes()
-                weakref.finalize(storage, self.live.pop, key, None)
-        self.peak = max(self.peak, sum(self.live.values()))
+            if key not in given and key not in self.live:
+                self.live.add(key)
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self.forget, key, storage.nbytes())
+        self.peak = max(self.peak, self.now)
         return result
+
+    def forget(self, key: int, size: int) -> None:
+        self.live.discard(key)
+        self.now -= size
 
 
 def storages(tree: Any) -> Iterator[torch.UntypedStorage]:
-    return (leaf.untyped_storage() for leaf in tree_iter(tree) if isinstance(leaf, Tensor))
+    return (leaf.untyped_storage() for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor))
+
+
+def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a room's configuration, and its ``model_args``."""
+    with room(arguments.room) as this:
+        config = arguments.config or this.config
+        if config is None:
+            raise UsageError(f"--config: room {this.folder} names no default configuration; give one")
+        path = Path(config) if Path(config).is_file() else this.path / config
+        if not path.is_file():
+            raise UsageError(f"--config: there is no file {config}, neither here nor in {this.path}")
+        settings = yaml.safe_load(path.read_text()) or {}
+        if not isinstance(settings, dict) or "model" not in settings:
+            raise UsageError(f"--config: {path} names no model")
+        model_args = dict(settings.get("model_args") or {})
+        if arguments.num_class:
+            model_args["num_class"] = arguments.num_class
+        model = import_class(settings["model"])(**model_args)
+    if arguments.activation_checkpointing:
+        if not hasattr(model, "activation_checkpointing"):
+            raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
+        model.activation_checkpointing = True
+    return model, model_args
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="python -m skeleton_lab.cost", description="What a network costs to train.")
+    options.add_argument("--room", default="CTR-GCN", help="folder, image name or program letter")
+    options.add_argument("--config", help="YAML with model and model_args; default: the room's own")
+    options.add_argument("--batch", type=int, default=8, help="samples to measure with")
+    options.add_argument("--frames", type=int, default=64)
+    options.add_argument("--num-class", type=int, help="instead of the configuration's")
+    options.add_argument("--single-person", type=float, default=0.0, help="share of samples without a second person")
+    options.add_argument("--activation-checkpointing", action="store_true")
+    options.add_argument("--budget", type=float, default=BUDGET_GIB, help="GPU memory in GiB (default: %(default)s)")
+    return options
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    for flag in ("batch", "frames", "budget"):
+        if getattr(arguments, flag) <= 0:
+            raise UsageError(f"--{flag} must be positive, got {getattr(arguments, flag)}")
+    model, model_args = build(arguments)
+    persons, joints = model_args.get("num_person", 2), model_args.get("num_point", 25)
+    x = torch.randn(arguments.batch, model_args.get("in_channels", 3), arguments.frames, joints, persons)
+    x[: round(arguments.batch * arguments.single_person), ..., 1:] = 0
+    cost = measure(model, x, torch.zeros(arguments.batch, dtype=torch.long))
+    print(f"parameters               {cost.parameters:,}")
+    print(f"forward, per sample      {cost.flops_forward / 1e9:.2f} GFLOP")
+    print(f"kept for backward        {cost.saved_bytes / 1e6:.1f} MB per sample")
+    print(f"highest in a step        {cost.peak_bytes / 1e6:.1f} MB per sample")
+    print(f"largest batch in {arguments.budget:g} GiB   {largest_batch(cost, arguments.budget)} (float32, forecast)")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

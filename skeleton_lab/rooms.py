@@ -23,6 +23,7 @@ class Room(NamedTuple):
     folder: str
     image: str  # skeleton-lab:<image>, built from <image>.docker
     program: str | None  # letter of its training program; None for the zero-shot rooms
+    config: str | None = None  # the configuration that stands for the room, relative to its folder
 
     @property
     def path(self) -> Path:
@@ -30,7 +31,7 @@ class Room(NamedTuple):
 
 
 ROOMS = (
-    Room("CTR-GCN", "ctrgcn", "C"),
+    Room("CTR-GCN", "ctrgcn", "C", "config/nturgbd-cross-subject/default.yaml"),
     Room("MS-G3D", "msg3d", "G"),
     Room("FreqMixFormer", "freqmixformer", "F"),
     Room("SkateFormer", "skateformer", "S"),
@@ -68,9 +69,11 @@ def room(name: str) -> Iterator[Room]:
     if not this.path.is_dir():
         raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
     path = str(this.path)
-    hidden = {key: module for key, module in sys.modules.items() if _of_some_room(module)}
-    for key in hidden:
-        del sys.modules[key]
+    already_open = path in sys.path
+    before = {key: module for key, module in sys.modules.items() if _of_some_room(module)}
+    for key, module in before.items():
+        if not _belongs(module, this.path):
+            del sys.modules[key]
     sys.modules.update(_modules.get(this.folder, {}))
     sys.path.insert(0, path)
     try:
@@ -79,9 +82,10 @@ def room(name: str) -> Iterator[Room]:
         sys.path.remove(path)
         mine = {key: module for key, module in sys.modules.items() if _belongs(module, this.path)}
         _modules[this.folder] = mine
-        for key in mine:
-            del sys.modules[key]
-        sys.modules.update(hidden)
+        if not already_open:
+            for key in mine:
+                del sys.modules[key]
+        sys.modules.update(before)
 
 
 def _of_some_room(module: Any) -> bool:

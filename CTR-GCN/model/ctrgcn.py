@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.nn import init
-from skeleton_lab.nn.backbone import TenBlocks
+from skeleton_lab.nn.backbone import Block, TenBlocks
 from skeleton_lab.nn.norm import batch_norm, fold
-from skeleton_lab.nn.temporal import MultiScaleTemporalConv, UnitTCN, conv_norm
+from skeleton_lab.nn.temporal import MultiScaleTemporalConv, conv_norm
 from skeleton_lab.nn.topology import aggregate
 
 # Units that widen this many channels or fewer project again in backward: 1.5 % of a step for 1/10 of the memory.
@@ -107,33 +107,6 @@ class UnitGCN(nn.Module):
         return F.relu(y + down, inplace=True)
 
 
-class TCNGCNUnit(nn.Module):
-    """Block: relu(tcn1(gcn1(x)) + residual(x)), (B, C, T, V) -> (B, O, ceil(T / stride), V)."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, A: Tensor, stride: int = 1, residual: bool = True,
-        adaptive: bool = True,
-    ):  # fmt: skip
-        super().__init__()
-        self.gcn1 = UnitGCN(in_channels, out_channels, A, adaptive)
-        self.tcn1 = MultiScaleTemporalConv(out_channels, out_channels, 5, stride, dilations=(1, 2), residual=False)
-        init.kaiming_fan_out(self.tcn1)
-        init.normal_norms(self.tcn1)
-        if not residual:
-            self.residual = None
-        elif in_channels == out_channels and stride == 1:
-            self.residual = nn.Identity()
-        else:
-            self.residual = UnitTCN(in_channels, out_channels, 1, stride)
-            init.kaiming_fan_out(self.residual)
-
-    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        y = self.tcn1(self.gcn1(x, bodies), bodies)
-        if self.residual is None:
-            return F.relu(y)
-        return F.relu(y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies)), inplace=True)
-
-
 class Model(TenBlocks):
     """CTR-GCN with the published arguments; see ``TenBlocks`` for input, output and the shared arguments.
 
@@ -149,8 +122,12 @@ class Model(TenBlocks):
         graph = self.build_graph(graph, graph_args)
         A = torch.tensor(graph.A, dtype=torch.float32)
 
-        def block(before: int, width: int, stride: int = 1, residual: bool = True) -> TCNGCNUnit:
-            return TCNGCNUnit(before, width, A, stride, residual, adaptive)
+        def block(before: int, width: int, stride: int, residual: bool) -> Block:
+            gcn1 = UnitGCN(before, width, A, adaptive)
+            tcn1 = MultiScaleTemporalConv(width, width, 5, stride, dilations=(1, 2), residual=False)
+            init.kaiming_fan_out(tcn1)
+            init.normal_norms(tcn1)
+            return Block(gcn1, tcn1, before, width, stride, residual)
 
         super().__init__(block, num_class, num_point, num_person, in_channels, drop_out)
         self.graph = graph

@@ -70,7 +70,8 @@ class Writer:
         self._n: list[int] = []
         self._e: list[int] = []
         self._width = 0
-        self._bar = tqdm(total=total, desc=f"unpacking {source.name}", unit=" clips", disable=not show, leave=False)
+        disable = None if show else True  # None: a bar only where there is a terminal
+        self._bar = tqdm(total=total, desc=f"unpacking {source.name}", unit=" clips", disable=disable, leave=False)
 
     @property
     def longest(self) -> int:

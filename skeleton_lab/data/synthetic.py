@@ -81,7 +81,7 @@ def write(
     with (
         _completed(path, (train + test) * (frames * 600 + num_class * 8 + 80)) as raw,
         zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
-        tqdm(total=train + test, unit=" clips", disable=not progress, desc=path.name) as bar,
+        tqdm(total=train + test, unit=" clips", disable=None if progress else True, desc=path.name) as bar,
     ):
         archive.comment = MARK + json.dumps(settings).encode()
         for split, count in (("train", train), ("test", test)):

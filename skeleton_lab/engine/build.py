@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,19 @@ def classes_of(options: Options, net: nn.Module) -> int | None:
     return known if isinstance(known, int) else None
 
 
+def worker_count(options: Options, team: Team, log: Log) -> int:
+    """Loader processes: as asked for; a program's default is cut to what the machine has.
+
+    Batches do not depend on it.  On the CPU the cores are busy training, and a batch is made in milliseconds.
+    """
+    if "num_worker" in options.explicit:
+        return options.num_worker
+    count = 0 if team.device.type == "cpu" else min(options.num_worker, os.cpu_count() or 1)
+    if count < options.num_worker:
+        log(f"{count} loader processes instead of the default {options.num_worker} (--num-worker N sets them)")
+    return count
+
+
 def make_loaders(options: Options, team: Team, log: Log, classes: int | None) -> Loaders:
     """Feeders, checked, behind loaders.
 
@@ -119,7 +133,7 @@ def make_loaders(options: Options, team: Team, log: Log, classes: int | None) ->
         UsageError: fewer training samples than a batch, labels that the network has no output for, sizes that do
             not go together.
     """
-    each = {"workers": options.num_worker, "device": team.device, "seed": options.seed}
+    each = {"workers": worker_count(options, team, log), "device": team.device, "seed": options.seed}
 
     def evaluation(feeder: Any) -> Any:
         size = -(-options.test_batch_size // team.world)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UsageError
@@ -13,9 +14,40 @@ from skeleton_lab.imports import import_class
 from skeleton_lab.nn import init
 from skeleton_lab.nn.bodies import merge_empty
 from skeleton_lab.nn.checkpoint import checkpointed
+from skeleton_lab.nn.temporal import UnitTCN
 
 WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 HALVING = (5, 8)  # blocks that halve the frame rate, numbered from 1
+
+
+class Block(nn.Module):
+    """relu(tcn1(gcn1(x)) + residual(x)): (B, C, T, V) -> (B, O, ceil(T / stride), V).
+
+    Args:
+        gcn1: graph unit, C -> O channels.
+        tcn1: temporal unit, O -> O channels with the stride.
+        residual: False: nothing is added; True: x, projected where channels or frames differ.
+    """
+
+    def __init__(
+        self, gcn1: nn.Module, tcn1: nn.Module, in_channels: int, out_channels: int, stride: int, residual: bool
+    ):
+        super().__init__()
+        self.gcn1 = gcn1
+        self.tcn1 = tcn1
+        if not residual:
+            self.residual = None
+        elif in_channels == out_channels and stride == 1:
+            self.residual = nn.Identity()
+        else:
+            self.residual = UnitTCN(in_channels, out_channels, 1, stride)
+            init.kaiming_fan_out(self.residual)
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        y = self.tcn1(self.gcn1(x, bodies), bodies)
+        if self.residual is None:
+            return F.relu(y)
+        return F.relu(y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies)), inplace=True)
 
 
 class TenBlocks(nn.Module):
@@ -25,7 +57,7 @@ class TenBlocks(nn.Module):
 
     Args:
         block: ``block(in_channels, out_channels, stride=, residual=)`` makes a module called with a body tensor
-            (B, C, T, V) and the bodies' multiplicities (B,) or None.
+            (B, C, T, V) and the bodies' multiplicities (B,) or None, a ``Block`` say.
         drop_out: probability of the dropout between pooling and ``fc``.
 
     Attributes:

@@ -81,7 +81,7 @@ class Aggregate(Function):
             if keep:
                 kept.append(X)
             S = topologies(factors(*pq[s].unbind(1), A), mix).view(-1, K * V, V)
-            torch.bmm(S.transpose(1, 2), X.view(-1, K * V, T), out=z[s].view(-1, V, T))
+            z[s].view(-1, V, T).baddbmm_(S.transpose(1, 2), X.view(-1, K * V, T), beta=0)
         ctx.save_for_backward(*saved, pooled, pq, *kept)
         return z
 
@@ -97,7 +97,7 @@ class Aggregate(Function):
             dzs = dz[s].reshape(-1, V, T)
             factor = factors(*pq[s].unbind(1), A)
             dX = torch.bmm(topologies(factor, mix).view(-1, K * V, V), dzs).view(-1, O * K, V * T)
-            torch.bmm(W.t().expand(len(dX), -1, -1), dX, out=dx[s].view(-1, C, V * T))
+            dx[s].view(-1, C, V * T).baddbmm_(W.t().expand(len(dX), -1, -1), dX, beta=0)
             dW += weight_gradient(dX, x[s].flatten(2))
             dbias += dX.sum((0, 2))
             del dX
@@ -136,3 +136,43 @@ def aggregate(
         x.transpose(2, 3).contiguous(), W, bias, relate, relate_bias, mix, offset, A, keep_projection
     )  # fmt: skip
     return z.transpose(2, 3)
+
+
+class SharedAggregate(Function):
+    """y = W [x A_1; x A_2; ...]: one product for all subsets and one for all channels; remembers x alone."""
+
+    @staticmethod
+    def forward(ctx, x, W, A):
+        ctx.save_for_backward(x, W, A)
+        return left_product(W, spread(x, A)).view(x.shape[0], -1, *x.shape[2:])
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, W, A = (t.to(dy.dtype) for t in ctx.saved_tensors)
+        B, C, V, T = x.shape
+        dy = dy.reshape(B, -1, V * T)
+        dW = weight_gradient(dy, spread(x, A))
+        dspread = left_product(W.t(), dy).view(B * C, -1, T)
+        dA = weight_gradient(dspread, x.view(B * C, V, T))  # (K*V, V): row = target
+        dx = left_product(A.transpose(1, 2).flatten(0, 1).t(), dspread).view_as(x)
+        return dx, dW, dA.view(-1, V, V).transpose(1, 2)
+
+
+def spread(x: Tensor, A: Tensor) -> Tensor:
+    """x (B, C, V, T), A (K, V, V) with row = source -> (B, C*K, V*T), channel c*K + k holds x[c] A_k."""
+    B, C, V, T = x.shape
+    return left_product(A.transpose(1, 2).flatten(0, 1), x.view(B * C, V, T)).view(B, -1, V * T)
+
+
+def shared_aggregate(x: Tensor, W: Tensor, A: Tensor) -> Tensor:
+    """sum_k W_k (x A_k) with the same topologies for all channels.
+
+    Args:
+        x: (B, C, T, V).
+        W: (O, C*K), column c*K + k.
+        A: (K, V, V), row = source.
+
+    Returns:
+        (B, O, T, V), joint-major.
+    """
+    return SharedAggregate.apply(x.transpose(2, 3).contiguous(), W, A).transpose(2, 3)

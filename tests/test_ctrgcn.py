@@ -1,0 +1,310 @@
+"""CTR-GCN and its baseline: the published fixtures, and the plain transcription in ``reference`` as oracle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from parity.protocol import compare, fill, make_skeleton, stage_summary
+from reference.ctrgcn import Model as Reference
+
+from skeleton_lab import rooms
+
+PARITY = Path(__file__).parent / "parity"
+
+
+class Fixture:
+    def __init__(self, name: str):
+        self.facts = json.loads((PARITY / f"{name}.json").read_text())
+        with np.load(PARITY / f"{name}.npz") as stored:
+            self.values = dict(stored)
+
+    def group(self, prefix: str) -> dict[str, np.ndarray]:
+        return {k[len(prefix) :]: v for k, v in self.values.items() if k.startswith(prefix)}
+
+    def build(self, **changes):
+        return build(self.facts["model"], **{**self.facts["kwargs"], **changes})
+
+    def inputs(self):
+        for given in self.facts["inputs"].values():
+            args = {k: v for k, v in given.items() if k not in ("maker", "npz_prefix")}
+            yield given["npz_prefix"], make_skeleton(**args)
+
+
+def build(name: str = "model.ctrgcn.Model", **kwargs):
+    with rooms.room("CTR-GCN"):
+        return rooms.load("CTR-GCN", name)(**{"graph": "graph.ntu_rgb_d.Graph", **kwargs})
+
+
+@pytest.fixture(scope="module", params=["ctrgcn", "ctrgcn_baseline"])
+def fixture(request):
+    return Fixture(request.param)
+
+
+def step(model, x, y=None) -> torch.Tensor:
+    """Logits of a training forward, after its backward."""
+    y = torch.arange(len(x)) % model.fc.out_features if y is None else y
+    model.zero_grad()
+    logits = model.train()(x)
+    F.cross_entropy(logits, y).backward()
+    return logits.detach()
+
+
+# --- the published numbers ---------------------------------------------------------------------------------------
+
+
+def test_names_shapes_and_order(fixture):
+    model, facts = fixture.build(), fixture.facts
+    state = {k: {"shape": list(v.shape), "dtype": str(v.dtype)[6:]} for k, v in model.state_dict().items()}
+    assert state == facts["state_dict"] and list(state) == list(facts["state_dict"])
+    assert [name for name, _ in model.named_parameters()] == list(facts["parameters"])
+    assert sum(p.numel() for p in model.parameters()) == facts["trainable_parameters"]
+    for name, A in fixture.group("A/").items():
+        matrix = model.graph.A if name == "graph.A" else model.get_parameter(name).detach().numpy()
+        np.testing.assert_allclose(matrix, A, atol=facts["tolerance"]["A"])
+
+
+@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
+def test_eval_logits(fixture, merge):
+    model = fill(fixture.build()).eval()
+    model.merge_empty_bodies = merge
+    for prefix, x in fixture.inputs():
+        with torch.no_grad():
+            compare(model(x), fixture.values[prefix + "eval_logits"], fixture.facts["tolerance"]["eval_logits"])
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
+def test_training_step(fixture, merge, checkpointing):
+    tolerance = fixture.facts["tolerance"]
+    for prefix, x in fixture.inputs():
+        model = fill(fixture.build())
+        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+        logits = step(model, x)
+        compare(logits, fixture.values[prefix + "train_logits"], tolerance["train_logits"])
+        loss = F.cross_entropy(logits, torch.arange(len(x)))
+        compare(loss, fixture.values[prefix + "train_loss"], tolerance["train_loss"])
+        if not prefix:
+            check_buffers(model, fixture)
+            check_gradients(model, fixture)
+
+
+def check_buffers(model, fixture):
+    state, expected = model.state_dict(), fixture.group("buffer_after/")
+    assert expected
+    for name, value in expected.items():
+        compare(state[name], value, fixture.facts["tolerance"]["buffer_after"])
+    counts = [v.item() for k, v in state.items() if k.endswith("num_batches_tracked")]
+    assert set(counts) == {1}, "running statistics moved more than once"
+
+
+def check_gradients(model, fixture):
+    expected = fixture.group("grad_norm/")
+    largest = max(float(v) for v in expected.values())
+    for name, parameter in model.named_parameters():
+        norm, target = parameter.grad.double().norm().item(), float(expected[name])
+        allowed = (1e-1 if parameter.numel() == 1 else 1e-2) * target + 2e-6 * largest
+        assert abs(norm - target) <= allowed, f"{name}: {norm}, expected {target}"
+    for name in fixture.facts["zero_gradient_parameters"]:
+        assert not model.get_parameter(name).grad.any(), name
+
+
+def test_stages(fixture):
+    """Where two networks part: every stored stage, seen by a hook or by calling the module on what it would get."""
+    model = fill(fixture.build()).eval()
+    model.merge_empty_bodies = False
+    seen, given = {}, {}
+    for name, module in model.named_modules():
+
+        def remember(module, args, output, name=name):
+            given[name], seen[name] = args[0], output
+
+        module.register_forward_hook(remember)
+    for prefix, x in fixture.inputs():
+        seen.clear()
+        with torch.no_grad():
+            model(x)
+        for name, summary in fixture.group(prefix + "stage/").items():
+            output = seen[name] if name in seen else inner_stage(model, name, given)
+            if not prefix:
+                assert list(output.shape) == fixture.facts["stage_shapes"][name]
+            compare(torch.from_numpy(stage_summary(output)), summary, fixture.facts["tolerance"]["stage"])
+
+
+@torch.no_grad()
+def inner_stage(model, name: str, given: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Output of a module that the network runs merged with its neighbours (a subset, a temporal branch)."""
+    unit, index = name.rsplit(".", 1)
+    x = given[unit.rsplit(".", 1)[0]]
+    if unit.endswith("convs"):
+        gcn = model.get_submodule(unit.rsplit(".", 1)[0])
+        return model.get_submodule(name)(x, gcn.PA[int(index)], gcn.alpha)
+    return model.get_submodule(name)(x)
+
+
+def test_initialisation(fixture):
+    torch.manual_seed(1)
+    model = fixture.build()
+    for name, law in fixture.facts["init_law"].items():
+        parameter = model.get_parameter(name).detach().double()
+        expected_mean, expected_std = law_moments(law, parameter, fixture, name)
+        mean, std = parameter.mean().item(), parameter.std(correction=0).item()
+        if expected_std == 0:
+            assert std == 0 and mean == pytest.approx(expected_mean, abs=1e-12), f"{name}: {law}"
+            continue
+        n = parameter.numel()
+        assert abs(mean - expected_mean) <= 6 * expected_std / math.sqrt(n), f"{name}: mean {mean}, {law}"
+        assert abs(std - expected_std) <= 6 * expected_std / math.sqrt(2 * n), f"{name}: std {std}, {law}"
+
+
+def law_moments(law: str, p: torch.Tensor, fixture: Fixture, name: str) -> tuple[float, float]:
+    """Mean and standard deviation that a law of the fixture gives a parameter."""
+    if law in ("copy of graph A", "identity per subset"):
+        A = fixture.build().graph.A if law == "copy of graph A" else np.eye(p.shape[1])
+        np.testing.assert_allclose(p, np.broadcast_to(A, p.shape), atol=1e-7)
+        return p.mean().item(), p.std(correction=0).item()
+    fan_out = p.shape[0] * math.prod(p.shape[2:])
+    return {
+        "zero": (0.0, 0.0),
+        "constant 1e-6": (float(np.float32(1e-6)), 0.0),
+        "normal(1, 0.02)": (1.0, 0.02),
+        "normal(0, sqrt(2/(out*kh*kw)))": (0.0, math.sqrt(2 / fan_out)),
+        "normal(0, sqrt(2/num_class))": (0.0, math.sqrt(2 / fan_out)),
+        "normal(0, sqrt(2/(out*in*num_subset)))": (0.0, math.sqrt(2 / (p.numel() * 3))),
+    }[law]
+
+
+def test_initialisation_of_what_keeps_the_default(fixture):
+    torch.manual_seed(1)
+    model = fixture.build()
+    for name, (mean, std) in fixture.group("init/").items():
+        parameter = model.get_parameter(name)
+        if std == 0:
+            assert torch.all(parameter == float(mean)), name
+        elif name == "fc.bias":
+            assert parameter.abs().max() <= 1 / 16 and abs(parameter.std() - 1 / 16 / math.sqrt(3)) < 0.01
+
+
+# --- the plain transcription -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """The network and the reference with the same, filled weights in float64."""
+    network = fill(build(num_class=5)).double()
+    reference = Reference(torch.tensor(network.graph.A), num_class=5).double()
+    reference.load_state_dict(network.state_dict())
+    return network, reference
+
+
+def test_reference_replays_the_fixture():
+    fixture = Fixture("ctrgcn")
+    reference = fill(Reference(torch.from_numpy(fixture.values["A/graph.A"]).float())).eval()
+    assert [name for name, _ in reference.named_parameters()] == list(fixture.facts["parameters"])
+    for prefix, x in fixture.inputs():
+        with torch.no_grad():
+            compare(reference(x), fixture.values[prefix + "eval_logits"])
+    step(reference, next(fixture.inputs())[1])
+    check_buffers(reference, fixture)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 16])
+def test_every_gradient_and_buffer_equals_the_reference(pair, frames):
+    network, reference = (copy.deepcopy(model) for model in pair)
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, frames, 25, 2, dtype=torch.float64)
+    x[:3, ..., 1] = 0  # three empty second bodies, run as one
+    # Empty bodies do not move, so the max pool meets ties there, which rounding breaks: gradients are compared below.
+    torch.testing.assert_close(step(network, x), step(reference, x))
+    for (name, a), b in zip(network.named_buffers(), reference.buffers()):
+        torch.testing.assert_close(a, b, msg=name)
+    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
+    network, reference = (copy.deepcopy(model) for model in pair)
+    x = torch.randn(2, 3, frames, 25, 2, dtype=torch.float64)
+    step(network, x), step(reference, x)
+    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8, msg=name)
+
+
+def test_checkpointing_recomputes_the_same_bits():
+    torch.manual_seed(0)
+    kept = build(num_class=5)
+    recomputed = copy.deepcopy(kept)
+    recomputed.activation_checkpointing = True
+    x = torch.randn(2, 3, 16, 25, 2)
+    assert torch.equal(step(kept, x), step(recomputed, x))
+    for (name, a), b in zip(kept.named_parameters(), recomputed.parameters()):
+        assert torch.equal(a.grad, b.grad), name
+    for (name, a), b in zip(kept.named_buffers(), recomputed.buffers()):
+        assert torch.equal(a, b), name
+
+
+# --- shapes, modes, arguments ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["model.ctrgcn.Model", "model.baseline.Model"])
+class TestUse:
+    def test_one_person_20_joints_and_flat_input(self, name):
+        model = build(name, num_class=10, num_point=20, num_person=1, graph="graph.ucla.Graph").eval()
+        x = torch.randn(2, 3, 9, 20, 1)
+        flat = x[..., 0].permute(0, 2, 3, 1).reshape(2, 9, 60)  # (N, T, V*C), joint-major
+        torch.testing.assert_close(model(flat), model(x))
+        assert model(x).shape == (2, 10)
+
+    def test_two_channels(self, name):
+        inputs = {"model.ctrgcn.Model": 9, "model.baseline.Model": 2}[name]
+        assert build(name, in_channels=inputs)(torch.randn(2, inputs, 8, 25, 2)).shape == (2, 60)
+
+    def test_constant_graph_has_no_key_and_follows_to(self, name):
+        model = build(name, adaptive=False)
+        adaptive = build(name)
+        assert set(adaptive.state_dict()) - set(model.state_dict()) == {f"l{i}.gcn1.PA" for i in range(1, 11)}
+        model.load_state_dict({k: v for k, v in adaptive.state_dict().items() if "PA" not in k})
+        x = torch.randn(2, 3, 8, 25, 2)
+        if name == "model.ctrgcn.Model":  # the baseline normalises only what it learns
+            torch.testing.assert_close(model.eval()(x), adaptive.eval()(x))
+        assert model.double().l1.gcn1.A.dtype == torch.float64
+        assert model(x.double()).dtype == torch.float64
+
+    def test_graph_is_required(self, name):
+        with pytest.raises(ValueError, match="needs graph="):
+            build(name, graph=None)
+
+    def test_drop_out_only_in_training(self, name):
+        torch.manual_seed(0)
+        model, x = build(name, drop_out=0.5), torch.randn(2, 3, 8, 25, 2)
+        assert not any("drop" in key for key in model.state_dict())
+        assert not torch.equal(model(x), model(x))
+        assert torch.equal(model.eval()(x), model(x))
+
+    def test_all_bodies_empty(self, name):
+        model = build(name)
+        assert step(model, torch.zeros(3, 3, 8, 25, 2)).isfinite().all()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+    def test_gradient_reaches_the_input_in_eval(self, name):
+        x = torch.randn(1, 3, 8, 25, 2, requires_grad=True)
+        build(name).eval()(x).sum().backward()
+        assert x.grad.abs().sum() > 0
+
+    def test_bfloat16_autocast(self, name):
+        torch.manual_seed(0)
+        model, x = fill(build(name, num_class=5)), torch.randn(4, 3, 16, 25, 2)
+        x[:3, ..., 1] = 0
+        expected = model.eval()(x).detach()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (model(x) - expected).norm() < 0.1 * expected.norm()
+        for checkpointing in (False, True):
+            model.activation_checkpointing = checkpointing
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = F.cross_entropy(model.train()(x).float(), torch.arange(4))
+            model.zero_grad()
+            loss.backward()
+            assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
+        assert model.data_bn.running_var.dtype == torch.float32

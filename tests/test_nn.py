@@ -1,0 +1,179 @@
+"""The layers' own backward passes against numerical differentiation and against torch's textbook layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd import gradcheck
+
+from skeleton_lab.nn import topology
+from skeleton_lab.nn.bodies import merge_empty
+from skeleton_lab.nn.convolution import pointwise
+from skeleton_lab.nn.norm import Norm, batch_norm, fold, moments
+from skeleton_lab.nn.pool import MaxPool3
+from skeleton_lab.nn.temporal import MultiScaleTemporalConv, NormReLUBranches, UnitTCN
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def tensor(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("frames", [1, 4, 5])
+def test_pointwise(stride, frames):
+    x, W, b = tensor(2, 3, frames, 4), tensor(5, 3, 1, 1), tensor(5)
+    torch.testing.assert_close(pointwise(x, W, b, stride), F.conv2d(x, W, b, stride=(stride, 1)))
+    assert gradcheck(lambda *t: pointwise(*t, stride), (x, W, b))
+    assert gradcheck(lambda x, W: pointwise(x, W, None, stride), (x, W))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("frames", [1, 2, 7, 8])
+def test_max_pool(stride, frames):
+    x = torch.randn(2, 3, 4, frames).round()  # rounding makes ties
+    mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y = MaxPool3.apply(mine, stride)
+    expected = F.max_pool2d(theirs, (1, 3), (1, stride), (0, 1))
+    assert torch.equal(y, expected)
+    weight = torch.randn_like(y)
+    (y * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 3.0, 2.0]])
+def test_norm_backward(weight):
+    weight = None if weight is None else torch.tensor(weight)
+    x, gamma, beta = tensor(3, 2, 2, 3), tensor(2), tensor(2)
+
+    def normed(x, gamma, beta):
+        mean, var = moments(x.detach(), weight, 1e-5)
+        return Norm.apply(x, gamma, beta, mean, var, weight, 1e-5)
+
+    if weight is None:
+        assert gradcheck(normed, (x, gamma, beta))
+        return
+    # Bodies counted several times against bodies that are there several times, losses summed over all of them.
+    copies = weight.long()
+    mine = normed(x, gamma, beta)
+    theirs = F.batch_norm(x.repeat_interleave(copies, 0), None, None, gamma, beta, True)
+    torch.testing.assert_close(mine.repeat_interleave(copies, 0), theirs)
+    target = torch.randn_like(theirs)
+    a = torch.autograd.grad((mine.repeat_interleave(copies, 0) * target).sum(), (x, gamma, beta))
+    b = torch.autograd.grad((theirs * target).sum(), (x, gamma, beta))
+    torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_merged_norms_keep_their_own_running_statistics(momentum):
+    x, bias = torch.randn(4, 5, 6, 7) * 3 + 100, torch.randn(3)
+    mine = [nn.BatchNorm2d(3, momentum=momentum), nn.BatchNorm2d(2, momentum=momentum)]
+    theirs = [nn.BatchNorm2d(3, momentum=momentum), nn.BatchNorm2d(2, momentum=momentum)]
+    for _ in range(2):
+        y = batch_norm(mine, x, None, [bias, None])
+        expected = torch.cat([theirs[0](x[:, :3] + bias.view(-1, 1, 1)), theirs[1](x[:, 3:])], 1)
+        torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
+    for a, b in zip(mine, theirs):
+        torch.testing.assert_close(a.state_dict(), b.state_dict(), rtol=1e-5, atol=1e-5)
+    scale, shift = fold(mine, [bias, None])
+    folded = x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+    expected = torch.cat([theirs[0].eval()(x[:, :3] + bias.view(-1, 1, 1)), theirs[1].eval()(x[:, 3:])], 1)
+    torch.testing.assert_close(folded, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_one_value_per_channel_cannot_be_normalised():
+    with pytest.raises(ValueError, match="more than one value"):
+        batch_norm([nn.BatchNorm2d(3)], torch.ones(1, 3, 1, 1))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_branches_backward(stride):
+    h, gamma, beta = tensor(3, 5, 2, 5), tensor(5), tensor(5)
+    weights = [tensor(2, 2, 3, 1), tensor(2, 1, 3, 1)]
+    bodies = torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)
+
+    def branches(h, gamma, beta, *weights):
+        mean, var = moments(h.detach(), bodies, 1e-5)
+        settings = [(stride, 1, 1), (stride, 2, 2)]
+        return NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, 1e-5, settings, *weights)
+
+    assert gradcheck(branches, (h, gamma, beta, *weights))
+
+
+def slow_aggregate(x, W, bias, relate, relate_bias, mix, offset, A):
+    """The equations, one sum at a time."""
+    K, O, R = mix.shape  # noqa: E741
+    p, q = torch.einsum("rc,bcv->brv", relate, x.mean(2)).add(relate_bias[:, None]).unflatten(1, (2, K, R)).unbind(1)
+    d = torch.tanh(p[..., :, None] - q[..., None, :])
+    S = torch.einsum("kor,bkruv->bokuv", mix, d) + offset.t()[:, :, None, None] + A
+    X = (torch.einsum("jc,bctv->bjtv", W, x) + bias[:, None, None]).unflatten(1, (O, K))
+    return torch.einsum("bokuv,boktv->botu", S, X)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("bodies_at_once", [1, 2, 9])
+def test_topology_aggregation(keep, bodies_at_once, monkeypatch):
+    B, C, T, V, K, O, R = 3, 2, 4, 3, 2, 2, 2  # noqa: E741
+    monkeypatch.setitem(topology.SLICE_VALUES, "cpu", bodies_at_once * O * K * V * V)
+    inputs = (
+        tensor(B, C, T, V), tensor(O * K, C), tensor(O * K), tensor(2 * K * R, C), tensor(2 * K * R),
+        tensor(K, O, R), tensor(K, O), tensor(K, V, V),
+    )  # fmt: skip
+    torch.testing.assert_close(topology.aggregate(*inputs, keep), slow_aggregate(*inputs))
+    assert gradcheck(lambda *t: topology.aggregate(*t, keep), inputs)
+
+
+def test_shared_aggregation():
+    x, W, A = tensor(2, 3, 4, 5), tensor(4, 6), tensor(2, 5, 5)
+    expected = torch.einsum("ock,bctv,kvw->botw", W.unflatten(1, (3, 2)), x, A)
+    torch.testing.assert_close(topology.shared_aggregate(x, W, A), expected)
+    assert gradcheck(topology.shared_aggregate, (x, W, A))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("stride", "channels", "residual"), [(1, 8, False), (2, 8, True), (1, 12, True), (1, 8, True)])
+def test_multi_scale_unit_equals_its_branches(training, stride, channels, residual):
+    unit = MultiScaleTemporalConv(8, channels, [3, 5], stride, (1, 3), residual).double().train(training)
+    branches = nn.ModuleList(unit.branches)  # called one by one, as the published code does
+    x = tensor(3, 8, 7, 4)
+    y = unit(x)
+    statistics = {k: v.clone() for k, v in unit.state_dict().items()}
+    for bn in unit.modules():
+        if isinstance(bn, nn.BatchNorm2d):
+            bn.reset_running_stats()
+    expected = torch.cat([plain(branch, x) for branch in branches], 1)
+    if residual:
+        expected = expected + (x if isinstance(unit.residual, nn.Identity) else plain([unit.residual], x))
+    torch.testing.assert_close(y, expected)
+    if training:
+        torch.testing.assert_close(unit.state_dict(), statistics)
+
+
+def plain(layers, x):
+    for layer in layers:
+        x = layer.bn(layer.conv(x)) if isinstance(layer, UnitTCN) else layer(x)
+    return x
+
+
+def test_multi_scale_unit_refuses_uneven_branches():
+    with pytest.raises(ValueError, match="10 channels for 4 branches"):
+        MultiScaleTemporalConv(8, 10, dilations=(1, 2))
+    with pytest.raises(ValueError, match="3 kernel sizes"):
+        MultiScaleTemporalConv(8, 8, [3, 3, 3], dilations=(1, 2))
+
+
+def test_merging_empty_bodies():
+    x = torch.randn(4, 3, 5, 6, 2)
+    assert merge_empty(x) is None
+    x[1, ..., 1] = x[3, ..., 1] = x[3, ..., 0] = 0
+    merged = merge_empty(x)  # bodies 3 and 7 are empty seconds, body 6 the only empty first
+    assert merged.kept.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert merged.owner.tolist() == [0, 1, 2, 3, 4, 5, 6, 3]
+    assert merged.count.tolist() == [1, 1, 1, 2, 1, 1, 1]
