@@ -121,7 +121,7 @@ def slow_aggregate(x, W, bias, relate, relate_bias, mix, offset, A):
 @pytest.mark.parametrize("bodies_at_once", [1, 2, 9])
 def test_topology_aggregation(keep, bodies_at_once, monkeypatch):
     B, C, T, V, K, O, R = 3, 2, 4, 3, 2, 2, 2  # noqa: E741
-    monkeypatch.setitem(topology.SLICE_VALUES, "cpu", bodies_at_once * O * K * V * V)
+    monkeypatch.setitem(topology.SLICE_VALUES, "cpu", bodies_at_once * O * K * V * T)
     inputs = (
         tensor(B, C, T, V), tensor(O * K, C), tensor(O * K), tensor(2 * K * R, C), tensor(2 * K * R),
         tensor(K, O, R), tensor(K, O), tensor(K, V, V),

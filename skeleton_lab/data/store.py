@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from skeleton_lab.data.clips import Clips, non_finite
 from skeleton_lab.errors import LabError
+from skeleton_lab.progress import clip_bar
 
 FORMAT = 1
 BLOCK = 256  # clips in memory while a padded array is packed: 46 MB of the Kaggle layout
@@ -70,8 +70,7 @@ class Writer:
         self._n: list[int] = []
         self._e: list[int] = []
         self._width = 0
-        disable = None if show else True  # None: a bar only where there is a terminal
-        self._bar = tqdm(total=total, desc=f"unpacking {source.name}", unit=" clips", disable=disable, leave=False)
+        self._bar = clip_bar(total, f"unpacking {source.name}", show=show)
 
     @property
     def longest(self) -> int:

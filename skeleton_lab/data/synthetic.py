@@ -32,6 +32,7 @@ from tqdm import tqdm
 from skeleton_lab.data.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.recording import Recorder
 from skeleton_lab.errors import UsageError, guarded, nearest
+from skeleton_lab.progress import clip_bar
 
 CHUNK_BYTES = 32 << 20
 MARK = b"skeleton_lab.data.synthetic "  # begins the ZIP comment: only such files are overwritten
@@ -81,7 +82,7 @@ def write(
     with (
         _completed(path, (train + test) * (frames * 600 + num_class * 8 + 80)) as raw,
         zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
-        tqdm(total=train + test, unit=" clips", disable=None if progress else True, desc=path.name) as bar,
+        clip_bar(train + test, path.name, show=progress, leave=True) as bar,
     ):
         archive.comment = MARK + json.dumps(settings).encode()
         for split, count in (("train", train), ("test", test)):

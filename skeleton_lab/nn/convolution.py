@@ -57,10 +57,7 @@ class Pointwise(Function):
 
 def weight_gradient(dy: Tensor, x: Tensor) -> Tensor:
     """sum_b dy[b] x[b]^T: (B, O, L), (B, C, L) -> (O, C)."""
-    x = x.to(dy.dtype).transpose(1, 2)
-    if dy.is_cuda:
-        return torch.bmm(dy, x).sum(0)  # addbmm would run the bodies one after the other
-    return torch.addbmm(dy.new_zeros(dy.shape[1], x.shape[2]), dy, x)
+    return torch.bmm(dy, x.to(dy.dtype).transpose(1, 2)).sum(0)
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
@@ -96,4 +93,9 @@ def temporal(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = N
 
 def along_frames(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int) -> Tensor:
     """x (B, C, V, T), weight (O, C, k, 1) -> (B, O, V, T')."""
-    return F.conv2d(x, weight.transpose(2, 3), bias, (1, stride), (0, padding), (1, dilation))
+    return F.conv2d(x, joint_major_kernel(weight), bias, (1, stride), (0, padding), (1, dilation))
+
+
+def joint_major_kernel(weight: Tensor) -> Tensor:
+    """(O, C, k, 1) -> (O, C, 1, k); a view, not a transposition, so that gradients keep the weight's strides."""
+    return weight.reshape(weight.shape[0], weight.shape[1], 1, -1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skeleton_lab.nn.convolution import along_frames, pointwise, temporal
+from skeleton_lab.nn.convolution import along_frames, joint_major_kernel, pointwise, temporal
 from skeleton_lab.nn.norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
 from skeleton_lab.nn.pool import MaxPool3, max3, max3_backward
 
@@ -69,11 +69,11 @@ class NormReLUBranches(Function):
         da, dweights = [], []
         for d, part, W, (stride, padding, dilation) in zip(dy, parts, weights, ctx.settings):
             dpart, dW, _ = torch.ops.aten.convolution_backward(
-                d.contiguous(), part.contiguous(), W.to(d.dtype).transpose(2, 3), None,
+                d.contiguous(), part.contiguous(), joint_major_kernel(W.to(d.dtype)), None,
                 [1, stride], [0, padding], [1, dilation], False, [0, 0], 1, [True, True, False],
             )  # fmt: skip
             da.append(dpart)
-            dweights.append(dW.transpose(2, 3))
+            dweights.append(dW.view(W.shape))
         da.append(max3_backward(dy[-1], last, ctx.settings[0][0]))
         dnorm = torch.ops.aten.threshold_backward(torch.cat(da, 1), a, 0)
         dh, dgamma, dbeta = norm_backward(dnorm, h, gamma, mean, var, bodies, ctx.eps)
@@ -160,7 +160,7 @@ class MultiScaleTemporalConv(nn.Module):
         weights = [conv.weight for conv in exits]
         gamma, beta = affine(entry_norms, biases)
         y = NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights)
-        y = torch.cat([*(part.transpose(2, 3) for part in y), pointwise(x, last.weight, None, self.stride)], 1)
+        y = torch.cat([*y, pointwise(x, last.weight, None, self.stride).transpose(2, 3)], 1).transpose(2, 3)
         return batch_norm(exit_norms, y, bodies, [*(conv.bias for conv in exits), None, last.bias])
 
     def folded(self, x: Tensor) -> Tensor:
@@ -179,4 +179,5 @@ class MultiScaleTemporalConv(nn.Module):
         ]
         pooled = MaxPool3.apply(pooled.transpose(2, 3), self.stride).transpose(2, 3)
         y.append(pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1))
-        return torch.cat([*y, pointwise(x, last.weight * last_scale, last_shift, self.stride)], 1)
+        y.append(pointwise(x, last.weight * last_scale, last_shift, self.stride))
+        return torch.cat([part.transpose(2, 3) for part in y], 1).transpose(2, 3)  # cat would not keep joint-major

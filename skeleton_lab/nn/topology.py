@@ -19,8 +19,8 @@ from torch.autograd import Function
 
 from skeleton_lab.nn.convolution import left_product, weight_gradient
 
-# Values of S made at once: on a CPU what stays in its caches, on a GPU what keeps it busy.
-SLICE_VALUES = {"cpu": 2**20, "cuda": 2**25}
+# Values of S or X made at once: on a CPU what stays in its caches, on a GPU what keeps it busy.
+SLICE_VALUES = {"cpu": 2**19, "cuda": 2**25}
 
 
 def slices(bodies: int, values: int, device: torch.device) -> Iterator[slice]:
@@ -76,7 +76,7 @@ class Aggregate(Function):
         mix = mixed(mix, offset)
         z = x.new_empty(B, O, V, T)
         kept = []
-        for s in slices(B, O * K * V * V, x.device):
+        for s in slices(B, O * K * V * max(V, T), x.device):
             X = project(x[s], W, bias)
             if keep:
                 kept.append(X)
@@ -93,7 +93,7 @@ class Aggregate(Function):
         mix = mixed(mix, offset)
         dx, dpq = torch.empty_like(x), torch.empty_like(pq)
         dW, dbias, dmix, dA = (torch.zeros_like(t) for t in (W, bias, mix, A))
-        for i, s in enumerate(slices(B, O * K * V * V, x.device)):
+        for i, s in enumerate(slices(B, O * K * V * max(V, T), x.device)):
             dzs = dz[s].reshape(-1, V, T)
             factor = factors(*pq[s].unbind(1), A)
             dX = torch.bmm(topologies(factor, mix).view(-1, K * V, V), dzs).view(-1, O * K, V * T)

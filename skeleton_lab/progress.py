@@ -1,0 +1,13 @@
+"""Progress bars for long work on files."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+
+def clip_bar(total: int, title: str, *, show: bool = True, leave: bool = False) -> tqdm:
+    """A bar on stderr that counts clips; where stderr is no terminal, a line every half minute."""
+    pause = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, desc=title, unit=" clips", disable=not show, leave=leave, mininterval=pause)
