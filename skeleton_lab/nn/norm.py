@@ -23,7 +23,7 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 def moments(x: Tensor, weight: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance per channel of x (B, C, ...), each body b counted ``weight[b]`` times."""
     if weight is None and x.is_cuda:  # one fused pass
-        _, mean, invstd = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
+        mean, invstd = torch.batch_norm_stats(x, eps)
         return mean, invstd.pow(-2) - eps
     x = x.flatten(2)
     if x.dtype in (torch.float16, torch.bfloat16):
