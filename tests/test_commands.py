@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from parity.kaggle_sample import make_kaggle_arrays
 
 from skeleton_lab import rooms
@@ -136,3 +139,24 @@ def test_documented_smoke_command_as_it_stands(data, tmp_path):
     again = [sys.executable, "main.py", "--config", str(work / "config.yaml"), "--resume"]
     done = subprocess.run(again, cwd=ROOM, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "nothing to do" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_kill_and_resume_of_ctrgcn_changes_no_bit(lab, data, tmp_path):
+    """The process is killed as soon as a checkpoint from within an epoch lies there."""
+    flags = ["--config", "config/nturgbd-cross-subject/default.yaml", *SHORT, *WINDOW, "--batch-size", "2"]
+    flags += ["--num-epoch", "2", "--eval-interval", "2", "--checkpoint-minutes", "0", "--threads", "1"]
+    flags += ["--report", "False", "--work-dir"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, "main.py", *flags, str(killed)], cwd=ROOM, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (killed / "last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "runs-2-12.pt").exists()
+    assert lab(*flags, str(killed), "--resume") == 0
+    assert lab(*flags, str(whole)) == 0
+    resumed, unbroken = (torch.load(d / "runs-2-12.pt", weights_only=True) for d in (killed, whole))
+    assert all(torch.equal(resumed[name], value) for name, value in unbroken.items())
