@@ -1,10 +1,9 @@
 #!/bin/sh
-# Runs while an image is built: installs what skeleton_lab and the named extras need, and makes the user and the folders.
+# Runs while an image is built: installs what skeleton_lab and the named extras need, and makes the user.
 # The base image's own PyTorch and NumPy stay as they are: they were built for each other and for its CUDA.
-# Usage: install.sh EXTRAS MOUNT_TARGET...       for example: install.sh logs,report,h5 /workspace/CTR-GCN/data/ntu
+# Usage: install.sh EXTRAS       for example: install.sh logs,report,h5
 set -eu
 extras=$1
-shift
 
 # The package is installed in place (its files come in a later layer), so a change of the code costs no new download.
 cd /workspace
@@ -23,9 +22,8 @@ export PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CH
 python -m pip install -q -c /tmp/base.txt -e ".[$extras]"
 rm -rf README.md ./*.egg-info /tmp/base.txt install.sh
 
-# A plain user. Whoever runs the image with `--user "$(id -u):$(id -g)"`, so that results belong to them on the host, is
-# unknown here: what a run writes to is therefore open to everyone, as /tmp is.
+# A plain user, and what it writes to beside the work dir (arrange.sh tells why it is open to everyone).
 useradd --non-unique --uid 1000 --user-group --home-dir "$HOME" --no-create-home --shell /bin/bash lab
-mkdir -p "$HOME" "$MPLCONFIGDIR" "$SKELETON_LAB_CACHE" /workspace/work_dir "$@"
+mkdir -p "$HOME" "$MPLCONFIGDIR" "$SKELETON_LAB_CACHE"
 python -c 'import matplotlib.font_manager' 2>/dev/null || true  # its font list, once and not at every start
-chmod 1777 "$HOME" "$MPLCONFIGDIR" "$SKELETON_LAB_CACHE" /workspace/work_dir "$@"
+chmod 1777 "$HOME" "$MPLCONFIGDIR" "$SKELETON_LAB_CACHE"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ GIB = 2**30
 BUDGET_GIB = 7.0  # what an 8 GB card leaves to one process
 CONTEXT_BYTES = 0.6 * GIB  # CUDA context, cuBLAS and cuDNN workspaces
 STATES = 3  # parameter, gradient, momentum
+JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
 SLACK = 1.1  # allocator rounding and fragmentation
 
 
@@ -60,14 +62,20 @@ def largest_batch(cost: Cost, budget_gib: float = BUDGET_GIB) -> int:
     return max(0, int(room_left // (SLACK * cost.peak_bytes)))
 
 
-def measure(model: nn.Module, x: Tensor, y: Tensor) -> Cost:
-    """Count one training step (mean cross entropy) of a copy of ``model`` on x (N, ...), labels y (N,)."""
+def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
+    """Count one training step (mean cross entropy) of a copy of ``model``.
+
+    Args:
+        x: (N, ...), with ``more`` inputs of the network, SkateFormer's frame positions say.
+        y: (N,) labels.
+    """
     model = copy.deepcopy(model).train()
-    own = {storage_key(t) for t in (x, y, *model.parameters(), *model.buffers())}
+    own = {storage_key(t) for t in (x, y, *more, *model.parameters(), *model.buffers())}
     saved = SavedTensors(own)
     with PeakMemory() as memory:
         with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
-            loss = F.cross_entropy(model(x), y)
+            output = model(x, *more)
+            loss = F.cross_entropy(output[0] if isinstance(output, tuple) else output, y)
         loss.backward()
     gradients = sum(4 * p.numel() for p in model.parameters() if p.grad is not None)
     return Cost(
@@ -138,6 +146,19 @@ def storages(tree: Any) -> Iterator[torch.UntypedStorage]:
     return (leaf.untyped_storage() for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor))
 
 
+def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:
+    """Random inputs for a network built with ``model_args``: x (N, C, T, V, M), and (N, T) frame positions if it asks.
+
+    ``single_person``: share of the samples without a second person.
+    """
+    layout = (model_args.get("graph_args") or {}).get("layout")
+    joints = model_args.get("num_point", model_args.get("num_points", JOINTS.get(layout, 25)))
+    persons = model_args.get("num_person", model_args.get("num_people", 2))
+    x = torch.randn(batch, model_args.get("in_channels", 3), frames, joints, persons)
+    x[: round(batch * single_person), ..., 1:] = 0
+    return (x, torch.linspace(-1, 1, frames).expand(batch, -1)) if "index_t" in model_args else (x,)
+
+
 def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
     """The model of a room's configuration, and its ``model_args``."""
     with room(arguments.room) as this:
@@ -152,8 +173,11 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
             raise UsageError(f"--config: {path} names no model")
         model_args = dict(settings.get("model_args") or {})
         if arguments.num_class:
-            model_args["num_class"] = arguments.num_class
-        model = import_class(settings["model"])(**model_args)
+            model_args["num_classes" if "num_classes" in model_args else "num_class"] = arguments.num_class
+        network = import_class(settings["model"])
+        if "frame_size" in inspect.signature(network).parameters:
+            model_args["frame_size"] = arguments.frames
+        model = network(**model_args)
     if arguments.activation_checkpointing:
         if not hasattr(model, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
@@ -180,10 +204,8 @@ def main() -> None:
         if getattr(arguments, flag) <= 0:
             raise UsageError(f"--{flag} must be positive, got {getattr(arguments, flag)}")
     model, model_args = build(arguments)
-    persons, joints = model_args.get("num_person", 2), model_args.get("num_point", 25)
-    x = torch.randn(arguments.batch, model_args.get("in_channels", 3), arguments.frames, joints, persons)
-    x[: round(arguments.batch * arguments.single_person), ..., 1:] = 0
-    cost = measure(model, x, torch.zeros(arguments.batch, dtype=torch.long))
+    x, *more = example(model_args, arguments.batch, arguments.frames, arguments.single_person)
+    cost = measure(model, x, torch.zeros(arguments.batch, dtype=torch.long), *more)
     print(f"parameters               {cost.parameters:,}")
     print(f"forward, per sample      {cost.flops_forward / 1e9:.2f} GFLOP")
     print(f"kept for backward        {cost.saved_bytes / 1e6:.1f} MB per sample")

@@ -32,11 +32,11 @@ class Room(NamedTuple):
 
 ROOMS = (
     Room("CTR-GCN", "ctrgcn", "C", "config/nturgbd-cross-subject/default.yaml"),
-    Room("MS-G3D", "msg3d", "G"),
-    Room("FreqMixFormer", "freqmixformer", "F"),
-    Room("SkateFormer", "skateformer", "S"),
-    Room("Hyper-GCN", "hypergcn", "H"),
-    Room("ST-GCN", "stgcn", "T"),
+    Room("MS-G3D", "msg3d", "G", "config/nturgbd-cross-subject/train_joint_kaggle.yaml"),
+    Room("FreqMixFormer", "freqmixformer", "F", "config/nturgbd-cross-subject/joint.yaml"),
+    Room("SkateFormer", "skateformer", "S", "config/train/ntu_cs/SkateFormer_j.yaml"),
+    Room("Hyper-GCN", "hypergcn", "H", "config/base/nturgbd-cross-subject/hyper_joint.yaml"),
+    Room("ST-GCN", "stgcn", "T", "config/st_gcn/ntu-xsub/train.yaml"),
     Room("FS-VAE", "fsvae", None),
     Room("MSF-GZSSAR", "msf-gzssar", None),
 )

@@ -3,138 +3,55 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+import replay
 import torch
 import torch.nn.functional as F
-from parity.protocol import compare, fill, make_skeleton, stage_summary
+from parity.protocol import compare, fill
 from reference.ctrgcn import Model as Reference
-
-from skeleton_lab import rooms
-
-PARITY = Path(__file__).parent / "parity"
-
-
-class Fixture:
-    def __init__(self, name: str):
-        self.facts = json.loads((PARITY / f"{name}.json").read_text())
-        with np.load(PARITY / f"{name}.npz") as stored:
-            self.values = dict(stored)
-
-    def group(self, prefix: str) -> dict[str, np.ndarray]:
-        return {k[len(prefix) :]: v for k, v in self.values.items() if k.startswith(prefix)}
-
-    def build(self, **changes):
-        return build(self.facts["model"], **{**self.facts["kwargs"], **changes})
-
-    def inputs(self):
-        for given in self.facts["inputs"].values():
-            args = {k: v for k, v in given.items() if k not in ("maker", "npz_prefix")}
-            yield given["npz_prefix"], make_skeleton(**args)
+from replay import Fixture, check_buffers, step
 
 
 def build(name: str = "model.ctrgcn.Model", **kwargs):
-    with rooms.room("CTR-GCN"):
-        return rooms.load("CTR-GCN", name)(**{"graph": "graph.ntu_rgb_d.Graph", **kwargs})
+    return replay.build("CTR-GCN", name, **{"graph": "graph.ntu_rgb_d.Graph", **kwargs})
 
 
 @pytest.fixture(scope="module", params=["ctrgcn", "ctrgcn_baseline"])
 def fixture(request):
-    return Fixture(request.param)
-
-
-def step(model, x, y=None) -> torch.Tensor:
-    """Logits of a training forward, after its backward."""
-    y = torch.arange(len(x)) % model.fc.out_features if y is None else y
-    model.zero_grad()
-    logits = model.train()(x)
-    F.cross_entropy(logits, y).backward()
-    return logits.detach()
+    return Fixture("CTR-GCN", request.param)
 
 
 # --- the published numbers ---------------------------------------------------------------------------------------
 
 
 def test_names_shapes_and_order(fixture):
-    model, facts = fixture.build(), fixture.facts
-    state = {k: {"shape": list(v.shape), "dtype": str(v.dtype)[6:]} for k, v in model.state_dict().items()}
-    assert state == facts["state_dict"] and list(state) == list(facts["state_dict"])
-    assert [name for name, _ in model.named_parameters()] == list(facts["parameters"])
-    assert sum(p.numel() for p in model.parameters()) == facts["trainable_parameters"]
+    replay.check_names(fixture)
+    model = fixture.build()
     for name, A in fixture.group("A/").items():
         matrix = model.graph.A if name == "graph.A" else model.get_parameter(name).detach().numpy()
-        np.testing.assert_allclose(matrix, A, atol=facts["tolerance"]["A"])
+        np.testing.assert_allclose(matrix, A, atol=fixture.facts["tolerance"]["A"])
 
 
 @pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
 def test_eval_logits(fixture, merge):
-    model = fill(fixture.build()).eval()
-    model.merge_empty_bodies = merge
-    for prefix, x in fixture.inputs():
-        with torch.no_grad():
-            compare(model(x), fixture.values[prefix + "eval_logits"], fixture.facts["tolerance"]["eval_logits"])
+    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
 def test_training_step(fixture, merge, checkpointing):
-    tolerance = fixture.facts["tolerance"]
-    for prefix, x in fixture.inputs():
-        model = fill(fixture.build())
+    def prepare(model):
         model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
-        logits = step(model, x)
-        compare(logits, fixture.values[prefix + "train_logits"], tolerance["train_logits"])
-        loss = F.cross_entropy(logits, torch.arange(len(x)))
-        compare(loss, fixture.values[prefix + "train_loss"], tolerance["train_loss"])
-        if not prefix:
-            check_buffers(model, fixture)
-            check_gradients(model, fixture)
 
-
-def check_buffers(model, fixture):
-    state, expected = model.state_dict(), fixture.group("buffer_after/")
-    assert expected
-    for name, value in expected.items():
-        compare(state[name], value, fixture.facts["tolerance"]["buffer_after"])
-    counts = [v.item() for k, v in state.items() if k.endswith("num_batches_tracked")]
-    assert set(counts) == {1}, "running statistics moved more than once"
-
-
-def check_gradients(model, fixture):
-    expected = fixture.group("grad_norm/")
-    largest = max(float(v) for v in expected.values())
-    for name, parameter in model.named_parameters():
-        norm, target = parameter.grad.double().norm().item(), float(expected[name])
-        allowed = (1e-1 if parameter.numel() == 1 else 1e-2) * target + 2e-6 * largest
-        assert abs(norm - target) <= allowed, f"{name}: {norm}, expected {target}"
-    for name in fixture.facts["zero_gradient_parameters"]:
-        assert not model.get_parameter(name).grad.any(), name
+    replay.check_step(fixture, prepare)
 
 
 def test_stages(fixture):
-    """Where two networks part: every stored stage, seen by a hook or by calling the module on what it would get."""
-    model = fill(fixture.build()).eval()
-    model.merge_empty_bodies = False
-    seen, given = {}, {}
-    for name, module in model.named_modules():
-
-        def remember(module, args, output, name=name):
-            given[name], seen[name] = args[0], output
-
-        module.register_forward_hook(remember)
-    for prefix, x in fixture.inputs():
-        seen.clear()
-        with torch.no_grad():
-            model(x)
-        for name, summary in fixture.group(prefix + "stage/").items():
-            output = seen[name] if name in seen else inner_stage(model, name, given)
-            if not prefix:
-                assert list(output.shape) == fixture.facts["stage_shapes"][name]
-            compare(torch.from_numpy(stage_summary(output)), summary, fixture.facts["tolerance"]["stage"])
+    compared = replay.check_stages(fixture, inner_stage, lambda model: setattr(model, "merge_empty_bodies", False))
+    assert compared == 2 * len(fixture.facts["stage_shapes"])
 
 
 @torch.no_grad()
@@ -204,13 +121,13 @@ def pair():
 
 
 def test_reference_replays_the_fixture():
-    fixture = Fixture("ctrgcn")
+    fixture = Fixture("CTR-GCN", "ctrgcn")
     reference = fill(Reference(torch.from_numpy(fixture.values["A/graph.A"]).float())).eval()
     assert [name for name, _ in reference.named_parameters()] == list(fixture.facts["parameters"])
-    for prefix, x in fixture.inputs():
+    for prefix, _, inputs in fixture.cases():
         with torch.no_grad():
-            compare(reference(x), fixture.values[prefix + "eval_logits"])
-    step(reference, next(fixture.inputs())[1])
+            compare(reference(*inputs), fixture.values[prefix + "eval_logits"])
+    step(reference, *fixture.main())
     check_buffers(reference, fixture)
 
 

@@ -1,18 +1,15 @@
-"""Help, the config.yaml that a run writes, and the configuration files of CTR-GCN."""
+"""Help, the config.yaml that a run writes, and the presets of CTR-GCN."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import yaml
 from options_helpers import ROOM, options
 
 from skeleton_lab.engine.options import parse, save
 from skeleton_lab.engine.programs import ALL, FLAGS, GROUPS
 from skeleton_lab.errors import LabError
-
-RECIPES = yaml.safe_load((Path(__file__).parent / "parity/recipes_ctrgcn.yaml").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -75,43 +72,6 @@ def test_config_yaml_that_cannot_be_written(here):
 
 
 # ------------------------------------------------------------------------------------------------- configurations
-
-
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe["path"])
-def test_published_configurations(recipe, monkeypatch):
-    monkeypatch.chdir(ROOM)
-    expected = {
-        "model": recipe["model"]["class"],
-        "model_args": recipe["model"]["args"],
-        "feeder": recipe["feeder"]["class"],
-        "train_feeder_args": recipe["feeder"]["train"],
-        "test_feeder_args": recipe["feeder"]["test"],
-        **{key: value for part in ("optim", "schedule", "run", "other") for key, value in recipe.get(part, {}).items()},
-    }
-    assert yaml.safe_load(Path(recipe["path"]).read_text()) == expected
-    parsed = parse("C", ["--config", recipe["path"]], ROOM)
-    effective = {key: value for key, value in recipe["effective"].items() if key != "schedule"}
-    assert {key: getattr(parsed, key) for key in effective} == effective
-    assert parsed.notices == []
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOM / "config").rglob("*.yaml")), ids=lambda path: str(path.relative_to(ROOM))
-)
-def test_commands_in_the_header_parse(path, monkeypatch):
-    """Every YAML file starts with the command that uses it, and with the flags of the other streams."""
-    monkeypatch.chdir(ROOM)
-    header = [line.lstrip("# ").split() for line in path.read_text().splitlines() if line.startswith("#   ")]
-    commands = [words for words in header if words[:2] == ["python", "main.py"]]
-    assert len(commands) == 1 and commands[0][2:4] == ["--config", str(path.relative_to(ROOM))]
-    parsed = parse("C", commands[0][2:], ROOM)
-    for words in header:
-        if "--train-feeder-args" in words:
-            flags = words[words.index("--train-feeder-args") :]
-            stream = parse("C", [*commands[0][2:], *flags], ROOM)
-            changed = {k for k, v in stream.train_feeder_args.items() if parsed.train_feeder_args[k] != v}
-            assert changed and changed <= {"bone", "vel", "data_path"}
-            assert {k: stream.test_feeder_args[k] for k in changed} == {k: stream.train_feeder_args[k] for k in changed}
 
 
 def test_smoke_and_8gb_change_what_they_say(monkeypatch):

@@ -112,3 +112,10 @@ class Model(nn.Module):
         for i in range(1, 11):
             x = getattr(self, f"l{i}")(x)
         return self.fc(x.mean((2, 3)).view(N, M, -1).mean(1))
+
+
+def build(network: nn.Module) -> Model:
+    """The reference of a network of the room, with equal weights."""
+    reference = Model(torch.tensor(network.graph.A, dtype=torch.float32), num_class=network.fc.out_features)
+    reference.load_state_dict(network.state_dict())
+    return reference

@@ -1,8 +1,11 @@
-"""Time a training step of CTR-GCN against the plain reference, interleaved: ``python tests/reference/time_step.py``."""
+"""Time a training step of a room's network against its plain reference, interleaved.
+
+python tests/reference/time_step.py --room CTR-GCN
+"""
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -13,43 +16,41 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from reference.ctrgcn import Model as Reference
+from skeleton_lab import cost, rooms
+from skeleton_lab.errors import guarded
 
-from skeleton_lab.rooms import room
 
-
-def step(model: nn.Module, x: Tensor, y: Tensor) -> float:
+def step(model: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> float:
     """Seconds for forward, loss and backward."""
-    clock = time.perf_counter if x.is_cuda else time.process_time  # CPU time: other programs may share the machine
+    clock = time.perf_counter if y.is_cuda else time.process_time  # CPU time: other programs may share the machine
     start = clock()
     model.zero_grad()
-    F.cross_entropy(model(x), y).backward()
-    if x.is_cuda:
+    output = model(*inputs)
+    F.cross_entropy(output[0] if isinstance(output, tuple) else output, y).backward()
+    if y.is_cuda:
         torch.cuda.synchronize()
     return clock() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeat", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--empty", type=float, default=0.0, help="share of samples without a second person")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    options = cost.parser()
+    options.description = __doc__
+    options.add_argument("--repeat", type=int, default=10)
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--device", default="cpu")
+    arguments = options.parse_args()
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    with room("CTR-GCN"):
-        from model.ctrgcn import Model
-
-        fast = Model(graph="graph.ntu_rgb_d.Graph").to(args.device)
-    plain = Reference(torch.tensor(fast.graph.A, dtype=torch.float32)).to(args.device)
-    plain.load_state_dict(fast.state_dict())
-    x = torch.randn(args.batch, 3, 64, 25, 2, device=args.device)
-    x[: round(args.batch * args.empty), ..., 1] = 0
-    y = torch.arange(args.batch, device=args.device)
-    step(plain, x, y), step(fast, x, y)
-    times = torch.tensor([[step(plain, x, y), step(fast, x, y)] for _ in range(args.repeat)], dtype=torch.float64)
+    fast, model_args = cost.build(arguments)
+    plain = importlib.import_module(f"reference.{rooms.find(arguments.room).image}").build(fast)
+    models = plain.to(arguments.device).train(), fast.to(arguments.device).train()
+    inputs = cost.example(model_args, arguments.batch, arguments.frames, arguments.single_person)
+    inputs = tuple(t.to(arguments.device) for t in inputs)
+    y = torch.arange(arguments.batch, device=arguments.device)
+    for model in models:
+        step(model, inputs, y)
+    times = [[step(model, inputs, y) for model in models] for _ in range(arguments.repeat)]
+    times = torch.tensor(times, dtype=torch.float64)
     for name, t in zip(("reference", "network"), times.t()):
         print(f"{name:10} {1e3 * t.min():8.1f} ms at best, {1e3 * t.median():8.1f} ms median")
     print(f"ratio      {times[:, 0].min() / times[:, 1].min():8.2f} at best, "
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))
