@@ -5,7 +5,7 @@ VENV       := .venv
 MIN_VENV   := .venv-min
 JOBS       ?= 2
 DEMO       := $(CURDIR)/demo
-DEMO_FLAGS := --num-epoch 9 --step 6 8 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --num-worker 0 --device cpu \
+DEMO_FLAGS := --num-epoch 8 --step 5 7 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --num-worker 0 --device cpu \
 	--train-feeder-args 'window_size=24,p_interval=[0.9,1],random_rot=False' --test-feeder-args window_size=24
 
 .PHONY: help setup demo test test-min lint images smoke clean-demo
@@ -15,7 +15,7 @@ help:        ## this list
 setup: $(VENV)/ready  ## a virtual environment in .venv with everything pinned
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,dev]'
+	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,search,dev]'
 	@touch $@
 
 demo: setup $(DEMO)/NTU60_CS.npz  ## make an NTU60-format archive, train CTR-GCN on it, write a report (CPU, minutes)
@@ -34,7 +34,7 @@ test-min: $(MIN_VENV)/ready  ## the same tests with the image's versions (torch 
 	$(MIN_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q
 $(MIN_VENV)/ready: pyproject.toml
 	$(MIN_PYTHON) -m venv $(MIN_VENV)
-	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,dev]'
+	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,dev]'
 	@touch $@
 
 lint: setup  ## ruff

@@ -7,15 +7,7 @@ from __future__ import annotations
 
 from skeleton_lab.ensemble import Recipe, main
 
-RECIPE = Recipe(
-    labels={
-        "ntu/xsub": "data/ntu/NTU60_CS.npz",
-        "ntu/xview": "data/ntu/NTU60_CV.npz",
-        "ntu120/xsub": "data/ntu120/NTU120_CSub.npz",
-        "ntu120/xset": "data/ntu120/NTU120_CSet.npz",
-        "NW-UCLA": "data/NW-UCLA/val_label.pkl",
-    }
-)
+RECIPE = Recipe()
 
 if __name__ == "__main__":
     raise SystemExit(main(RECIPE, __file__))

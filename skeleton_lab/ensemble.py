@@ -1,16 +1,16 @@
 """Ensembles: the scores of several streams (joint, bone, motion ...) of one test set, added with weights.
 
-A stream is a work dir in which a run left ``epoch1_test_score.pkl``, a dict from sample name to logits (K,).  The
-weights are fixed beforehand; weights that are searched for on the very labels they are judged by (``--fit``) are
-reported apart, because they flatter.
+A stream is a work dir in which a run left ``epoch1_test_score.pkl`` (ST-GCN: ``test_result.pkl``), a dict from sample
+name to logits (K,).  The weights are fixed beforehand; weights that are searched for on the very labels they are judged
+by (``--fit``, and FreqMixFormer's published search) are reported apart, because they flatter.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,21 @@ from skeleton_lab.data.locate import locate
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.data.pickles import load
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.fusion import FITTED, accuracy, combine, fit, optimiser, search
 
-SCORES = "epoch1_test_score.pkl"
-FITTED = "fitted on test (optimistic)"
-GRID = np.arange(0.2, 1.2001, 0.05)  # the weights that a fit tries
+SCORES, SCORES_OF_STGCN = "epoch1_test_score.pkl", "test_result.pkl"
 
-# What published ensembles give each stream; two streams weigh 1 and alpha.
+# What CTR-GCN's published ensemble gives each stream; two streams weigh 1 and alpha.
 STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "joint-motion": 0.4, "bone-motion": 0.4}
 
-
-def usual_weights(streams: Sequence[str], dataset: str, alpha: float) -> list[float]:
-    """Weights of the published CTR-GCN ensembles, whatever the data set: 1 and alpha, or those of STREAM_WEIGHTS."""
-    if len(streams) == 2:
-        return [1.0, alpha]
-    return [STREAM_WEIGHTS[stream] for stream in streams]
+# Where the programs of CTR-GCN's family have the test labels of each data set.
+LABELS = {
+    "ntu/xsub": "data/ntu/NTU60_CS.npz",
+    "ntu/xview": "data/ntu/NTU60_CV.npz",
+    "ntu120/xsub": "data/ntu120/NTU120_CSub.npz",
+    "ntu120/xset": "data/ntu120/NTU120_CSet.npz",
+    "NW-UCLA": "data/NW-UCLA/val_label.pkl",
+}
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,28 @@ class Recipe:
     Attributes:
         labels: data set -> the file that has its test labels, seen from the room's folder.
         streams: each has a flag ``--STREAM-dir``.
-        weights: (streams given, data set, alpha) -> one weight per stream.
+        tables: model -> data set -> weights of all the streams together, where they are not STREAM_WEIGHTS; the
+            models are the choices of a flag ``--model``, the first one is its default.
+        searched: the weights are searched for; fixed ones are all 1.
         digits: decimals of the two accuracy lines.
     """
 
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
     streams: Sequence[str] = tuple(STREAM_WEIGHTS)
-    weights: Callable[[Sequence[str], str, float], Sequence[float]] = usual_weights
+    tables: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    searched: bool = False
     digits: int = 4
+
+    def weights(self, streams: Sequence[str], dataset: str, alpha: float = 1.0, model: str = "") -> list[float]:
+        """One fixed weight per stream."""
+        if self.searched:
+            return [1.0] * len(streams)
+        if len(streams) == 2:
+            return [1.0, alpha]
+        table = self.tables.get(model, {}).get(dataset)
+        if table and tuple(streams) == tuple(self.streams):
+            return list(table)
+        return [STREAM_WEIGHTS[stream] for stream in streams]
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,7 @@ class Scores:
 
 
 def read_scores(place: str | Path) -> Scores:
-    """Read ``epoch1_test_score.pkl`` of a folder, or the score file itself.
+    """Read the score file of a folder, or the score file itself.
 
     Raises:
         ArchiveNotFoundError: there is none.
@@ -73,10 +88,11 @@ def read_scores(place: str | Path) -> Scores:
     """
     path = Path(place)
     if path.is_dir():
-        path /= SCORES
+        path /= SCORES if (path / SCORES).exists() or not (path / SCORES_OF_STGCN).exists() else SCORES_OF_STGCN
     if not path.is_file():
         raise ArchiveNotFoundError(
-            f"no score file {path}; a training writes it at its end, a test with --save-score true"
+            f"no score file {path}; a test with --save-score true writes it (ST-GCN: --save_result true), and so does "
+            "the end of a training of CTR-GCN's family"
         )
     content = load(path)
     if not isinstance(content, dict) or not content:
@@ -151,7 +167,9 @@ def find_labels(options: argparse.Namespace, recipe: Recipe, room: Path, first: 
     labels = read_labels(path, first.names)
     n, k = first.logits.shape
     if len(labels) != n:
-        raise ArchiveError(f"{path} has {len(labels)} test labels, but {first.path} has scores of {n} samples")
+        own = first.path.with_name("evaluation.npz")
+        hint = f"; --labels {own} has the run's own" if own.exists() else ""
+        raise ArchiveError(f"{path} has {len(labels)} test labels, but {first.path} has scores of {n} samples{hint}")
     if labels.max() >= k:
         raise ArchiveError(f"{path} has class {labels.max()}, but {first.path} has scores of {k} classes")
     return labels, path
@@ -169,46 +187,22 @@ def labels_path(options: argparse.Namespace, usual: Path, beside: Path, room: Pa
     raise ArchiveNotFoundError(f"no labels: neither {usual} nor {beside} exists; give --labels FILE")
 
 
-def combine(scores: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """(S, N, K) and S weights -> (N, K)."""
-    return np.tensordot(np.asarray(weights, dtype=scores.dtype), scores, axes=1)
-
-
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Top-1 (first maximum) and top-5 (among the last five of the ascending order), as fractions."""
-    five = np.argsort(logits, axis=1, kind="stable")[:, -5:]
-    return float((logits.argmax(1) == labels).mean()), float((five == labels[:, None]).any(1).mean())
-
-
-def fit(scores: np.ndarray, labels: np.ndarray) -> list[float]:
-    """Weights from GRID with the best top-1 on these labels: one stream after the other, until none of them gains.
-
-    Deterministic.  Starts with 0.6 for every stream.
-    """
-    weights = [0.6] * len(scores)
-    best, gained = accuracy(combine(scores, weights), labels)[0], True
-    while gained:
-        gained = False
-        for s in range(len(scores)):
-            others = combine(scores, [0.0 if i == s else w for i, w in enumerate(weights)])
-            hits = [((others + w * scores[s]).argmax(1) == labels).mean() for w in GRID.astype(scores.dtype)]
-            if max(hits) > best:
-                best, gained = float(max(hits)), True
-                weights[s] = round(float(GRID[int(np.argmax(hits))]), 2)
-    return weights
-
-
 def parse(recipe: Recipe, argv: Sequence[str] | None) -> tuple[argparse.Namespace, dict[str, str]]:
     """The flags, and stream -> folder in the order of the recipe, further ones last."""
-    parser = argparse.ArgumentParser(description="Accuracy of several streams' scores, added with fixed weights.")
+    how = f"weights that are {FITTED}" if recipe.searched else "fixed weights"
+    parser = argparse.ArgumentParser(description=f"Accuracy of several streams' scores, added with {how}.")
     parser.add_argument("--dataset", required=True, choices=list(recipe.labels), help="whose labels")
+    if recipe.tables:
+        models = list(recipe.tables)
+        parser.add_argument("--model", choices=models, default=models[0], help="whose weights (default: %(default)s)")
     for stream in recipe.streams:
         parser.add_argument(f"--{stream}-dir", metavar="DIR", help=f"work dir of the {stream} stream (has {SCORES})")
     parser.add_argument("--extra-dir", nargs="+", default=[], metavar="DIR", help="work dirs of further streams")
-    parser.add_argument("--alpha", type=float, default=1.0, help="weight of the second of two streams (default: 1)")
+    parser.add_argument("--alpha", type=float, help="weight of the second of two streams (default: 1)")
     parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="one per stream, in the order above")
     parser.add_argument("--labels", metavar="FILE", help="test labels: evaluation.npz, a label pickle or an archive")
-    parser.add_argument("--fit", action="store_true", help=f"search weights as well; they are {FITTED}")
+    instead = "search on a grid instead" if recipe.searched else "search weights as well"
+    parser.add_argument("--fit", action="store_true", help=f"{instead}; they are {FITTED}")
     parser.add_argument("--json", metavar="FILE", help="write the results there")
     options = parser.parse_args(argv)
     folders = {stream: getattr(options, f"{stream.replace('-', '_')}_dir") for stream in recipe.streams}
@@ -225,13 +219,29 @@ def choose_weights(options: argparse.Namespace, recipe: Recipe, streams: list[st
                 f"--weights: {len(options.weights)} numbers for {len(streams)} streams, {', '.join(streams)}"
             )
         return options.weights
-    if not options.extra_dir:
-        return list(recipe.weights(streams, options.dataset, options.alpha))
+    if not options.extra_dir or recipe.searched:
+        alpha = 1.0 if options.alpha is None else options.alpha
+        return recipe.weights(streams, options.dataset, alpha, getattr(options, "model", ""))
     if options.fit:
         return None
     raise UsageError(
         f"--extra-dir has no published weight: give --weights, one each for {', '.join(streams)}, or --fit"
     )
+
+
+def named(streams: Sequence[str], weights: Sequence[float]) -> str:
+    return ", ".join(f"{stream} {weight:g}" for stream, weight in zip(streams, weights))
+
+
+def fitted_weights(scores: np.ndarray, labels: np.ndarray, grid: bool) -> list[float]:
+    """Weights searched for on ``labels``, on a grid or with the lines of FreqMixFormer's published program."""
+    if grid:
+        return fit(scores, labels)
+    print(f"{FITTED}: the search below takes the test labels that it is judged by; accuracy of each evaluation:")
+    weights = search(scores, labels)
+    print(f"Maximum accuracy: {100 * accuracy(combine(scores, weights), labels)[0]:.4f}%")
+    print(f"Optimal weights: {weights}")
+    return weights
 
 
 def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> int:
@@ -242,9 +252,14 @@ def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> i
         raise UsageError(f"an ensemble needs two streams or more: give two of {flags}, --extra-dir")
     streams = list(folders)
     weights = choose_weights(options, recipe, streams)
+    searching = recipe.searched and not (options.weights or options.fit)
+    if searching:
+        optimiser()  # that it is missing is said before anything is read
     files = [read_scores(folder) for folder in folders.values()]
     scores, notices = stack(files)
     labels, source = find_labels(options, recipe, room, files[0])
+    if options.alpha is not None and (options.weights or recipe.searched or len(streams) != 2):
+        notices.append("--alpha has no effect: it is the weight of the second of two streams with fixed weights")
     for notice in notices:
         print(f"notice: {notice}")
     print(f"{len(labels)} samples, labels of {source}")
@@ -257,14 +272,14 @@ def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> i
     if weights:
         top1, top5 = accuracy(combine(scores, weights), labels)
         result["ensemble"] = {"weights": dict(zip(streams, weights)), "top1": top1, "top5": top5}
-        print(f"weights: {', '.join(f'{stream} {weight:g}' for stream, weight in zip(streams, weights))}")
+        print(f"weights: {named(streams, weights)}")
         print(f"Top1 Acc: {100 * top1:.{recipe.digits}f}%")
         print(f"Top5 Acc: {100 * top5:.{recipe.digits}f}%")
-    if options.fit:
-        fitted = fit(scores, labels)
+    if options.fit or searching:
+        fitted = fitted_weights(scores, labels, grid=options.fit)
         top1, top5 = accuracy(combine(scores, fitted), labels)
         result["fitted"] = {"note": FITTED, "weights": dict(zip(streams, fitted)), "top1": top1, "top5": top5}
-        print(f"{FITTED}: weights {', '.join(f'{stream} {weight:g}' for stream, weight in zip(streams, fitted))}")
+        print(f"{FITTED}: weights {named(streams, fitted)}")
         print(f"{FITTED}: top-1 {top1:.2%}, top-5 {top5:.2%}")
     if options.json:
         try:

@@ -27,3 +27,15 @@ def import_class(name: str) -> Any:
     if not hasattr(module, attribute):
         raise UsageError(f"class '{name}': module '{module_name}' has no '{attribute}'")
     return getattr(module, attribute)
+
+
+def optional(module: str, package: str, extra: str, purpose: str) -> Any:
+    """A module of a package that only few things need.
+
+    Raises:
+        UsageError: it is not installed; the message has the command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(f"{purpose} needs {package}: pip install 'skeleton-lab[{extra}]'") from error

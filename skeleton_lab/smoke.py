@@ -1,6 +1,6 @@
 """What the rooms' smoke tests share: one step of SGD on random input, on the machine that is there.
 
-A smoke test answers "does this image run at all?" and reads no file.  Used by the ``smoke_test.py`` of a room, and by
+A smoke test answers "does this image run at all?" and needs no file.  Used by the ``smoke_test.py`` of a room, and by
 ``smoke_test_all.py`` inside its image.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError, guarded
 
 CLASSES = 60
@@ -50,7 +51,7 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     """One step of SGD (learning rate 0.01, momentum 0.9) with cross entropy.
 
     Args:
-        model: maps ``x`` to logits (N, K).
+        model: maps ``x`` to logits (N, K), or to a tuple that begins with them.
         x: (N, C, T, V, M).
         y: (N,) class ids.
 
@@ -59,12 +60,25 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     """
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    logits = model(x)
+    logits = logits_of(model(x))
     loss = nn.functional.cross_entropy(logits, y)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     return loss.item(), 100 * (logits.argmax(1) == y).float().mean().item()
+
+
+def check_sizes(options: argparse.Namespace, *flags: str) -> None:
+    """UsageError if one of the flags is below 1."""
+    for flag in flags:
+        if getattr(options, flag) < 1:
+            raise UsageError(f"--{flag.replace('_', '-')} must be at least 1, not {getattr(options, flag)}")
+
+
+def random_clips(count: int, frames: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gaussian clips (N, 3, T, 25, 2), and labels (N,) among CLASSES."""
+    x = torch.randn(count, 3, frames, 25, 2, device=device)
+    return x, torch.randint(CLASSES, (count,), device=device)
 
 
 def smoke_test(
@@ -85,13 +99,10 @@ def smoke_test(
     options = parser.parse_args(argv)
 
     def program() -> int:
-        for flag in ("batch_size", "frames"):
-            if getattr(options, flag) < 1:
-                raise UsageError(f"--{flag.replace('_', '-')} must be at least 1, not {getattr(options, flag)}")
+        check_sizes(options, "batch_size", "frames")
         device = pick_device(options.device)
         print(f"Running {name} smoke test on {device}")
-        x = torch.randn(options.batch_size, 3, options.frames, 25, 2, device=device)
-        y = torch.randint(CLASSES, (options.batch_size,), device=device)
+        x, y = random_clips(options.batch_size, options.frames, device)
         loss, accuracy = sgd_step(build(options.frames).to(device), x, y)
         print(f"Smoke test ok - frames={options.frames}, loss={loss:.4f}, acc={accuracy:.2f}%")
         return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.ensemble import FITTED, accuracy, combine, fit, main, read_labels, usual_weights
+from skeleton_lab.ensemble import FITTED, Recipe, accuracy, combine, fit, main, read_labels
 
-ROOM = Path(__file__).resolve().parent.parent / "CTR-GCN"
+ROOT = Path(__file__).resolve().parent.parent
 N, K = 60, 10
 STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 
@@ -27,23 +29,27 @@ def lab(tmp_path, capsys):
     labels = rng.integers(0, K, N)
     (tmp_path / "data" / "ntu").mkdir(parents=True)
     np.savez(tmp_path / "data" / "ntu" / "NTU60_CS.npz", y_test=np.eye(K)[labels])
-    shutil.copy(ROOM / "ensemble.py", tmp_path)
+    shutil.copy(ROOT / "CTR-GCN" / "ensemble.py", tmp_path)
     scores = {}
     for stream in STREAMS:
         logits = rng.normal(size=(N, K)) + 1.2 * np.eye(K)[labels]
         scores[stream] = {f"test_{i}": row.astype(np.float32) for i, row in enumerate(logits)}
         (tmp_path / stream).mkdir()
         write(tmp_path / stream, scores[stream])
-    recipe = {"__name__": "room"}
-    exec((ROOM / "ensemble.py").read_text(), recipe)
 
-    def run(*flags, dataset="ntu/xsub", streams=STREAMS):
-        folders = [word for stream in streams for word in (f"--{stream}-dir", str(tmp_path / stream))]
-        code = main(recipe["RECIPE"], str(tmp_path / "ensemble.py"), ["--dataset", dataset, *folders, *flags])
+    def run(*flags, dataset="ntu/xsub", streams=STREAMS, room="CTR-GCN"):
+        if not isinstance(streams, dict):
+            streams = {stream: stream for stream in streams}
+        folders = [word for flag, name in streams.items() for word in (f"--{flag}-dir", str(tmp_path / name))]
+        code = main(recipe(room), str(tmp_path / "ensemble.py"), ["--dataset", dataset, *folders, *flags])
         return code, *capsys.readouterr()
 
     run.folder, run.labels, run.scores = tmp_path, labels, scores
     return run
+
+
+def recipe(room):
+    return runpy.run_path(str(ROOT / room / "ensemble.py"))["RECIPE"]
 
 
 def write(folder, scores, name="epoch1_test_score.pkl"):
@@ -162,7 +168,167 @@ def test_labels_of_a_pair_pickle(tmp_path):
 
 
 def test_usual_weights_of_any_two():
-    assert usual_weights(("bone", "bone-motion"), "NW-UCLA", 0.7) == [1, 0.7]
+    assert Recipe().weights(("bone", "bone-motion"), "NW-UCLA", 0.7) == [1, 0.7]
+
+
+# joint, bone, joint motion, bone motion, as the published programs of Hyper-GCN have them
+HYPER = {
+    ("base", "ntu/xsub"): (1, 1.4, 1.1, 0.3),
+    ("base", "ntu/xview"): (1, 1.4, 1.1, 0.6),
+    ("base", "ntu120/xsub"): (1, 1.5, 0.7, 0.3),
+    ("base", "ntu120/xset"): (1, 1.5, 0.7, 0.3),
+    ("large", "ntu/xsub"): (1, 1.4, 1, 0.5),
+    ("large", "ntu/xview"): (1, 1.4, 1, 0.5),
+    ("large", "ntu120/xsub"): (1, 1.5, 0.7, 0.3),
+    ("large", "ntu120/xset"): (1, 1.5, 0.6, 0.6),
+    ("base", "NW-UCLA"): (0.6, 0.6, 0.4, 0.4),  # the published table lacks it
+}
+
+
+@pytest.mark.parametrize(("model", "dataset"), list(HYPER))
+def test_hypergcn_has_a_table_for_four_streams(lab, model, dataset):
+    labels = ("--labels", str(lab.folder / "data" / "ntu" / "NTU60_CS.npz"))
+    code, out, _ = lab("--model", model, *labels, dataset=dataset, room="Hyper-GCN")
+    top1, top5 = published(lab.scores.values(), lab.labels, HYPER[model, dataset])
+    assert code == 0 and f"\nTop1 Acc: {top1:.2f}%\nTop5 Acc: {top5:.2f}%\n" in out
+
+
+@pytest.mark.parametrize(
+    ("streams", "flags", "weights"),
+    [
+        (STREAMS[:2], ("--alpha", "0.5"), (1, 0.5)),
+        (STREAMS[:3], (), (0.6, 0.6, 0.4)),
+        (STREAMS, (), HYPER["base", "ntu/xsub"]),
+    ],
+)
+def test_hypergcn_on_base_with_fewer_streams(lab, streams, flags, weights):
+    out = lab(*flags, streams=streams, room="Hyper-GCN")[1]
+    top1, top5 = published([lab.scores[stream] for stream in streams], lab.labels, weights)
+    assert f"\nTop1 Acc: {top1:.2f}%\nTop5 Acc: {top5:.2f}%\n" in out
+
+
+def test_skateformer_takes_the_weights_of_ctrgcn(lab):
+    assert lab(room="SkateFormer") == lab(room="CTR-GCN")
+
+
+@pytest.mark.parametrize(
+    ("room", "dataset", "file", "score_file"),
+    [
+        ("MS-G3D", "ntu/xsub", "data/ntu/xsub/val_label.pkl", "epoch1_test_score.pkl"),
+        ("MS-G3D", "ntu120/xset", "data/ntu120/xset/val_label.pkl", "epoch1_test_score.pkl"),
+        ("MS-G3D", "kinetics", "data/kinetics/val_label.pkl", "epoch1_test_score.pkl"),
+        ("ST-GCN", "ntu-xview", "data/NTU-RGB-D/xview/val_label.pkl", "test_result.pkl"),
+        ("ST-GCN", "kinetics-skeleton", "data/Kinetics/kinetics-skeleton/val_label.pkl", "test_result.pkl"),
+    ],
+)
+def test_rooms_with_label_pickles(lab, room, dataset, file, score_file):
+    for stream in STREAMS[:2]:
+        (lab.folder / stream / "epoch1_test_score.pkl").rename(lab.folder / stream / score_file)
+    (lab.folder / file).parent.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng(3).permutation(N)
+    names = [f"test_{i}" for i in order]
+    (lab.folder / file).write_bytes(pickle.dumps((names, lab.labels[order].tolist()), protocol=2))
+    code, out, _ = lab("--alpha", "0.7", dataset=dataset, room=room, streams=STREAMS[:2])
+    top1, top5 = published([lab.scores[stream] for stream in STREAMS[:2]], lab.labels, (1, 0.7))
+    assert code == 0 and file in out.splitlines()[0]
+    assert f"\nTop1 Acc: {top1:.4f}%\nTop5 Acc: {top5:.4f}%\n" in out
+
+
+def test_msg3d_has_two_streams():
+    assert recipe("MS-G3D").streams == ("joint", "bone")
+    assert list(recipe("MS-G3D").labels) == ["kinetics", "ntu/xsub", "ntu/xview", "ntu120/xsub", "ntu120/xset"]
+
+
+def test_alpha_without_effect_is_said(lab):
+    assert "notice: --alpha has no effect" in lab("--alpha", "2")[1]
+    assert lab("--alpha", "2")[1].splitlines()[1:] == lab()[1].splitlines()
+
+
+# ------------------------------------------------------------------------------ FreqMixFormer: six streams, searched
+
+SIX = {
+    "joint": "joint", "bone": "bone", "joint-motion": "joint-motion", "bone-motion": "bone-motion",
+    "joint-k2": "k2", "joint-motion-k2": "motion-k2",
+}  # fmt: skip
+
+
+@pytest.fixture
+def six(lab, monkeypatch):
+    """The lab with two more streams, and a search short enough for a test."""
+    pytest.importorskip("skopt")
+    monkeypatch.setattr("skeleton_lab.fusion.EVALUATIONS", 14)
+    rng = np.random.default_rng(4)
+    for name in ("k2", "motion-k2"):
+        logits = rng.normal(size=(N, K)) + np.eye(K)[lab.labels]
+        lab.scores[name] = {f"test_{i}": row.astype(np.float32) for i, row in enumerate(logits)}
+        (lab.folder / name).mkdir()
+        write(lab.folder / name, lab.scores[name])
+    return lab
+
+
+def test_the_search_prints_the_published_lines(six):
+    code, out, _ = six("--json", str(six.folder / "result.json"), streams=SIX, room="FreqMixFormer")
+    assert code == 0
+    lines = out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"{FITTED}: the search"))
+    tried = [float(line) for line in lines[start + 1 : start + 15]]
+    weights = json.loads(re.fullmatch(r"Optimal weights: (\[.*\])", lines[start + 16])[1])
+    top1, top5 = published([six.scores[name] for name in SIX.values()], six.labels, weights)
+    assert lines[start + 15] == f"Maximum accuracy: {top1:.4f}%"
+    assert len(weights) == 6 and all(0.2 <= weight <= 1.2 for weight in weights)
+    assert 100 * max(tried) == pytest.approx(top1)
+    assert lines[-1] == f"{FITTED}: top-1 {top1:.2f}%, top-5 {top5:.2f}%"
+    # Before it, and apart: the plain sum, fitted to nothing.
+    equal1, equal5 = published([six.scores[name] for name in SIX.values()], six.labels, [1] * 6)
+    assert lines[start - 2 : start] == [f"Top1 Acc: {equal1:.4f}%", f"Top5 Acc: {equal5:.4f}%"]
+    result = json.loads((six.folder / "result.json").read_text())
+    assert result["ensemble"]["top1"] == pytest.approx(equal1 / 100)
+    assert result["fitted"]["note"] == FITTED and list(result["fitted"]["weights"].values()) == weights
+
+
+def test_the_search_is_the_published_one(six, monkeypatch):
+    """Same bounds, number of evaluations and seed as in the published call, and two runs give one answer."""
+    import skopt
+
+    calls = []
+    minimize = skopt.gp_minimize
+
+    def noted(function, space, **settings):
+        calls.append((space, settings))
+        return minimize(function, space, **settings)
+
+    monkeypatch.setattr(skopt, "gp_minimize", noted)
+    first = six(streams=SIX, room="FreqMixFormer")
+    assert calls == [([(0.2, 1.2)] * 6, {"n_calls": 14, "random_state": 0})]
+    assert six(streams=SIX, room="FreqMixFormer") == first
+    monkeypatch.undo()
+    from skeleton_lab import fusion
+
+    assert fusion.EVALUATIONS == 200
+
+
+def test_the_search_takes_two_streams_as_well(six):
+    code, out, _ = six(streams=("joint", "bone"), room="FreqMixFormer")
+    assert code == 0 and "Maximum accuracy: " in out
+
+
+@pytest.mark.parametrize("flags", [("--weights", *"123456"), ("--fit",)])
+def test_without_scikit_optimize(six, monkeypatch, flags):
+    monkeypatch.setitem(sys.modules, "skopt", None)
+    code, out, err = six(streams=SIX, room="FreqMixFormer")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "scikit-optimize" in err and "skeleton-lab[search]" in err and all(flag in err for flag in flags[:1])
+    code, out, _ = six(*flags, streams=SIX, room="FreqMixFormer")
+    weights = range(1, 7) if len(flags) > 1 else [1] * 6
+    top1, _ = published([six.scores[name] for name in SIX.values()], six.labels, weights)
+    assert code == 0 and f"Top1 Acc: {top1:.4f}%" in out and "Maximum" not in out
+    assert (FITTED in out) == (flags == ("--fit",))
+
+
+def inter(folder):
+    """Scores of a part of the archive's samples, as of SkateFormer's two-person classes."""
+    np.savez(folder / "data/ntu/NTU60_CS.npz", y_test=np.arange(3))
+    np.savez(folder / "joint" / "evaluation.npz", labels=np.zeros(N, dtype=np.int64))
 
 
 class Evil:
@@ -182,6 +348,7 @@ class Evil:
         (lambda d: (d / "bone" / "epoch1_test_score.pkl").write_bytes(b"\x80\x04"), ["bone"]),
         (lambda d: (d / "data/ntu/NTU60_CS.npz").write_bytes(b"PK\x03\x04"), ["NTU60_CS.npz"]),
         (lambda d: np.savez(d / "data/ntu/NTU60_CS.npz", y_test=np.arange(3)), ["3 test labels", "60 samples"]),
+        (inter, ["3 test labels", "60 samples", "--labels", "evaluation.npz"]),
         (lambda d: np.savez(d / "data/ntu/NTU60_CS.npz", y_test=np.full(N, 44)), ["44", "10 classes"]),
         (lambda d: np.savez(d / "data/ntu/NTU60_CS.npz", y=np.arange(3)), ["y_test"]),
     ],

@@ -96,13 +96,17 @@ class Feeder(Dataset):
     def __getitems__(self, batch: Sequence[int]) -> tuple[Tensor, ...]:
         """A whole batch: x (N, C, T, V, M) float32, y (N,) int64, index (N,) int64 as given."""
         work = self.work(batch)
-        x = transforms.to_ctvm(work.x.float())
-        return x, torch.from_numpy(self.label[work.sample]), torch.tensor(list(batch), dtype=torch.int64)
+        label = torch.from_numpy(self.label[work.sample])
+        return *self.inputs(work), label, torch.tensor(list(batch), dtype=torch.int64)
+
+    def inputs(self, work: Work) -> tuple[Tensor, ...]:
+        """What the network is called with."""
+        return (transforms.to_ctvm(work.x.float()),)
 
     def __getitem__(self, index: int) -> tuple:
         """The published item: data (C, T, V, M) float32 array, class, index as given. Equal to a batch of one."""
-        x, y, _ = self.__getitems__(Batch([index], self.epoch))
-        return np.ascontiguousarray(x[0].numpy()), int(y[0]), index
+        *inputs, y, _ = self.__getitems__(Batch([index], self.epoch))
+        return *(np.ascontiguousarray(each[0].numpy()) for each in inputs), int(y[0]), index
 
     def top_k(self, score: np.ndarray, k: int) -> float:
         """Share of the samples whose label is among the k largest of their scores (N, K), by ascending arg-sort."""
@@ -160,3 +164,10 @@ def checked_interval(value: Any) -> tuple[float, ...]:
     if interval[0] > interval[-1]:
         raise UsageError(f"feeder argument p_interval: the lower bound comes first, got {value!r}")
     return tuple(float(p) for p in interval)
+
+
+def checked_share(name: str, value: Any) -> float:
+    """A probability: intra_p, inter_p, p."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise UsageError(f"feeder argument {name} must lie between 0 and 1, got {value!r}")
+    return float(value)

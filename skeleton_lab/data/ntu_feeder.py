@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data import steps, streams
 from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.clips import Clips
 from skeleton_lab.data.feeder import (
     Feeder,
     checked_count,
@@ -18,6 +21,24 @@ from skeleton_lab.data.locate import locate
 from skeleton_lab.errors import ArchiveError
 
 NAMED_BY_FILE = ("npy", "pyskl")  # archives whose published feeders store scores under the file's own names
+
+
+def open_ntu(
+    data_path: str, split: str, label_path: str | None, layout: str | None, joints: int, room_dir: Path | None
+) -> tuple[Clips, Sequence[str]]:
+    """The clips of a split and the names that their scores are stored under.
+
+    Raises:
+        ArchiveError: they are not of so many joints with three coordinates; what ``open_archive`` raises.
+    """
+    path = locate(data_path, room_dir)
+    clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
+    if joints != clips.V or clips.C != 3:
+        raise ArchiveError(
+            f"{path} holds {clips.V} joints of {clips.C} coordinates, this feeder takes {joints} joints of 3"
+        )
+    names = clips.names if clips.layout in NAMED_BY_FILE else None
+    return clips, names or [f"{split}_{i}" for i in range(len(clips))]
 
 
 class NTUFeeder(Feeder):
@@ -82,14 +103,8 @@ class NTUFeeder(Feeder):
             recipe.append(steps.Bone(streams.BY_JOINTS[self.joints]))
         if vel:
             recipe.append(steps.motion)
-        path = locate(data_path, self.room_dir)
-        clips = open_archive(path, split, label_path=label_path, joints=self.joints, layout=layout)
-        if self.joints != clips.V or clips.C != 3:
-            raise ArchiveError(
-                f"{path} holds {clips.V} joints of {clips.C} coordinates, this feeder takes {self.joints} joints of 3"
-            )
-        names = clips.names if clips.layout in NAMED_BY_FILE else None
-        super().__init__(clips, recipe, names or [f"{split}_{i}" for i in range(len(clips))], debug)
+        clips, names = open_ntu(data_path, split, label_path, layout, self.joints, self.room_dir)
+        super().__init__(clips, recipe, names, debug)
 
 
 class UAVFeeder(NTUFeeder):

@@ -6,6 +6,7 @@ size, the number of workers or the place where a run was resumed, and different 
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -46,6 +47,12 @@ class Draws:
 
     def __len__(self) -> int:
         return len(self._state)
+
+    def of(self, rows: np.ndarray) -> Draws:
+        """The draws of some of the samples; rows (R,) int64."""
+        part = copy.copy(self)
+        part._state = self._state[rows]
+        return part
 
     def bits(self, key: str, k: int = 1) -> np.ndarray:
         """(B, k) uint64, all bits random: a SplitMix64 stream from a hashed start for every sample and key."""

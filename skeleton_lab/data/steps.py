@@ -18,6 +18,8 @@ from torch import Tensor
 from skeleton_lab.data import transforms
 from skeleton_lab.data.randomness import Draws
 
+LEFT_SHOULDER, RIGHT_SHOULDER = 4, 8  # of NTU's 25 joints
+
 
 @dataclass
 class Work:
@@ -31,6 +33,7 @@ class Work:
     start: np.ndarray | None = None  # (B,) int64, first frame of the crop
     length: np.ndarray | None = None  # (B,) int64, frames in the crop
     x: Tensor | None = None  # (B, M, V, C, W), see transforms
+    index_t: np.ndarray | None = None  # (B, W) float32, where in the clip each frame lies, -1..1
 
 
 Step = Callable[[Work], None]
@@ -122,16 +125,36 @@ class PickFrames:
         else:
             frames = transforms.even_frames(work.length, self.count)
         work.x = transforms.pick_frames(work.x, frames)
+        work.index_t = transforms.clip_time(frames, work.length)
+
+
+def align(work: Work) -> None:
+    """Turn each clip so that the first person's shoulders lie along x in the first frame (Hyper-GCN)."""
+    shoulders = (work.x[:, 0, RIGHT_SHOULDER, :, 0] - work.x[:, 0, LEFT_SHOULDER, :, 0]).double().numpy()
+    work.x = transforms.linear(work.x, transforms.turn_to_x(shoulders))
 
 
 class Bone:
-    """Every joint relative to its parent."""
+    """Every joint relative to its parent; joint ``keep`` stays where it is, so that the trajectory survives."""
 
-    def __init__(self, parent: np.ndarray) -> None:
-        self.parent = torch.from_numpy(parent)
+    def __init__(self, parent: np.ndarray, keep: int | None = None) -> None:
+        self.parent, self.keep = torch.from_numpy(parent), keep
 
     def __call__(self, work: Work) -> None:
-        work.x = transforms.bone(work.x, self.parent)
+        y = transforms.bone(work.x, self.parent)
+        if self.keep is not None:
+            y[:, :, self.keep] = work.x[:, :, self.keep]
+        work.x = y
+
+
+class Joints:
+    """Joints in another order, some perhaps left out."""
+
+    def __init__(self, order: np.ndarray) -> None:
+        self.order = torch.from_numpy(order)
+
+    def __call__(self, work: Work) -> None:
+        work.x = work.x.index_select(2, self.order)
 
 
 def motion(work: Work) -> None:

@@ -26,6 +26,17 @@ NTU = parents(25, (
     (25, 12),
 ))  # fmt: skip
 
+# Hyper-GCN: hand tips and thumbs both start from the hand
+NTU_HANDS = NTU.copy()
+NTU_HANDS[[21, 23]] = 7, 11
+
+# Every joint relative to joint 21, the spine between the shoulders (Hyper-GCN's joint stream)
+NTU_CENTRED = np.full(25, 20)
+
+# SkateFormer: as Hyper-GCN, but rooted in joint 2, the middle of the spine
+NTU_SKATE = NTU_HANDS.copy()
+NTU_SKATE[[1, 20]] = 1, 1
+
 # Kinect v1, 20 joints
 UCLA = parents(20, (
     (1, 2), (2, 3), (3, 3), (4, 3), (5, 3), (6, 5), (7, 6), (8, 7), (9, 3), (10, 9), (11, 10), (12, 11), (13, 1),
@@ -38,6 +49,24 @@ UAV = parents(17, (
 ))  # fmt: skip
 
 BY_JOINTS = {25: NTU, 20: UCLA, 17: UAV}
+
+
+# SkateFormer's order of joints: groups of four for its partitions; NTU's joint 21 is left out
+NTU_PARTS = np.array([6, 7, 21, 22, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19, 4, 8, 5, 9, 1, 2, 0, 3])
+UCLA_PARTS = np.array([4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 1, 2, 0, 3])
+
+
+def ordered_edges(parent: np.ndarray, order: np.ndarray) -> list[tuple[int, int]]:
+    """``edges`` of joints in another order; over a joint that is left out an edge goes on to the next one."""
+    place = {int(joint): k for k, joint in enumerate(order)}
+    pairs = []
+    for joint, k in place.items():
+        above = int(parent[joint])
+        while above not in place:
+            above = int(parent[above])
+        if above != joint:
+            pairs.append((k, place[above]))
+    return pairs
 
 
 def edges(parent: np.ndarray) -> list[tuple[int, int]]:

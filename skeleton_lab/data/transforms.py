@@ -54,6 +54,26 @@ def random_crop(n: np.ndarray, p: np.ndarray, place: np.ndarray, least: int = 64
     return start, np.maximum(length, 1)
 
 
+def centre_crop_of_least(n: np.ndarray, p: float, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """First frame and length of a middle part p that is not shorter than ``least`` if the clip is not (SkateFormer).
+
+    The start does not know of ``least``: short clips are read beyond their end, as published.
+    """
+    start = np.trunc((1 - p) * n / 2).astype(np.int64)
+    length = np.minimum(np.maximum(np.floor(n * p).astype(np.int64), least), n)
+    return start, np.maximum(length, 1)
+
+
+def clip_time(frames: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Frames (B, W) of clips of n (B,) frames on a scale from -1 (first) to 1 (end); float32.
+
+    A clip without frames gets W even steps.
+    """
+    even = np.arange(frames.shape[1]) / frames.shape[1]
+    share = np.where(n[:, None] > 0, frames / np.maximum(n, 1)[:, None], even)
+    return (2 * share - 1).astype(np.float32)
+
+
 def resize_positions(length: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where the frames of the output lie in a crop: linear interpolation with half-pixel centres, no anti-aliasing.
 
@@ -94,6 +114,23 @@ def rotation_matrices(angles: np.ndarray) -> np.ndarray:
         sy, -cy * sx, cy * cx,
     )  # fmt: skip
     return np.stack(entries, axis=-1).reshape(-1, 3, 3)
+
+
+def turn_to_x(d: np.ndarray) -> np.ndarray:
+    """Rotations that turn vectors d (B, 3) onto the direction of +x: (B, 3, 3) float64 (Rodrigues' formula).
+
+    The identity where there is nothing to turn: d is zero, or lies on the x axis (also when it points to -x).
+    """
+    small = 1e-6
+    length = np.linalg.norm(d, axis=1)
+    axis = np.stack([np.zeros(len(d)), d[:, 2], -d[:, 1]], axis=1)  # d x (1, 0, 0)
+    angle = np.arccos(np.clip(d[:, 0] / np.where(length > 0, length, 1), -1, 1))
+    still = (np.abs(d).sum(1) < small) | (np.abs(axis).sum(1) < small) | (angle < small)
+    axis /= np.where(still, 1, np.linalg.norm(axis, axis=1))[:, None]
+    cross = np.cross(axis[:, None, :], np.eye(3)).transpose(0, 2, 1)  # cross @ v = axis x v
+    cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    turn = cos * np.eye(3) + sin * cross + (1 - cos) * axis[:, :, None] * axis[:, None, :]
+    return np.where(still[:, None, None], np.eye(3), turn)
 
 
 def linear(x: Tensor, matrices: np.ndarray) -> Tensor:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data import steps, streams
+from skeleton_lab.data import augment, steps, streams
 from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.feeder import Feeder, checked_count, note_unused, refuse_unknown, require
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
@@ -44,6 +44,7 @@ class UCLAFeeder(Feeder):
     """
 
     frames = 52  # Hyper-GCN and SkateFormer: 64
+    drop = 0.0  # in training, the probability to drop a coordinate, and to drop some joints in some frames
 
     def __init__(
         self,
@@ -69,16 +70,22 @@ class UCLAFeeder(Feeder):
             type(self), random_choose=random_choose, random_shift=random_shift, random_move=random_move,
             normalization=normalization, use_mmap=use_mmap, **unused,
         )  # fmt: skip
-        self.repeat = checked_count("repeat", repeat)
-        train = "val" not in str(label_path)
         data_path = str(data_path)
         if not names_archive(data_path):
             bone, vel = bone or "bone" in data_path, vel or "motion" in data_path
+        self.start(data_path, label_path, root, repeat, bone, vel, debug)
+
+    def start(
+        self, data_path: str, label_path: Any, root: str | None, repeat: int, bone: bool, vel: bool, debug: bool
+    ) -> None:
+        """Find the recordings and set the feeder up; arguments as above, the stream is ``bone`` and ``vel``."""
+        self.repeat = checked_count("repeat", repeat)
+        train = "val" not in str(label_path)
         path = find_recordings(data_path, root, self.room_dir)
         clips = open_archive(path, "train" if train else "test")
         if clips.layout != "nw-ucla":
             raise ArchiveError(f"{path} does not hold NW-UCLA recordings but an archive of layout {clips.layout}")
-        super().__init__(clips, self.recipe(train, bone, vel), range(len(clips)), debug)
+        Feeder.__init__(self, clips, self.recipe(train, bone, vel), range(len(clips)), debug)
         self.num_class = NUM_CLASS
 
     def recipe(self, train: bool, bone: bool, vel: bool) -> list[steps.Step]:
@@ -87,6 +94,8 @@ class UCLAFeeder(Feeder):
         if train:
             recipe.append(steps.RandomView())
         recipe += [steps.spread_to_unit, steps.PickFrames(self.frames, random=train)]
+        if train and self.drop:
+            recipe += [augment.DropAxis(self.drop), augment.DropJoints(self.drop)]
         if bone:
             recipe.append(steps.Bone(streams.UCLA))
         if vel:

@@ -76,12 +76,15 @@ def make_net(options: Options) -> nn.Module:
     """
     if not options.model:
         raise UsageError("--model: no network is named, e.g. --model model.ctrgcn.Model; or give a --config")
+    network, arguments = import_class(options.model), options.model_args
+    if hasattr(network, "fitted_arguments"):  # what the clips' length decides
+        arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)
     try:
-        net = import_class(options.model)(**options.model_args)
+        net = network(**arguments)
     except LabError:
         raise
     except (TypeError, ValueError) as error:
-        raise UsageError(f"--model {options.model} with {options.model_args}: {error}") from error
+        raise UsageError(f"--model {options.model} with {arguments}: {error}") from error
     if options.activation_checkpointing:
         if not hasattr(net, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {options.model} does not offer it")

@@ -71,7 +71,8 @@ def load_weights(
         say: takes the lines of the log.
 
     Raises:
-        WeightsError: unreadable file, unexpected keys, wrong shapes, and with ``strict`` missing keys.
+        WeightsError: unreadable file, unexpected keys, wrong shapes (told by ``net.misfit(weights)``, where there is
+            one and it knows better), and with ``strict`` missing keys.
     """
     weights = read_weights(path)
     for word in ignore:
@@ -88,7 +89,11 @@ def load_weights(
         for key, value in weights.items()
         if key in own and own[key].shape != value.shape
     ]
-    missing = [key for key in own if key not in weights]
+    reason = net.misfit(weights) if shapes and hasattr(net, "misfit") else None
+    if reason:
+        raise WeightsError(f"{path}: {reason}")
+    # files from before torch 0.4.1 do not count batches; as in torch itself they are complete without
+    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
     faults = [
         f"{what}: {_some(keys)}"
         for what, keys in (

@@ -23,6 +23,11 @@ def left_product(W: Tensor, x: Tensor) -> Tensor:
     return torch.bmm(W.expand(x.shape[0], -1, -1), x)
 
 
+def product_dtype(x: Tensor) -> torch.dtype:
+    """The type of a matrix product of x: autocast, where on, decides.  (It leaves products into given memory alone.)"""
+    return torch.mm(x.new_zeros(1, 1), x.new_zeros(1, 1)).dtype
+
+
 class Pointwise(Function):
     """W x over the channels, on every ``stride``-th frame; remembers x itself, whatever the stride."""
 

@@ -110,6 +110,15 @@ def batch_statistics(
         raise ValueError(f"batch norm in training needs more than one value per channel, got {tuple(x.shape)}")
     mean, var = moments(x, weight, bns[0].eps)
     n = (len(x) if weight is None else weight.sum().to(var.dtype)) * x[0, 0].numel()
+    move_statistics(bns, mean, var, n, biases)
+    return mean, var
+
+
+@torch.no_grad()
+def move_statistics(
+    bns: Sequence[_BatchNorm], mean: Tensor, var: Tensor, n: Tensor | int, biases: Sequence[Tensor | None] = ()
+) -> None:
+    """Move the running statistics of ``bns`` towards those of a batch with n values per channel; see above."""
     sizes = [bn.num_features for bn in bns]
     biases = biases or [None] * len(bns)
     for bn, m, v, bias in zip(bns, mean.split(sizes), (var * (n / (n - 1))).split(sizes), biases):
@@ -120,7 +129,6 @@ def batch_statistics(
         m = m if bias is None else m + bias
         bn.running_mean.lerp_(m.to(bn.running_mean.dtype), share)
         bn.running_var.lerp_(v.to(bn.running_var.dtype), share)
-    return mean, var
 
 
 def batch_norm(

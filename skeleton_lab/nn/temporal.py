@@ -142,42 +142,65 @@ class MultiScaleTemporalConv(nn.Module):
             return y
         return y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies))
 
-    def parts(self) -> tuple[list[nn.Conv2d], list[_BatchNorm], list[nn.Conv2d], list[_BatchNorm]]:
-        """Entry convolutions and norms of the branches with ReLU; exit convolutions; exit norms of all branches."""
+    def parts(self) -> tuple[list[nn.Sequential], list[_BatchNorm]]:
+        """The branches with ReLU, and the exit norms of all branches."""
         *convs, pool, last = self.branches
-        entries = [*convs, pool]
-        exits = [branch[3].conv for branch in convs]
-        norms = [*(branch[3].bn for branch in convs), pool[4], last[1]]
-        return [b[0] for b in entries], [b[1] for b in entries], exits, norms
+        return [*convs, pool], [*(branch[3].bn for branch in convs), pool[4], last[1]]
 
     def normed(self, x: Tensor, bodies: Tensor | None) -> Tensor:
-        entries, entry_norms, exits, exit_norms = self.parts()
+        branches, exit_norms = self.parts()
         last = self.branches[-1][0]
-        h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
-        biases = [conv.bias for conv in entries]
-        mean, var = batch_statistics(entry_norms, h, bodies, biases)
-        settings = [(conv.stride[0], conv.padding[0], conv.dilation[0]) for conv in exits]
-        weights = [conv.weight for conv in exits]
-        gamma, beta = affine(entry_norms, biases)
-        y = NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights)
+        y = relu_branches(branches, x, bodies)
         y = torch.cat([*y, pointwise(x, last.weight, None, self.stride).transpose(2, 3)], 1).transpose(2, 3)
-        return batch_norm(exit_norms, y, bodies, [*(conv.bias for conv in exits), None, last.bias])
+        return batch_norm(exit_norms, y, bodies, [*exit_biases(branches), last.bias])
 
     def folded(self, x: Tensor) -> Tensor:
-        entries, entry_norms, exits, exit_norms = self.parts()
-        scale, shift = fold(entry_norms, [conv.bias for conv in entries])
-        a = pointwise(x, torch.cat([conv.weight for conv in entries]) * scale.view(-1, 1, 1, 1), shift).relu()
-        *parts, pooled = a.split([conv.out_channels for conv in entries], 1)
+        branches, exit_norms = self.parts()
         last = self.branches[-1][0]
-        scales, shifts = fold(exit_norms, [*(conv.bias for conv in exits), None, last.bias])
-        sizes = [bn.num_features for bn in exit_norms]
-        *scales, pool_scale, last_scale = scales.view(-1, 1, 1, 1).split(sizes)
-        *shifts, pool_shift, last_shift = shifts.split(sizes)
-        y = [
-            temporal(part, conv, conv.weight * scale, shift)
-            for part, conv, scale, shift in zip(parts, exits, scales, shifts)
-        ]
-        pooled = MaxPool3.apply(pooled.transpose(2, 3), self.stride).transpose(2, 3)
-        y.append(pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1))
-        y.append(pointwise(x, last.weight * last_scale, last_shift, self.stride))
-        return torch.cat([part.transpose(2, 3) for part in y], 1).transpose(2, 3)  # cat would not keep joint-major
+        scale, shift = fold([exit_norms[-1]], [last.bias])
+        y = folded_relu_branches(branches, exit_norms[:-1], x)
+        y.append(pointwise(x, last.weight * scale.view(-1, 1, 1, 1), shift, self.stride).transpose(2, 3))
+        return torch.cat(y, 1).transpose(2, 3)  # cat would not keep joint-major
+
+
+# Branches with ReLU: nn.Sequential(1x1 convolution, norm, ReLU, then either a ``UnitTCN`` or max pooling and a norm);
+# the pooled branch comes last.
+
+
+def exit_biases(branches: Sequence[nn.Sequential]) -> list[Tensor | None]:
+    """What ``relu_branches`` leaves out before the exit norms."""
+    return [*(branch[3].conv.bias for branch in branches[:-1]), None]
+
+
+def relu_branches(branches: Sequence[nn.Sequential], x: Tensor, bodies: Tensor | None) -> list[Tensor]:
+    """Training: every branch up to its exit norm and without ``exit_biases``, each (B, c, V, T')."""
+    entries, entry_norms = [branch[0] for branch in branches], [branch[1] for branch in branches]
+    exits = [branch[3].conv for branch in branches[:-1]]
+    h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
+    biases = [conv.bias for conv in entries]
+    mean, var = batch_statistics(entry_norms, h, bodies, biases)
+    settings = [(conv.stride[0], conv.padding[0], conv.dilation[0]) for conv in exits]
+    weights = [conv.weight for conv in exits]
+    gamma, beta = affine(entry_norms, biases)
+    return list(NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights))
+
+
+def folded_relu_branches(
+    branches: Sequence[nn.Sequential], exit_norms: Sequence[_BatchNorm], x: Tensor
+) -> list[Tensor]:  # fmt: skip
+    """Eval: every branch with its norms folded into the convolutions, each (B, c, V, T')."""
+    entries = [branch[0] for branch in branches]
+    exits = [branch[3].conv for branch in branches[:-1]]
+    scale, shift = fold([branch[1] for branch in branches], [conv.bias for conv in entries])
+    a = pointwise(x, torch.cat([conv.weight for conv in entries]) * scale.view(-1, 1, 1, 1), shift).relu()
+    *parts, pooled = a.split([conv.out_channels for conv in entries], 1)
+    scales, shifts = fold(exit_norms, exit_biases(branches))
+    sizes = [bn.num_features for bn in exit_norms]
+    *scales, pool_scale = scales.view(-1, 1, 1, 1).split(sizes)
+    *shifts, pool_shift = shifts.split(sizes)
+    y = [
+        temporal(part, conv, conv.weight * scale, shift).transpose(2, 3)
+        for part, conv, scale, shift in zip(parts, exits, scales, shifts)
+    ]
+    pooled = MaxPool3.apply(pooled.transpose(2, 3), exits[0].stride[0])
+    return [*y, pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1)]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from skeleton_lab.nn.convolution import left_product, weight_gradient
+from skeleton_lab.nn.convolution import left_product, product_dtype, weight_gradient
 
 # Values of S or X made at once: on a CPU what stays in its caches, on a GPU what keeps it busy.
 SLICE_VALUES = {"cpu": 2**19, "cuda": 2**25}
@@ -144,24 +144,49 @@ class SharedAggregate(Function):
     @staticmethod
     def forward(ctx, x, W, A):
         ctx.save_for_backward(x, W, A)
-        return left_product(W, spread(x, A)).view(x.shape[0], -1, *x.shape[2:])
+        dtype = product_dtype(x)
+        x, W, A = (t.to(dtype) for t in (x, W, A))
+        B, _, V, T = x.shape
+        y = x.new_empty(B, len(W), V * T)
+        for s, z in buffers(x, len(A)):
+            y[s].baddbmm_(W.expand(len(z), -1, -1), spread(x[s], A, z), beta=0)
+        return y.view(B, -1, V, T)
 
     @staticmethod
     def backward(ctx, dy):
         x, W, A = (t.to(dy.dtype) for t in ctx.saved_tensors)
-        B, C, V, T = x.shape
-        dy = dy.reshape(B, -1, V * T)
-        dW = weight_gradient(dy, spread(x, A))
-        dspread = left_product(W.t(), dy).view(B * C, -1, T)
-        dA = weight_gradient(dspread, x.view(B * C, V, T))  # (K*V, V): row = target
-        dx = left_product(A.transpose(1, 2).flatten(0, 1).t(), dspread).view_as(x)
+        _, _, V, T = x.shape
+        dy = dy.flatten(2)
+        sources = A.transpose(1, 2).flatten(0, 1).t()
+        dx, dW, dA = torch.empty_like(x), torch.zeros_like(W), A.new_zeros(len(A) * V, V)  # row = target
+        for s, z in buffers(x, len(A)):
+            dW += weight_gradient(dy[s], spread(x[s], A, z))
+            z.baddbmm_(W.t().expand(len(z), -1, -1), dy[s], beta=0)
+            dz = z.view(-1, len(A) * V, T)
+            dA += weight_gradient(dz, x[s].flatten(0, 1))
+            dx[s].flatten(0, 1).baddbmm_(sources.expand(len(dz), -1, -1), dz, beta=0)
         return dx, dW, dA.view(-1, V, V).transpose(1, 2)
 
 
-def spread(x: Tensor, A: Tensor) -> Tensor:
-    """x (B, C, V, T), A (K, V, V) with row = source -> (B, C*K, V*T), channel c*K + k holds x[c] A_k."""
+def buffers(x: Tensor, K: int) -> Iterator[tuple[slice, Tensor]]:
+    """Bodies of x (B, C, V, T) and room (b, C*K, V*T) for what ``spread`` makes of them, the same memory every time.
+
+    Fresh memory would cost a CPU more than the products that fill it.
+    """
     B, C, V, T = x.shape
-    return left_product(A.transpose(1, 2).flatten(0, 1), x.view(B * C, V, T)).view(B, -1, V * T)
+    z = None
+    for s in slices(B, K * C * V * T, x.device):
+        z = x.new_empty(s.stop - s.start, C * K, V * T) if z is None else z[: s.stop - s.start]
+        yield s, z
+
+
+def spread(x: Tensor, A: Tensor, out: Tensor) -> Tensor:
+    """x (B, C, V, T), A (K, V, V) with row = source -> ``out`` (B, C*K, V*T), channel c*K + k holds x[c] A_k."""
+    K, V, _ = A.shape
+    targets = A.transpose(1, 2).flatten(0, 1)
+    x = x.flatten(0, 1)
+    out.view(len(x), K * V, -1).baddbmm_(targets.expand(len(x), -1, -1), x, beta=0)
+    return out
 
 
 def shared_aggregate(x: Tensor, W: Tensor, A: Tensor) -> Tensor:

@@ -1,0 +1,31 @@
+"""What FreqMixFormer reads from a skeleton beside the three subsets of CTR-GCN."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skeleton_lab.graph.edges import Edges
+from skeleton_lab.graph.partition import SpatialGraph, edge_matrix
+
+
+class DirectedSkeleton(SpatialGraph):
+    """A skeleton as directed pairs i -> j; the matrices have ``[j, i]`` set for each.
+
+    Attributes, besides those of ``SpatialGraph``:
+        A_outward_binary: (V, V) float32, 1 for every pair, not normalised.
+        vector_power: k of ``A_vector`` where a configuration gives none.
+    """
+
+    pairs: Edges
+    vector_power = 8
+
+    def __init__(self, labeling_mode: str = "spatial", scale: int = 1):
+        """``scale`` is accepted because published configurations may give it; it has no effect."""
+        self.inward = self.pairs
+        super().__init__(labeling_mode)
+        self.A_outward_binary = edge_matrix(self.pairs, self.num_node).astype(np.float32)
+
+    def A_vector(self, k: int | None = None) -> np.ndarray:
+        """(V, V) float64, I - E^k: from every joint, subtract those k pairs before it (k = 1: bones)."""
+        E = edge_matrix(self.pairs, self.num_node)
+        return np.eye(self.num_node) - np.linalg.matrix_power(E, self.vector_power if k is None else k)

@@ -1,0 +1,65 @@
+"""Whole clips for MS-G3D from a .npy array and a pickle of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.data import whole
+from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.feeder import checked_count, note_unused, refuse_unknown, require
+from skeleton_lab.data.locate import locate
+
+
+class Feeder(whole.WholeClipFeeder):
+    """``feeders.feeder.Feeder``: clips are normalised, shifted, cut or padded, and moved, in this order.
+
+    Args:
+        data_path: array (N, C, T, V, M), or any other archive (docs/data.md).
+        label_path: pickle of (names, labels) of a .npy array.
+        random_choose: cut ``window_size`` frames out of the padded clip, anywhere.
+        random_shift: put what is recorded anywhere in the padded clip.
+        random_move: turn, scale and shift by random amounts that change over the clip.
+        window_size: frames; -1 for every clip as stored. Shorter clips are padded. Of longer ones the test takes the
+            middle of what is recorded; training leaves them as they are without ``random_choose``, as published.
+        normalization: subtract the mean of the archive, divide by its standard deviation, per joint and coordinate.
+        debug: only the first 100 samples.
+        use_mmap: no effect, files are always mapped.
+        split: "train" or "test"; None: "train" if the file's name says so.
+        num_person: persons in every item; None: as stored.
+        layout: archive layout, where the file's content does not tell (docs/data.md).
+
+    Raises:
+        FeederArgumentError: unknown or missing argument.
+        UsageError: random_choose without window_size.
+        ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
+    """
+
+    room_dir = Path(__file__).resolve().parents[1]
+
+    def __init__(
+        self,
+        data_path: str | None = None,
+        label_path: str | None = None,
+        random_choose: bool = False,
+        random_shift: bool = False,
+        random_move: bool = False,
+        window_size: int = -1,
+        normalization: bool = False,
+        debug: bool = False,
+        use_mmap: bool = True,
+        split: str | None = None,
+        num_person: int | None = None,
+        layout: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(type(self), unknown)
+        require(type(self), data_path=data_path)
+        note_unused(type(self), use_mmap=use_mmap)
+        self.num_person = None if num_person is None else checked_count("num_person", num_person)
+        split = whole.split_of(data_path, split)
+        window = whole.checked_window(window_size, random_choose)
+        read = whole.ReadClip(window, random_shift, random_choose, middle=split == "test")
+        clips = open_archive(locate(data_path, self.room_dir), split, label_path=label_path, layout=layout)
+        names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
+        super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug, normalization)

@@ -1,0 +1,12 @@
+"""The skeleton that OpenPose finds in videos, Kinetics' for example: 18 joints."""
+
+from __future__ import annotations
+
+from graph.scales import AdjacencyGraph
+
+from skeleton_lab.graph.edges import OPENPOSE
+
+
+class AdjMatrixGraph(AdjacencyGraph):
+    num_nodes = 18
+    inward = OPENPOSE

@@ -1,0 +1,15 @@
+"""One training step of MS-G3D on random input: does it run here?  ``python smoke_test.py --device cpu``"""
+
+from __future__ import annotations
+
+from model.msg3d import Model
+
+from skeleton_lab.smoke import CLASSES, smoke_test
+
+
+def build(frames: int) -> Model:
+    return Model(CLASSES, 25, 2, num_gcn_scales=13, num_g3d_scales=6, graph="graph.ntu_rgb_d.AdjMatrixGraph")
+
+
+if __name__ == "__main__":
+    raise SystemExit(smoke_test("MS-G3D", build, frames=24))

@@ -1,0 +1,21 @@
+"""An ensemble of ST-GCN's streams with the weights of CTR-GCN; ST-GCN publishes none.
+
+python ensemble.py --dataset ntu-xsub --joint-dir work_dir/joint --bone-dir work_dir/bone
+
+A training writes no scores: test each stream with ``--phase test --weights ... --save_result True`` first.
+"""
+
+from __future__ import annotations
+
+from skeleton_lab.ensemble import Recipe, main
+
+RECIPE = Recipe(
+    labels={
+        "ntu-xsub": "data/NTU-RGB-D/xsub/val_label.pkl",
+        "ntu-xview": "data/NTU-RGB-D/xview/val_label.pkl",
+        "kinetics-skeleton": "data/Kinetics/kinetics-skeleton/val_label.pkl",
+    }
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(RECIPE, __file__))

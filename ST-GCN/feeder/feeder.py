@@ -1,0 +1,61 @@
+"""Whole clips for ST-GCN from a .npy array and a pickle of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.data import whole
+from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.feeder import checked_count, note_unused, refuse_unknown, require
+from skeleton_lab.data.locate import locate
+
+
+class Feeder(whole.WholeClipFeeder):
+    """``feeder.feeder.Feeder``: whole clips, optionally cropped or padded, and moved; an item is (data, label).
+
+    Args:
+        data_path: array (N, C, T, V, M), or any other archive (docs/data.md).
+        label_path: pickle of (names, labels) of a .npy array.
+        random_choose: cut ``window_size`` frames out of the padded clip, anywhere.
+        random_move: turn, scale and shift by random amounts that change over the clip.
+        window_size: frames. Shorter clips are padded; longer ones are left as they are without ``random_choose``, as
+            published. -1: every clip as stored.
+        debug: only the first 100 samples.
+        mmap: no effect, files are always mapped.
+        split: "train" or "test" of an archive that holds both; None: "train" if the file's name says so.
+        num_person: persons in every item; None: as stored.
+
+    Raises:
+        FeederArgumentError: unknown or missing argument.
+        UsageError: random_choose without window_size.
+        ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
+    """
+
+    room_dir = Path(__file__).resolve().parents[1]
+
+    def __init__(
+        self,
+        data_path: str | None = None,
+        label_path: str | None = None,
+        random_choose: bool = False,
+        random_move: bool = False,
+        window_size: int = -1,
+        debug: bool = False,
+        mmap: bool = True,
+        split: str | None = None,
+        num_person: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(type(self), unknown)
+        require(type(self), data_path=data_path)
+        note_unused(type(self), mmap=mmap)
+        self.num_person = None if num_person is None else checked_count("num_person", num_person)
+        read = whole.ReadClip(whole.checked_window(window_size, random_choose), choose=random_choose)
+        split = whole.split_of(data_path, split)
+        clips = open_archive(locate(data_path, self.room_dir), split, label_path=label_path)
+        names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
+        super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug)
+
+    def __getitem__(self, index: int) -> tuple:
+        return super().__getitem__(index)[:2]

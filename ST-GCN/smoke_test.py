@@ -1,0 +1,21 @@
+"""One training step of ST-GCN on random input: does it run here?  ``python smoke_test.py --device cpu``"""
+
+from __future__ import annotations
+
+from net.st_gcn import Model
+
+from skeleton_lab.smoke import CLASSES, smoke_test
+
+
+def build(frames: int) -> Model:
+    return Model(
+        in_channels=3,
+        num_class=CLASSES,
+        graph_args={"layout": "ntu-rgb+d", "strategy": "spatial"},
+        edge_importance_weighting=True,
+        dropout=0.5,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(smoke_test("ST-GCN", build, frames=24))

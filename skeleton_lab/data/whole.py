@@ -1,0 +1,161 @@
+"""Feeders that hand over whole padded clips, as MS-G3D and ST-GCN read them: shifted, cut or padded, and moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skeleton_lab.data import transforms
+from skeleton_lab.data.feeder import Feeder
+from skeleton_lab.data.steps import Step, Work
+from skeleton_lab.errors import UsageError
+from skeleton_lab.progress import clip_bar
+
+CHUNK = 64  # clips read at once where all are read
+ANGLES, SCALES, SHIFTS = (-10.0, -5.0, 0.0, 5.0, 10.0), (0.9, 1.0, 1.1), (-0.2, -0.1, 0.0, 0.1, 0.2)
+
+
+@dataclass
+class ReadClip:
+    """Read every frame of a clip, padding included, in the order that shift, crop and padding put them.
+
+    Args:
+        window: frames of the output where it is positive: a shorter clip is padded with zeros behind it; a longer one
+            is left as it is, unless ``choose`` or ``middle`` say otherwise.
+        shift: put the piece between the first and the last frame that is not empty anywhere in the clip.
+        choose: a random window of the clip, or the clip at a random place of a longer window.
+        middle: of a longer clip the middle of its recorded frames.
+        mean, std: (V, C), subtracted and divided by, also in recorded padding.
+    """
+
+    window: int = -1
+    shift: bool = False
+    choose: bool = False
+    middle: bool = False
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+
+    def __call__(self, work: Work) -> None:
+        frames = np.broadcast_to(np.arange(work.clips.T), (len(work.sample), work.clips.T))
+        if self.shift and self.mean is None:  # with a mean subtracted no frame is empty, nothing can be shifted
+            frames = self.shifted(work)
+        if self.choose:
+            frames = self.chosen(work, frames)
+        elif self.window > frames.shape[1]:
+            frames = padded(frames, self.window, np.zeros(len(frames), np.int64))
+        elif self.middle and 0 < self.window < frames.shape[1]:
+            _, stored = work.clips.lengths(work.sample)
+            last = ((frames >= 0) & (frames < stored[:, None]))[:, ::-1].argmax(1)
+            length = np.where(stored > 0, frames.shape[1] - last, 0)
+            frames = windows(frames, self.window, np.maximum(length - self.window, 0) // 2)
+        work.x = transforms.frames_last(work.clips.gather(work.sample, frames))
+        if self.mean is not None:
+            mean, std = (torch.from_numpy(t.astype(np.float32))[..., None] for t in (self.mean, self.std))
+            read = torch.from_numpy((frames >= 0) & (frames < work.clips.T))[:, None, None, None]
+            work.x = ((work.x - mean) / std) * read
+
+    def shifted(self, work: Work) -> np.ndarray:
+        T = work.clips.T
+        frames = np.broadcast_to(np.arange(T), (len(work.sample), T))
+        recorded = (work.clips.gather(work.sample, frames) != 0).reshape(*frames.shape, -1).any(-1)
+        first, last = recorded.argmax(1), T - 1 - recorded[:, ::-1].argmax(1)  # of an empty clip: all of it
+        size = last - first + 1
+        moved = frames - work.draws.integers("shift", 0, T - size + 1)
+        return np.where((moved >= 0) & (moved < size[:, None]), moved + first[:, None], -1)
+
+    def chosen(self, work: Work, frames: np.ndarray) -> np.ndarray:
+        T = frames.shape[1]
+        begin = work.draws.integers("choose", 0, abs(T - self.window) + 1)[:, 0]
+        return padded(frames, self.window, begin) if self.window > T else windows(frames, self.window, begin)
+
+
+def windows(frames: np.ndarray, size: int, begin: np.ndarray) -> np.ndarray:
+    """Columns begin..begin+size-1 of frames (B, T): (B, size)."""
+    return np.take_along_axis(frames, begin[:, None] + np.arange(size), 1)
+
+
+def padded(frames: np.ndarray, size: int, begin: np.ndarray) -> np.ndarray:
+    """frames (B, T) at columns begin..begin+T-1 of (B, size), -1 elsewhere: no frame, zeros."""
+    place = np.arange(size) - begin[:, None]
+    inside = (place >= 0) & (place < frames.shape[1])
+    return np.where(inside, np.take_along_axis(frames, np.clip(place, 0, frames.shape[1] - 1), 1), -1)
+
+
+def random_move(work: Work) -> None:
+    """A slowly changing turn, scale and shift in the plane of x and y, from one random state to another."""
+    pick = {
+        name: np.asarray(values)[work.draws.integers(f"move {name}", 0, len(values), 2)]
+        for name, values in (("angle", ANGLES), ("scale", SCALES), ("x", SHIFTS), ("y", SHIFTS))
+    }
+    work.x = moved(work.x, *pick.values())
+
+
+def moved(x: Tensor, angle: np.ndarray, scale: np.ndarray, shift_x: np.ndarray, shift_y: np.ndarray) -> Tensor:
+    """x (B, M, V, C, T) turned by ``angle`` degrees, scaled, shifted; each (B, 2): in the first and the last frame."""
+    share = np.linspace(0, 1, x.shape[-1])
+
+    def course(ends: np.ndarray) -> Tensor:
+        return torch.from_numpy(ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * share).to(x.dtype)[:, None, None]
+
+    turn = np.deg2rad(angle[:, :1] + (angle[:, 1:] - angle[:, :1]) * share)
+    scales = scale[:, :1] + (scale[:, 1:] - scale[:, :1]) * share
+    cos, sin = (torch.from_numpy(f(turn) * scales).to(x.dtype)[:, None, None] for f in (np.cos, np.sin))
+    y = x.clone()
+    y[..., 0, :] = cos * x[..., 0, :] - sin * x[..., 1, :] + course(shift_x)
+    y[..., 1, :] = sin * x[..., 0, :] + cos * x[..., 1, :] + course(shift_y)
+    return y
+
+
+def mean_map(clips: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (V, C) over all samples, frames (padding included) and persons, in one pass."""
+    total, square = np.zeros((clips.V, clips.C)), np.zeros((clips.V, clips.C))
+    with clip_bar(len(clips), "mean of the clips", show=len(clips) > 1000) as bar:
+        for first in range(0, len(clips), CHUNK):
+            idx = np.arange(first, min(first + CHUNK, len(clips)))
+            x = clips.gather(idx, np.broadcast_to(np.arange(clips.T), (len(idx), clips.T))).astype(np.float64)
+            total += x.sum((0, 1, 2))
+            square += (x * x).sum((0, 1, 2))
+            bar.update(len(idx))
+    count = len(clips) * clips.T * clips.M
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 0))
+    return mean, np.where(std > 0, std, 1)
+
+
+def checked_window(value: Any, random_choose: bool) -> int:
+    """``window_size``: a whole number, positive where a random window is chosen."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UsageError(f"feeder argument window_size must be a whole number, got {value!r}")
+    if random_choose and value < 1:
+        raise UsageError(f"feeder argument random_choose needs a window_size of at least 1 frame, got {value}")
+    return int(value)
+
+
+class WholeClipFeeder(Feeder):
+    """What the feeders of MS-G3D and ST-GCN share: whole clips, optionally normalised, and their random motion."""
+
+    def __init__(
+        self,
+        clips: Any,
+        read: ReadClip,
+        more: Sequence[Step] = (),
+        sample_name: Sequence[str] | None = None,
+        debug: bool = False,
+        normalization: bool = False,
+    ) -> None:
+        names = sample_name or clips.names or range(len(clips))
+        super().__init__(clips, [read, *more], names, debug)
+        if normalization:
+            read.mean, read.std = mean_map(self.clips)
+
+
+def split_of(data_path: str, split: str | None) -> str:
+    """The split that is meant where a feeder reads archives of one split and of both: said, or told by the name."""
+    return split or ("train" if "train" in Path(data_path).name else "test")

@@ -1,0 +1,355 @@
+"""FreqMixFormer: the published fixture, the plain transcription in ``reference`` as oracle, lengths of clips."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+import numpy as np
+import pytest
+import replay
+import torch
+import torch.nn.functional as F
+from parity.protocol import compare, fill
+from reference.freqmixformer import build as build_reference
+from reference.freqmixformer import dct, idct
+from replay import Fixture, step
+
+from skeleton_lab import cost, rooms
+from skeleton_lab.engine.build import make_net
+from skeleton_lab.engine.weights import load_weights
+from skeleton_lab.errors import LabError, UsageError, WeightsError
+
+ROOM, MODEL = "FreqMixFormer", "model.skefreqmixformer.Model"
+NTU = {"graph": "graph.ntu_rgb_d.Graph"}
+UCLA = {"num_class": 10, "num_point": 20, "num_person": 1, "graph": "graph.ucla.Graph"}
+UNSEEN = ("to_joint_embedding", "data_bn")  # stages that the network never forms
+
+
+def build(**kwargs):
+    return replay.build(ROOM, MODEL, **{**NTU, "frame_size": 16, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def fixture():
+    return Fixture(ROOM, "freqmixformer")
+
+
+def graph(name: str):
+    return rooms.load(ROOM, f"graph.{name}.Graph")()
+
+
+# --- the published numbers ---------------------------------------------------------------------------------------
+
+
+def test_names_shapes_and_order(fixture):
+    replay.check_names(fixture)
+
+
+def test_matrices(fixture):
+    for prefix, name, k in (("", "ntu_rgb_d", 8), ("ucla/", "ucla", 6)):
+        skeleton = graph(name)
+        np.testing.assert_allclose(skeleton.A, fixture.values[prefix + "A"], atol=1e-7)
+        np.testing.assert_allclose(skeleton.A_vector(), fixture.values[prefix + "A_vector"], atol=1e-7)
+        np.testing.assert_array_equal(skeleton.A_vector(), skeleton.A_vector(k))
+    np.testing.assert_array_equal(graph("ntu_rgb_d").A_outward_binary, fixture.values["A_outward_binary"])
+    model = fixture.build()
+    np.testing.assert_allclose(model.l1.spa_mixf.A_SE, fixture.values["l1.spa_mixf.A_SE"], atol=1e-7)
+    assert not any("A_SE" in key or "A_vector" in key for key in model.state_dict())
+
+
+@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
+def test_eval_logits(fixture, merge):
+    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
+
+
+@pytest.mark.parametrize(
+    ("merge", "checkpointing"), [(True, False), (False, True)], ids=["merged-kept", "unmerged-recomputed"]
+)
+def test_training_step(fixture, merge, checkpointing):
+    def prepare(model):
+        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+
+    replay.check_step(fixture, prepare, floor=2e-5)
+
+
+def test_every_variant(fixture):
+    """Windows of 48, 32 and 52 frames, NW-UCLA: training, then inference with the statistics that it left behind."""
+    seen = []
+    for prefix, kwargs, inputs in fixture.cases():
+        model = fill(fixture.build(kwargs)).train()
+        with torch.no_grad():
+            compare(model(*inputs), fixture.values[prefix + "train_logits"], fixture.tolerance("train_logits"))
+            what = "eval_logits_after_one_train_forward"
+            compare(model.eval()(*inputs), fixture.values[prefix + what], fixture.tolerance(what))
+        seen.append(prefix)
+    assert seen == ["", "frame_size_48/", "frame_size_32/", "frame_size_52/", "ucla/"]
+
+
+def test_stages(fixture):
+    compared = replay.check_stages(fixture, prepare=lambda model: setattr(model, "merge_empty_bodies", False))
+    assert compared == len([name for name in fixture.facts["stage_shapes"] if name not in UNSEEN])
+
+
+def test_initialisation(fixture):
+    replay.check_init(fixture)
+    model = build()
+    for block in (model.l1, model.l5, model.l10):
+        assert torch.equal(block.spa_mixf.A_GEME, block.spa_mixf.A_SE)
+
+
+@pytest.mark.parametrize(
+    ("frames", "kwargs", "count"),
+    [(64, {}, 2_065_048), (48, {}, 2_056_100), (32, {}, 2_049_680), (52, {}, 2_058_100), (52, UCLA, 1_973_700),
+     (64, {"num_class": 120}, 2_084_308)],
+)  # fmt: skip
+def test_parameters(frames, kwargs, count):
+    assert sum(p.numel() for p in build(frame_size=frames, **kwargs).parameters()) == count
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_cost(checkpointing):
+    model = build(frame_size=64)
+    model.activation_checkpointing = checkpointing
+    measured = cost.measure(model, torch.randn(8, 3, 64, 25, 2), torch.arange(8))
+    assert measured.flops_forward < 5_110_004_512  # as published
+    assert measured.saved_bytes < (20e6 if checkpointing else 95e6)
+    assert not checkpointing or cost.fits(measured, 128)
+
+
+# --- graphs and transforms ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sums"), [("ntu_rgb_d", (25, 20, 24)), ("ucla", (20, 19, 15)), ("uav", (17, 11, 15))]
+)  # fmt: skip
+def test_sums_of_the_subsets(name, sums):
+    np.testing.assert_allclose(graph(name).A.sum((1, 2)), sums)
+
+
+def test_vectors():
+    ntu, ucla = graph("ntu_rgb_d"), graph("ucla")
+    np.testing.assert_array_equal(ntu.A_vector(8), np.eye(25))  # no joint is eight bones from joint 1
+    bones = np.random.default_rng(0).normal(size=25)
+    assert (ntu.A_vector(1) @ bones)[7] == pytest.approx(bones[7] - bones[6])
+    expected = np.eye(20)
+    expected[2, [15, 19]] = -1
+    np.testing.assert_array_equal(ucla.A_vector(), expected)
+    x, bone = torch.randn(1, 3, 16, 25, 2), torch.tensor(ntu.A_vector(1), dtype=torch.float32)
+    model = fill(build(k=1)).eval()
+    plain = build(k=8).eval()
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(x), plain(torch.einsum("vu,nctum->nctvm", bone, x)), rtol=1e-4, atol=1e-4)
+    assert model.double().A_vector.dtype == torch.float64
+
+
+@pytest.mark.parametrize("V", [17, 20, 25])
+def test_cosine_transform(V):
+    fft = pytest.importorskip("scipy.fft")
+    D, E = (rooms.load(ROOM, f"model.frequency.{name}_matrix")(V) for name in ("dct", "idct"))
+    x = torch.randn(4, V, dtype=torch.float64)
+    expected = torch.from_numpy(fft.dct(x.numpy(), type=2))
+    torch.testing.assert_close(x @ D.t(), expected)
+    torch.testing.assert_close(dct(x), expected)  # of the reference
+    torch.testing.assert_close(x @ E.t(), torch.from_numpy(fft.idct(x.numpy(), type=2)))
+    torch.testing.assert_close(idct(x), x @ E.t())
+    torch.testing.assert_close(D @ E, torch.eye(V, dtype=torch.float64))
+
+
+# --- the plain transcription -------------------------------------------------------------------------------------
+
+
+def pair(**kwargs):
+    """The network and the reference with the same, filled weights and constants in float64."""
+    network = fill(build(**{**kwargs, "num_class": 5})).double()
+    reference = build_reference(network).double()
+    mixing = network.l1.spa_mixf.mixing  # shared by all blocks
+    V = mixing.back.shape[0]
+    mixing.domains[1] = rooms.load(ROOM, "model.frequency.dct_matrix")(V)
+    mixing.back.copy_(rooms.load(ROOM, "model.frequency.idct_matrix")(V))
+    return network, reference
+
+
+def test_reference_replays_the_fixture(fixture):
+    network = fill(fixture.build())
+    reference = build_reference(network)
+    assert list(reference.state_dict()) == list(network.state_dict())
+    (x,) = fixture.main()
+    compare(step(reference, x), fixture.values["train_logits"])
+    replay.check_gradients(reference, fixture, floor=2e-5)
+    with torch.no_grad():
+        what = "eval_logits_after_one_train_forward"
+        compare(reference.eval()(x), fixture.values[what], fixture.tolerance(what))
+
+
+def test_reference_costs_what_is_published():
+    measured = cost.measure(
+        build_reference(build(frame_size=64, num_class=60)), torch.randn(1, 3, 64, 25, 2), torch.arange(1)
+    )
+    assert measured.flops_forward == 5_110_004_512
+    assert 185e6 < measured.saved_bytes < 205e6
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "checkpointing"),
+    [({"frame_size": 8}, False), ({"frame_size": 4, "k": 2}, True), ({**UCLA, "frame_size": 12}, False)],
+    ids=["8 frames", "k=2, recomputed", "ucla"],
+)
+def test_every_gradient_and_buffer_equals_the_reference(kwargs, checkpointing):
+    network, reference = pair(**kwargs)
+    network.activation_checkpointing = checkpointing
+    _, frames, joints, persons = network.sizes
+    torch.manual_seed(0)
+    x = torch.randn(3, 3, frames, joints, persons, dtype=torch.float64)
+    torch.testing.assert_close(step(network, x), step(reference, x))
+    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
+        if b.grad is None:
+            assert a.grad is None, name
+        else:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8, msg=name)
+    state = reference.state_dict()
+    for name, a in network.state_dict().items():
+        torch.testing.assert_close(a, state[name], msg=name)
+    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
+
+
+def test_empty_bodies_merged():
+    """Two empty bodies run as one: output and running statistics; inference and training."""
+    network, reference = pair(frame_size=8)
+    torch.manual_seed(0)
+    x = torch.randn(3, 3, 8, 25, 2, dtype=torch.float64)
+    x[:2, ..., 1] = 0
+    torch.testing.assert_close(step(network, x), step(reference, x))
+    state = reference.state_dict()
+    for name, a in network.state_dict().items():
+        torch.testing.assert_close(a, state[name], rtol=1e-6, atol=1e-8, msg=name)
+    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
+
+
+def test_bias_and_position_before_the_norm_have_a_gradient_of_zero():
+    model = build(num_class=5)
+    step(model, torch.randn(2, 3, 16, 25, 2))
+    for parameter in (model.pos_embedding, model.to_joint_embedding.bias):
+        assert parameter.grad is not None and not parameter.grad.any()  # zero, so weight decay still acts
+
+
+# --- modes -------------------------------------------------------------------------------------------------------
+
+
+def test_checkpointing_recomputes_the_same_bits():
+    torch.manual_seed(0)
+    kept = build(num_class=5)
+    recomputed = copy.deepcopy(kept)
+    recomputed.activation_checkpointing = True
+    x = torch.randn(2, 3, 16, 25, 2)
+    assert torch.equal(step(kept, x), step(recomputed, x))
+    for (name, a), b in zip(kept.named_parameters(), recomputed.parameters()):
+        assert (a.grad is None and b.grad is None) or torch.equal(a.grad, b.grad), name
+    for (name, a), b in zip(kept.named_buffers(), recomputed.buffers()):
+        assert torch.equal(a, b), name
+
+
+def test_one_sample_and_gradient_of_the_input():
+    x = torch.randn(1, 3, 16, 25, 2, requires_grad=True)
+    build().eval()(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+    network, reference = pair()
+    grads = []
+    for model in (network, reference):
+        x = torch.ones(1, 3, 16, 25, 2, dtype=torch.float64).cumsum(2).sin().add(torch.arange(25.0)[:, None].cos())
+        x = (x * torch.arange(1.0, 4)[:, None, None, None] + torch.arange(2)).requires_grad_()
+        step(model, x)
+        grads.append(x.grad)
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-8)
+
+
+def test_other_factors_in_the_frequency_domain():
+    x = torch.randn(1, 3, 16, 25, 2)
+    torch.manual_seed(0)
+    model = build().eval()
+    other = build(freq_split=5, freq_low=0.1, freq_high=2.0).eval()
+    other.load_state_dict(model.state_dict())
+    assert not torch.allclose(model(x), other(x))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_bfloat16_autocast(checkpointing):
+    torch.manual_seed(0)
+    model, x = fill(build(num_class=5)), torch.randn(4, 3, 16, 25, 2)
+    x[:3, ..., 1] = 0
+    model.activation_checkpointing = checkpointing
+    expected = step(copy.deepcopy(model), x).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.train()(x).float()
+        loss = F.cross_entropy(logits, torch.arange(4))
+    assert (logits - expected).norm() < 0.2 * expected.norm()
+    loss.backward()
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(g.dtype == torch.float32 and g.isfinite().all() for g in grads)
+    assert model.data_bn.running_var.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert model.eval()(x).isfinite().all()
+
+
+# --- lengths of clips --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("frames", "advice"), [(50, "48 or 52"), (2, "4"), (0, "4")])
+def test_frame_size_is_a_multiple_of_four(frames, advice):
+    with pytest.raises(UsageError) as caught:
+        build(frame_size=frames)
+    assert str(caught.value) == f"FreqMixFormer: frame_size {frames} is not a multiple of 4 (try {advice})"
+
+
+def options(train, test, **model_args):
+    windows = {split: {} if frames is None else {"window_size": frames} for split, frames in zip("ab", (train, test))}
+    return argparse.Namespace(
+        model=MODEL, model_args={**NTU, **model_args}, activation_checkpointing=False,
+        train_feeder_args=windows["a"], test_feeder_args=windows["b"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "named", "expected"),
+    [(48, 48, None, 48), (52, None, None, 52), (None, 32, None, 32), (None, None, None, 64), (48, 48, 48, 48),
+     (-1, None, 32, 32),
+     (48, 48, 64, "FreqMixFormer: window_size 48 but frame_size 64; set model_args.frame_size=48"),
+     (48, 64, None, "FreqMixFormer: test window_size 64 but frame_size 48; set test_feeder_args.window_size=48"),
+     (50, 50, None, "FreqMixFormer: frame_size 50 is not a multiple of 4 (try 48 or 52)")],
+)  # fmt: skip
+def test_window_decides_the_frame_size(train, test, named, expected):
+    given = options(train, test, **({} if named is None else {"frame_size": named}))
+    with rooms.room(ROOM):
+        if isinstance(expected, str):
+            with pytest.raises(UsageError) as caught:
+                make_net(given)
+            assert str(caught.value) == expected
+        else:
+            assert make_net(given).sizes[1] == expected
+
+
+def test_weights_of_another_length(tmp_path):
+    torch.save({f"module.{k}": v for k, v in build(frame_size=64).state_dict().items()}, tmp_path / "runs-1-5.pt")
+    assert load_weights(build(frame_size=64), tmp_path / "runs-1-5.pt", strict=True) == 5
+    model = build(frame_size=48)
+    before = copy.deepcopy(model.state_dict())
+    for strict in (False, True):
+        with pytest.raises(WeightsError, match=r"pt: weights were trained with 64 frames, this model has 48$"):
+            load_weights(model, tmp_path / "runs-1-5.pt", strict=strict)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_wrong_inputs_and_arguments():
+    model = build()
+    with pytest.raises(LabError, match=r"frame_size 16 but the input has 20; set model_args\.frame_size=20$"):
+        model(torch.zeros(1, 3, 20, 25, 2))
+    with pytest.raises(LabError, match=r"num_person 2 but the input has 1; set model_args\.num_person=1$"):
+        model(torch.zeros(1, 3, 16, 25, 1))
+    with pytest.raises(LabError, match=r"expected \(N, C, T, V, M\)"):
+        model(torch.zeros(1, 16, 75))
+    with pytest.raises(ValueError, match="needs graph="):
+        build(graph=None)
+    with pytest.raises(LabError, match=r"num_point 25, but graph\.ucla\.Graph has 20 joints"):
+        build(graph="graph.ucla.Graph")
+    with pytest.raises(ValueError, match="labeling_mode"):
+        build(graph_args={"labeling_mode": "distance"})
