@@ -1,10 +1,10 @@
-"""The commands that the documents show, run as a user runs them and shrunk by their own flags."""
+"""CTR-GCN run as a user runs it: streams and their fusion, test phase, resume; test_documented.py has every command."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,80 +13,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_data
 import torch
-from parity.kaggle_sample import make_kaggle_arrays
-
-from skeleton_lab import rooms
-from skeleton_lab.engine import run
+from sandbox import Lab
 
 ROOT = Path(__file__).parents[1]
 ROOM = ROOT / "CTR-GCN"
-CONFIGS = sorted(p.relative_to(ROOM).as_posix() for p in (ROOM / "config").rglob("*.yaml"))
 SHORT = ["--num-epoch", "1", "--batch-size", "4", "--test-batch-size", "4", "--num-worker", "0"]
 WINDOW = ["--train-feeder-args", "window_size=16", "--test-feeder-args", "window_size=16"]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """Every archive that a configuration of the room names, at the paths below one folder, tiny."""
-    root = tmp_path_factory.mktemp("data")
-    arrays = make_kaggle_arrays()
-    wide = {k: np.pad(v, ((0, 0), (0, 60))) if k.startswith("y_") else v for k, v in arrays.items()}
-    for name, content in (("ntu/NTU60_CS", arrays), ("ntu/NTU60_CV", arrays), ("ntu120/NTU120_CSub", wide),
-                          ("ntu120/NTU120_CSet", wide)):  # fmt: skip
-        path = root / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **content)
-    rng = np.random.RandomState(0)
-    clips = root / "NW-UCLA" / "all_sqe"
-    clips.mkdir(parents=True)
-    for action in (1, 2, 12):
-        for view in (1, 2, 3):
-            for episode in range(2):
-                name = f"a{action:02d}_s01_e{episode:02d}_v{view:02d}"
-                skeletons = rng.standard_normal((10 + episode, 20, 3)).round(4).tolist()
-                label = {1: 1, 2: 2, 12: 10}[action]
-                (clips / f"{name}.json").write_text(
-                    json.dumps({"file_name": name, "skeletons": skeletons, "label": label})
-                )
-    return root
-
-
-def archive_flags(config: str, data: Path) -> list[str]:
-    """Flags that point ``config`` to the tiny archives."""
-    if "ucla" in config:
-        return ["--train-feeder-args", "repeat=1"]
-    name = re.search(r"data_path: data/(\S+)", (ROOM / config).read_text())[1]
-    return [word for split in ("train", "test") for word in (f"--{split}-feeder-args", f"data_path='{data / name}'")]
+def root(tmp_path_factory) -> Path:
+    return tiny_data.make_all(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture
-def lab(data, tmp_path, monkeypatch):
-    """Run CTR-GCN's main.py in this process: (arguments) -> exit code; the work dir is tmp_path/work."""
-    monkeypatch.chdir(ROOM)
-    monkeypatch.setenv("NTU60_ROOT", str(data / "ntu"))
-    monkeypatch.setenv("NW_UCLA_ROOT", str(data / "NW-UCLA"))
-
-    def call(*arguments: str) -> int:
-        with rooms.room("CTR-GCN"):
-            return run("C", str(ROOM / "main.py"), list(arguments))
-
-    return call
+def lab(root, monkeypatch):
+    """Run CTR-GCN's main.py in this process: (arguments) -> exit code."""
+    called = Lab(root, monkeypatch)
+    return lambda *arguments: called("CTR-GCN", shlex.join(arguments))
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_every_configuration_takes_two_steps(config, lab, data, tmp_path):
-    batch = ["--batch-size", "6"]  # 12 clips
-    window = [] if "ucla" in config else WINDOW
-    assert (
-        lab("--config", config, "--work-dir", str(tmp_path), *SHORT, *batch, *archive_flags(config, data), *window) == 0
-    )
-    events = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert next(e for e in events if e["event"] == "epoch")["step"] == 2
-    assert np.isfinite(next(e for e in events if e["event"] == "eval")["loss"])
+@pytest.fixture
+def environment(root) -> dict[str, str]:
+    return dict(os.environ, NTU60_ROOT=str(root / "data" / "ntu"), CUDA_VISIBLE_DEVICES="")
 
 
-def test_streams_test_phase_and_fusion(lab, tmp_path, capsys):
+def test_streams_test_phase_and_fusion(lab, environment, tmp_path):
     config = ["--config", "config/nturgbd-cross-subject/default.yaml"]
     streams = {"joint": "", "bone": "bone=True", "joint-motion": "vel=True", "bone-motion": "bone=True,vel=True"}
     fuse = []
@@ -104,8 +58,9 @@ def test_streams_test_phase_and_fusion(lab, tmp_path, capsys):
         np.testing.assert_allclose(tested["logits"], trained["logits"], rtol=1e-4, atol=1e-4)
     assert (tmp_path / "joint" / "runs-1-3_wrong.txt").exists()
     done = subprocess.run(
-        [sys.executable, "ensemble.py", "--dataset", "ntu/xsub", *fuse], cwd=ROOM, capture_output=True, text=True
-    )
+        [sys.executable, "ensemble.py", "--dataset", "ntu/xsub", *fuse],
+        cwd=ROOM, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"Top1 Acc: \d+\.\d{4}%", done.stdout) and re.search(r"Top5 Acc: \d+\.\d{4}%", done.stdout)
 
@@ -120,7 +75,7 @@ def test_baseline_and_switches(lab, tmp_path):
 
 
 @pytest.mark.slow
-def test_documented_smoke_command_as_it_stands(data, tmp_path):
+def test_documented_smoke_command_as_it_stands(environment, tmp_path):
     """The line of the users' document, with only the work dir moved."""
     line = (
         "main.py --config ./config/nturgbd-cross-subject/default.yaml --work-dir {} --num-epoch 1 --batch-size 8 "
@@ -129,28 +84,28 @@ def test_documented_smoke_command_as_it_stands(data, tmp_path):
     work = tmp_path / "ctrgcn_ntu60_xsub_joint_smoke"
     done = subprocess.run(
         [sys.executable, *line.format(work).split()], cwd=ROOM, capture_output=True, text=True, timeout=300,
-        env=dict(os.environ, NTU60_ROOT=str(data / "ntu"), CUDA_VISIBLE_DEVICES=""), stdin=subprocess.DEVNULL,
+        env=environment, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     for name in ("runs-1-1.pt", "last.ckpt", "log.txt", "config.yaml", "report.html", "epoch1_test_score.pkl"):
         assert (work / name).stat().st_size > 0, name
-    env = dict(os.environ, NTU60_ROOT=str(data / "ntu"), CUDA_VISIBLE_DEVICES="")
     again = [sys.executable, "main.py", "--config", str(work / "config.yaml"), "--resume"]
-    done = subprocess.run(again, cwd=ROOM, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(again, cwd=ROOM, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "nothing to do" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_kill_and_resume_of_ctrgcn_changes_no_bit(lab, data, tmp_path):
+def test_kill_and_resume_of_ctrgcn_changes_no_bit(lab, environment, tmp_path):
     """The process is killed as soon as a checkpoint from within an epoch lies there."""
     flags = ["--config", "config/nturgbd-cross-subject/default.yaml", *SHORT, *WINDOW, "--batch-size", "2"]
     flags += ["--num-epoch", "2", "--eval-interval", "2", "--checkpoint-minutes", "0", "--threads", "1"]
     flags += ["--report", "False", "--work-dir"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(
-        [sys.executable, "main.py", *flags, str(killed)], cwd=ROOM, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        [sys.executable, "main.py", *flags, str(killed)],
+        cwd=ROOM, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     while not (killed / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.kill()

@@ -32,6 +32,19 @@ def log_lines(work: Path) -> list[str]:
     return (work / "log.txt").read_text().splitlines()
 
 
+def test_only_stgcn_draws_its_start_and_before_it_loads_weights(lab):
+    still = ("--base-lr", "0", "--weight-decay", "0", "--num-epoch", "1", "--save-epoch", "0")
+    norm = toy_room.weights(lab(*still, work="c")[1] / "runs-1-2.pt")["norm.weight"]
+    assert torch.equal(norm, torch.ones(15))
+    more = (*still, "--save-interval", "1")
+    first = lab(*more, program="T", work="t", feeder="Pairs")[1] / "epoch1_model.pt"
+    drawn = toy_room.weights(first)["norm.weight"]
+    assert 0.005 < drawn.std() < 0.04 and not toy_room.weights(first)["norm.bias"].any()
+    more = (*more, "--seed", "5", "--weights", str(first))
+    _, work = lab(*more, program="T", work="w", feeder="Pairs")
+    assert torch.equal(toy_room.weights(work / "epoch1_model.pt")["norm.weight"], drawn)
+
+
 def test_files_of_a_training(lab):
     code, work = lab("--save-epoch", "0")
     assert code == 0

@@ -6,29 +6,24 @@ The recordings are not part of the repository: they are read from the environmen
 from __future__ import annotations
 
 import json
-import os
 import tarfile
 from pathlib import Path
 
+import feeder_cases as cases
 import numpy as np
 import pytest
 import torch
-from parity.kaggle_sample import check
 from scipy import stats
 
 from skeleton_lab.data import streams
 from skeleton_lab.data.feeder import Batch
 from skeleton_lab.data.randomness import Draws
-from skeleton_lab.data.steps import Work
-from skeleton_lab.data.transforms import to_ctvm
-from skeleton_lab.data.ucla_feeder import UCLAFeeder, find_recordings
+from skeleton_lab.data.ucla_feeder import UCLAFeeder
 from skeleton_lab.errors import ArchiveNotFoundError, FeederArgumentError, LabError, UsageError
 
-REPOSITORY = Path(__file__).parents[1]
-PARITY = Path(__file__).parent / "parity"
 CASES = [
     case
-    for case in json.loads((PARITY / "feeders.json").read_text())["cases"]
+    for case in cases.CASES.values()
     if case.get("family") in ("ctrgcn", "freqmixformer") and case["feeder"] == "feeders.feeder_ucla.Feeder"
 ]
 MADE_UP = {  # name: frames
@@ -38,21 +33,9 @@ MADE_UP = {  # name: frames
 LABELS = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 8: 6, 9: 7, 11: 8, 12: 9}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recordings() -> Path:
-    variable = os.environ.get("NW_UCLA_ROOT")
-    for root in ([Path(variable)] if variable else []) + [REPOSITORY / "data" / "NW-UCLA"]:
-        try:
-            return find_recordings("joint", root=str(root))
-        except ArchiveNotFoundError:
-            continue
-    pytest.skip("the NW-UCLA recordings are not here: set NW_UCLA_ROOT or unpack them to data/NW-UCLA/all_sqe")
-
-
-@pytest.fixture(scope="session")
-def expected() -> dict[str, np.ndarray]:
-    with np.load(PARITY / "feeders.npz") as npz:
-        return dict(npz)
+    return cases.recordings()
 
 
 def clip(name: str) -> np.ndarray:
@@ -86,38 +69,18 @@ def cache_of_its_own(tmp_path_factory):
         yield
 
 
-class Imposed(Draws):
-    """Draws that a fixture gives."""
-
-    def __init__(self, draws: dict) -> None:
-        super().__init__(0, 0, np.zeros(1, int))
-        self._draws = draws
-
-    def integers(self, key, low, high, k=1):
-        assert (key, low, high, k) == ("view", -60, 61, 2)
-        return np.array([[self._draws["agx"], self._draws["agy"]]])
-
-    def subset(self, key, k, size):
-        frames = np.array([self._draws["frames"]])
-        assert frames.shape == (1, k)
-        return frames[:, ::-1] * 100 + np.arange(k) % 100
-
-
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_fixture(case, recordings, expected):
+def test_fixture(case, recordings):
     fed = UCLAFeeder(**case["args"], root=str(recordings))
     assert fed.clips.names[case["index"]] == case["file"]
     assert fed.label[case["index"]] == case["label"]
     if "draws" in case:
-        work = Work(fed.clips, np.array([case["index"]]), Imposed(case["draws"]))
-        for step in fed.steps:
-            step(work)
-        data = to_ctvm(work.x.float())[0]
+        data = cases.clip_of(cases.run(fed, case["index"], cases.ucla_draws(case["draws"], drops=False)).x.float())
     else:
         data, label, index = fed[case["index"]]
         assert (label, index) == (case["label"], case["index"])
         assert data.dtype == np.float32
-    check(data, case["outputs"][0], expected, case.get("tolerance", 1e-5))
+    cases.verify(case, data)
 
 
 def test_recordings_are_complete(recordings):
@@ -255,7 +218,7 @@ def test_where_the_recordings_are(inside, tmp_path, monkeypatch):
         ({"label_path": None}, FeederArgumentError, ["label_path"]),
         ({"data_path": None}, FeederArgumentError, ["data_path"]),
         ({"root": "/nowhere"}, ArchiveNotFoundError, ["/nowhere"]),
-        ({"root": str(PARITY / "feeders.npz")}, LabError, ["feeders.npz"]),
+        ({"root": str(cases.PARITY / "feeders.npz")}, LabError, ["feeders.npz"]),
     ],
     ids=str,
 )

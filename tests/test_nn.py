@@ -10,7 +10,7 @@ from torch.autograd import gradcheck
 
 from skeleton_lab.nn import topology
 from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.convolution import pointwise
+from skeleton_lab.nn.convolution import Setting, pointwise
 from skeleton_lab.nn.norm import Norm, batch_norm, fold, moments
 from skeleton_lab.nn.pool import MaxPool3
 from skeleton_lab.nn.temporal import MultiScaleTemporalConv, NormReLUBranches, UnitTCN
@@ -101,7 +101,7 @@ def test_branches_backward(stride):
 
     def branches(h, gamma, beta, *weights):
         mean, var = moments(h.detach(), bodies, 1e-5)
-        settings = [(stride, 1, 1), (stride, 2, 2)]
+        settings = [Setting(stride, 1, 1, False), Setting(stride, 2, 2, replicate=True)]
         return NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, 1e-5, settings, *weights)
 
     assert gradcheck(branches, (h, gamma, beta, *weights))

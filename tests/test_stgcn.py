@@ -17,6 +17,9 @@ from skeleton_lab import cost, rooms
 from skeleton_lab.engine.build import initialise
 from skeleton_lab.engine.weights import load_weights
 
+with rooms.room("ST-GCN"):
+    from net.dropout import dropout, packed, unpacked
+
 GRADIENTS = {"relative": 5e-3, "floor": 5e-6, "single": 5e-3}
 NTU = {"layout": "ntu-rgb+d", "strategy": "spatial"}
 
@@ -224,6 +227,32 @@ def test_dropout_acts_in_training_only_and_not_in_the_first_block():
     assert [block.tcn[4].p for block in model.st_gcn_networks] == [0] + [0.5] * 9
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 4, 25), (1, 1, 1, 3)])
+def test_dropout_passes_back_what_it_let_through(shape):
+    torch.manual_seed(0)
+    x = torch.ones(shape).transpose(2, 3).requires_grad_()
+    y = dropout(x, 0.25, training=True)
+    (y * 3).sum().backward()
+    torch.testing.assert_close(x.grad, 3 * y.detach())
+    torch.testing.assert_close(y, (y > 0) * (4 / 3))
+    assert dropout(x, 0.25, training=False) is x and not dropout(x, 1, training=True).any()
+
+
+def test_dropout_drops_its_share():
+    torch.manual_seed(0)
+    share = (dropout(torch.ones(1000, 1000), 0.3, training=True) == 0).double().mean().item()
+    assert share == pytest.approx(0.3, abs=0.003)  # 6 standard deviations
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 1000])
+def test_a_bit_for_every_value(size):
+    torch.manual_seed(0)
+    keep = torch.rand(size) < 0.5
+    bits = packed(keep)
+    assert (bits.dtype, len(bits)) == (torch.uint8, -(-size // 8))
+    assert torch.equal(unpacked(bits)[:size], keep)
+
+
 def test_checkpointing_repeats_the_dropout():
     torch.manual_seed(0)
     kept = build(num_class=5, dropout=0.5)
@@ -266,7 +295,7 @@ def test_bfloat16_autocast():
 def test_costs_less_than_published():
     torch.manual_seed(0)
     x, y = torch.randn(4, 3, 64, 25, 2), torch.arange(4)
-    model = build()
+    model = build(dropout=0.5)
     kept = cost.measure(model, x, y)
     assert kept.flops_forward <= 7_292_958_720 and kept.saved_bytes <= 30e6
     model.activation_checkpointing = True

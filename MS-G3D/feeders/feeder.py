@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data import whole
-from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.feeder import checked_count, note_unused, refuse_unknown, require
-from skeleton_lab.data.locate import locate
 
 
 class Feeder(whole.WholeClipFeeder):
@@ -25,7 +23,7 @@ class Feeder(whole.WholeClipFeeder):
         normalization: subtract the mean of the archive, divide by its standard deviation, per joint and coordinate.
         debug: only the first 100 samples.
         use_mmap: no effect, files are always mapped.
-        split: "train" or "test"; None: "train" if the file's name says so.
+        split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
         num_person: persons in every item; None: as stored.
         layout: archive layout, where the file's content does not tell (docs/data.md).
 
@@ -57,9 +55,8 @@ class Feeder(whole.WholeClipFeeder):
         require(type(self), data_path=data_path)
         note_unused(type(self), use_mmap=use_mmap)
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
-        split = whole.split_of(data_path, split)
         window = whole.checked_window(window_size, random_choose)
+        clips, split = whole.open_whole(data_path, split, label_path, self.room_dir, layout)
         read = whole.ReadClip(window, random_shift, random_choose, middle=split == "test")
-        clips = open_archive(locate(data_path, self.room_dir), split, label_path=label_path, layout=layout)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
         super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug, normalization)

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data import whole
-from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.feeder import checked_count, note_unused, refuse_unknown, require
-from skeleton_lab.data.locate import locate
 
 
 class Feeder(whole.WholeClipFeeder):
@@ -23,7 +21,7 @@ class Feeder(whole.WholeClipFeeder):
             published. -1: every clip as stored.
         debug: only the first 100 samples.
         mmap: no effect, files are always mapped.
-        split: "train" or "test" of an archive that holds both; None: "train" if the file's name says so.
+        split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
         num_person: persons in every item; None: as stored.
 
     Raises:
@@ -52,8 +50,7 @@ class Feeder(whole.WholeClipFeeder):
         note_unused(type(self), mmap=mmap)
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
         read = whole.ReadClip(whole.checked_window(window_size, random_choose), choose=random_choose)
-        split = whole.split_of(data_path, split)
-        clips = open_archive(locate(data_path, self.room_dir), split, label_path=label_path)
+        clips, split = whole.open_whole(data_path, split, label_path, self.room_dir)
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
         super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug)
 

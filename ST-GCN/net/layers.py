@@ -6,34 +6,30 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from skeleton_lab.nn.convolution import along_frames, joint_major, joint_major_kernel, temporal
+from skeleton_lab.nn.convolution import along_frames, along_frames_backward, joint_major, setting, temporal
 from skeleton_lab.nn.norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
 
 
 class NormReLUConv(Function):
     """A convolution over frames of relu(norm(h)); remembers h alone, from which the rest is one cheap pass.
 
-    h (B, C, V, T), W (O, C, k, 1); ``setting`` is (stride, padding, dilation).  Returns (B, O, V, T').
+    h (B, C, V, T), W (O, C, k, 1), ``how`` as in ``along_frames``.  Returns (B, O, V, T').
     """
 
     @staticmethod
-    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, setting, W):
+    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, how, W):
         ctx.save_for_backward(h, gamma, beta, mean, var, bodies, W)
-        ctx.eps, ctx.setting = eps, setting
-        return along_frames(normalised(h, gamma, beta, mean, var, eps).relu_(), W, None, *setting)
+        ctx.eps, ctx.how = eps, how
+        return along_frames(normalised(h, gamma, beta, mean, var, eps).relu_(), W, None, how)
 
     @staticmethod
     def backward(ctx, dy):
         h, gamma, beta, mean, var, bodies, W = ctx.saved_tensors
-        stride, padding, dilation = ctx.setting
         a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
-        da, dW, _ = torch.ops.aten.convolution_backward(
-            dy.contiguous(), a.to(dy.dtype), joint_major_kernel(W.to(dy.dtype)), None,
-            [1, stride], [0, padding], [1, dilation], False, [0, 0], 1, [True, True, False],
-        )  # fmt: skip
+        da, dW = along_frames_backward(dy, a.to(dy.dtype), W, ctx.how)
         da = torch.ops.aten.threshold_backward(da, a, 0)
         dh, dgamma, dbeta = norm_backward(da, h, gamma, mean, var, bodies, ctx.eps)
-        return dh, dgamma, dbeta, None, None, None, None, None, dW.view(W.shape)
+        return dh, dgamma, dbeta, None, None, None, None, None, dW
 
 
 def norm_relu_conv_norm(tcn: nn.Sequential, x: Tensor, bodies: Tensor | None = None) -> Tensor:
@@ -54,6 +50,5 @@ def norm_relu_conv_norm(tcn: nn.Sequential, x: Tensor, bodies: Tensor | None = N
         return temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift)
     h = joint_major(x)
     mean, var = batch_statistics([first], h, bodies)
-    setting = (conv.stride[0], conv.padding[0], conv.dilation[0])
-    y = NormReLUConv.apply(h, *affine([first]), mean, var, bodies, first.eps, setting, conv.weight)
+    y = NormReLUConv.apply(h, *affine([first]), mean, var, bodies, first.eps, setting(conv), conv.weight)
     return batch_norm([second], y.transpose(2, 3), bodies, [conv.bias])

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from net.dropout import dropout
 from net.layers import norm_relu_conv_norm
 from net.utils.graph import Graph
 from net.utils.tgcn import ConvTemporalGraphical
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 from skeleton_lab.errors import UsageError
 from skeleton_lab.nn.bodies import merge_empty
 from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.dropout import dropout
 from skeleton_lab.nn.temporal import conv_norm
 
 # in and out channels, stride

@@ -116,7 +116,7 @@ def drop_joints(work: Work, rows: np.ndarray, draws: Draws, least: int = 5, most
     V, W = work.x.shape[2], work.x.shape[4]
     joints = draws.integers("joint count", min(least, V), min(most, V) + 1)
     frames = draws.integers("frame count", min(16, W), min(32, W) + 1)
-    chosen = draws.ranks("joints", V) < joints, draws.ranks("frames", W) < frames
+    chosen = draws.ranks("joints", V) < joints, draws.ranks("frames of the grid", W) < frames
     work.x[rows] = drop_grid(work.x[rows], *chosen)
 
 

@@ -1,4 +1,4 @@
-"""How fast an archive is fed: ``python -m skeleton_lab.data.benchmark --data-path NTU60_CS.npz``.
+"""How fast an archive is fed: ``python -m skeleton_lab.data.benchmark --data-path NTU60_CS.npz --room SkateFormer``.
 
 Prints the time per sample, with the first touch of every clip (which counts its frames) and without, the time from
 opening the archive to the first batch, and the largest resident memory apart from mapped files. Processor time is what
@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
+from skeleton_lab import rooms
 from skeleton_lab.data.feeder import Batch, Feeder
-from skeleton_lab.data.ntu_feeder import NTUFeeder
 from skeleton_lab.errors import guarded
 
 
@@ -59,28 +61,36 @@ def measure(open_feeder: Callable[[], Feeder], batch_size: int, batches: int) ->
     return Figures(first_batch, medians[0], medians[1], peak)
 
 
+def feeder_of(room: str, config: str | None, split: str, changes: dict[str, Any]) -> Callable[[], Feeder]:
+    """What opens the feeder of a room's configuration, with some of its arguments changed.
+
+    Raises:
+        UsageError: there is no such room or class.
+    """
+    place = rooms.find(room)
+    given = yaml.safe_load((place.path / (config or place.config)).read_text())
+    kind = rooms.load(room, given["feeder"])
+    arguments = given.get(f"{split}_feeder_args") or {}
+    return lambda: kind(**{**arguments, **{name: value for name, value in changes.items() if value is not None}})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m skeleton_lab.data.benchmark", description=__doc__)
-    parser.add_argument("--data-path", required=True, help="archive of NTU RGB+D clips")
+    parser.add_argument("--data-path", required=True, help="archive of clips")
     parser.add_argument("--label-path", help="labels of a .npy archive")
-    parser.add_argument("--split", default="train", help="train: random crop and rotation; test: centre crop")
-    parser.add_argument("--window-size", type=int, default=64)
+    parser.add_argument("--room", default="CTR-GCN", help="whose feeder")
+    parser.add_argument("--config", help="YAML file with the feeder's arguments, relative to the room's folder")
+    parser.add_argument("--split", default="train", choices=["train", "test"], help="train: with the augmentations")
+    parser.add_argument("--window-size", type=int)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--batches", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bone", action="store_true")
-    parser.add_argument("--vel", action="store_true")
+    parser.add_argument("--bone", action="store_true", default=None, help="of feeders with such an argument")
+    parser.add_argument("--vel", action="store_true", default=None)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train = given.split == "train"
-    figures = measure(
-        lambda: NTUFeeder(
-            given.data_path, given.label_path, [0.5, 1] if train else [0.95], given.split, random_rot=train,
-            window_size=given.window_size, bone=given.bone, vel=given.vel,
-        ),
-        given.batch_size,
-        given.batches,
-    )  # fmt: skip
+    changes = {name: getattr(given, name) for name in ("data_path", "label_path", "window_size", "bone", "vel")}
+    figures = measure(feeder_of(given.room, given.config, given.split, changes), given.batch_size, given.batches)
     print(f"first batch, from opening the archive: {figures.first_batch_seconds:.2f} s")
     for when, (processor, elapsed) in (("at first touch", figures.first_touch_ms), ("later", figures.later_ms)):
         print(f"per sample {when}: {processor:.3f} ms of processor time, {elapsed:.3f} ms elapsed")

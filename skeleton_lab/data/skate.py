@@ -15,7 +15,7 @@ from torch import Tensor
 from skeleton_lab.data import augment, streams, transforms
 from skeleton_lab.data.feeder import Feeder
 from skeleton_lab.data.randomness import Draws
-from skeleton_lab.data.steps import Bone, Joints, Step, Work, motion
+from skeleton_lab.data.steps import Work
 
 TINY = 1e-5  # metres added to bone lengths before they are divided
 
@@ -143,15 +143,3 @@ def _depth(parent: np.ndarray, joint: int) -> int:
 def _norm(x: Tensor) -> Tensor:
     """Lengths (R, M, V, 1, W) of vectors (R, M, V, 3, W)."""
     return (x[:, :, :, :1].square() + x[:, :, :, 1:2].square() + x[:, :, :, 2:].square()).sqrt()
-
-
-def stream(bone: bool, vel: bool, parent: np.ndarray, order: np.ndarray | None) -> list[Step]:
-    """Bones, motion and the order of joints, as far as asked for."""
-    steps: list[Step] = []
-    if bone:
-        steps.append(Bone(parent))
-    if vel:
-        steps.append(motion)
-    if order is not None:
-        steps.append(Joints(order))
-    return steps

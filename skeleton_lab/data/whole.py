@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.data import transforms
+from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.clips import Clips
 from skeleton_lab.data.feeder import Feeder
+from skeleton_lab.data.locate import locate
 from skeleton_lab.data.steps import Step, Work
 from skeleton_lab.errors import UsageError
 from skeleton_lab.progress import clip_bar
 
+SPLIT_WORDS = {"train": "train", "val": "test", "test": "test"}  # in names of arrays
 CHUNK = 64  # clips read at once where all are read
 ANGLES, SCALES, SHIFTS = (-10.0, -5.0, 0.0, 5.0, 10.0), (0.9, 1.0, 1.1), (-0.2, -0.1, 0.0, 0.1, 0.2)
 
@@ -62,18 +66,30 @@ class ReadClip:
             work.x = ((work.x - mean) / std) * read
 
     def shifted(self, work: Work) -> np.ndarray:
+        """Which frame comes at each place, (B, T), -1 for none; an empty clip is left as it is."""
         T = work.clips.T
-        frames = np.broadcast_to(np.arange(T), (len(work.sample), T))
-        recorded = (work.clips.gather(work.sample, frames) != 0).reshape(*frames.shape, -1).any(-1)
-        first, last = recorded.argmax(1), T - 1 - recorded[:, ::-1].argmax(1)  # of an empty clip: all of it
-        size = last - first + 1
-        moved = frames - work.draws.integers("shift", 0, T - size + 1)
+        _, stored = work.clips.lengths(work.sample)
+        first = first_recorded(work, stored)
+        size = np.where(stored > 0, stored - first, T)
+        moved = np.arange(T) - work.draws.integers("shift", 0, T - size + 1)
         return np.where((moved >= 0) & (moved < size[:, None]), moved + first[:, None], -1)
 
     def chosen(self, work: Work, frames: np.ndarray) -> np.ndarray:
         T = frames.shape[1]
         begin = work.draws.integers("choose", 0, abs(T - self.window) + 1)[:, 0]
         return padded(frames, self.window, begin) if self.window > T else windows(frames, self.window, begin)
+
+
+def first_recorded(work: Work, stored: np.ndarray) -> np.ndarray:
+    """(B,) the first frame of each clip that is not empty: nearly always 0, so only the others are read."""
+    first = np.zeros(len(stored), np.int64)
+    there = work.clips.gather(work.sample, first[:, None]).reshape(len(first), -1).any(axis=1)
+    rows = np.flatnonzero(~there & (stored > 0))
+    if len(rows):
+        frames = np.broadcast_to(np.arange(stored[rows].max()), (len(rows), stored[rows].max()))
+        x = work.clips.gather(work.sample[rows], frames)
+        first[rows] = (x != 0).reshape(*frames.shape, -1).any(axis=2).argmax(axis=1)
+    return first
 
 
 def windows(frames: np.ndarray, size: int, begin: np.ndarray) -> np.ndarray:
@@ -156,6 +172,18 @@ class WholeClipFeeder(Feeder):
             read.mean, read.std = mean_map(self.clips)
 
 
-def split_of(data_path: str, split: str | None) -> str:
-    """The split that is meant where a feeder reads archives of one split and of both: said, or told by the name."""
-    return split or ("train" if "train" in Path(data_path).name else "test")
+def open_whole(
+    data_path: str, split: str | None, label_path: str | None, room_dir: Path | None, layout: str | None = None
+) -> tuple[Clips, str]:
+    """The clips, and the split that they are: as said, or told by the name of an array that holds only one.
+
+    Raises:
+        UsageError: an archive holds both splits, and nothing says which is meant; what ``open_archive`` raises.
+    """
+    name = Path(data_path).name
+    told = split or next((split for word, split in SPLIT_WORDS.items() if word in name), None)
+    path = locate(data_path, room_dir)
+    clips = open_archive(path, told or "train", label_path=label_path, layout=layout)
+    if told is None and clips.layout != "npy":
+        raise UsageError(f"feeder argument split: {path} holds both splits, say split='train' or split='test'")
+    return clips, told or "train"

@@ -107,13 +107,18 @@ def initialise(net: nn.Module) -> None:
 
 def classes_of(options: Options, net: nn.Module) -> int | None:
     """K: what the options say, else the network's own attribute or default; None if nothing tells."""
-    if "num_class" in options.model_args:
-        return int(options.model_args["num_class"])
-    known = getattr(net, "num_class", None)
-    if known is None:
-        parameter = inspect.signature(type(net)).parameters.get("num_class")
-        known = parameter.default if parameter is not None else None
-    return known if isinstance(known, int) else None
+    names = ("num_class", "num_classes")
+    for name in names:
+        if name in options.model_args:
+            return int(options.model_args[name])
+    for name in names:
+        known = getattr(net, name, None)
+        if known is None:
+            parameter = inspect.signature(type(net)).parameters.get(name)
+            known = parameter.default if parameter is not None else None
+        if isinstance(known, int):
+            return known
+    return None
 
 
 def worker_count(options: Options, team: Team, log: Log) -> int:

@@ -28,6 +28,8 @@ def read_weights(path: Path) -> OrderedDict[str, Tensor]:
     Raises:
         WeightsError: not readable, or not a mapping of names to arrays.
     """
+    if not path.is_file():
+        raise WeightsError(f"--weights: there is no file {path}; give --weights the path of one")
     content = _read_pickle(path) if ".pkl" in path.name else load_tensors(path)
     if isinstance(content, Mapping):
         for key in WRAPPERS:
@@ -48,10 +50,7 @@ def read_weights(path: Path) -> OrderedDict[str, Tensor]:
 def _read_pickle(path: Path) -> Any:
     from skeleton_lab.data import pickles
 
-    try:
-        return pickles.load(path)
-    except FileNotFoundError:
-        raise WeightsError(f"there is no file {path}") from None
+    return pickles.load(path)
 
 
 def load_weights(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,13 +94,48 @@ def temporal(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = N
     stride = conv.stride[0]
     if conv.kernel_size == (1, 1):
         return pointwise(x, weight, bias, stride)
-    y = along_frames(joint_major(x), weight, bias, stride, conv.padding[0], conv.dilation[0])
-    return y.transpose(2, 3)
+    return along_frames(joint_major(x), weight, bias, setting(conv)).transpose(2, 3)
 
 
-def along_frames(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int) -> Tensor:
+class Setting(NamedTuple):
+    """How a kernel runs over frames."""
+
+    stride: int
+    padding: int
+    dilation: int
+    replicate: bool  # pad with the first and the last frame instead of zeros
+
+
+def setting(conv: nn.Conv2d) -> Setting:
+    return Setting(conv.stride[0], conv.padding[0], conv.dilation[0], conv.padding_mode == "replicate")
+
+
+def along_frames(x: Tensor, weight: Tensor, bias: Tensor | None, how: Setting) -> Tensor:
     """x (B, C, V, T), weight (O, C, k, 1) -> (B, O, V, T')."""
-    return F.conv2d(x, joint_major_kernel(weight), bias, (1, stride), (0, padding), (1, dilation))
+    x, padding = padded(x, how)
+    return F.conv2d(x, joint_major_kernel(weight), bias, (1, how.stride), (0, padding), (1, how.dilation))
+
+
+def along_frames_backward(dy: Tensor, x: Tensor, weight: Tensor, how: Setting) -> tuple[Tensor, Tensor]:
+    """Gradients for x (B, C, V, T) and weight of ``along_frames`` without bias."""
+    source, padding = padded(x, how)
+    dx, dW, _ = torch.ops.aten.convolution_backward(
+        dy.contiguous(), source.to(dy.dtype).contiguous(), joint_major_kernel(weight.to(dy.dtype)), None,
+        [1, how.stride], [0, padding], [1, how.dilation], False, [0, 0], 1, [True, True, False],
+    )  # fmt: skip
+    if source is not x:
+        p = how.padding
+        dsource, dx = dx, dx[..., p : p + x.shape[-1]].contiguous()
+        dx[..., 0] += dsource[..., :p].sum(-1)
+        dx[..., -1] += dsource[..., -p:].sum(-1)
+    return dx, dW.view(weight.shape)
+
+
+def padded(x: Tensor, how: Setting) -> tuple[Tensor, int]:
+    """x (B, C, V, T) with the frames that the convolution cannot pad itself, and the padding left to it."""
+    if not how.replicate or how.padding == 0:
+        return x, how.padding
+    return F.pad(x, (how.padding, how.padding, 0, 0), "replicate"), 0
 
 
 def joint_major_kernel(weight: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def kaiming_fan_out(module: nn.Module) -> None:
-    """Every convolution inside: weight normal(0, sqrt(2 / (out * kh * kw))), bias 0."""
+def kaiming_fan_out(module: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d,)) -> None:
+    """Every convolution of ``kinds`` inside: weight normal(0, sqrt(2 / (out * kh * kw))), bias 0."""
     for conv in module.modules():
-        if isinstance(conv, nn.Conv2d):
+        if isinstance(conv, kinds):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out")
             nn.init.zeros_(conv.bias)
 

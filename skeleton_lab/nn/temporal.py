@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skeleton_lab.nn.convolution import along_frames, joint_major_kernel, pointwise, temporal
+from skeleton_lab.nn.convolution import along_frames, along_frames_backward, pointwise, setting, temporal
 from skeleton_lab.nn.norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
 from skeleton_lab.nn.pool import MaxPool3, max3, max3_backward
 
@@ -31,14 +31,21 @@ def conv_norm(conv: nn.Conv2d, bn: _BatchNorm, x: Tensor, bodies: Tensor | None 
 
 
 class UnitTCN(nn.Module):
-    """Convolution over frames and batch norm, no activation: (B, C, T, V) -> (B, O, ceil(T / stride), V)."""
+    """Convolution over frames and batch norm, no activation: (B, C, T, V) -> (B, O, ceil(T / stride), V).
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 5, stride: int = 1, dilation: int = 1):
+    ``padding_mode``: ``zeros`` or ``replicate``, which repeats the first and the last frame.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 5, stride: int = 1, dilation: int = 1,
+        padding_mode: str = "zeros",
+    ):  # fmt: skip
         super().__init__()
         padding = (kernel_size - 1) * dilation // 2
         self.conv = nn.Conv2d(
-            in_channels, out_channels, (kernel_size, 1), (stride, 1), (padding, 0), dilation=(dilation, 1)
-        )
+            in_channels, out_channels, (kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1),
+            padding_mode=padding_mode,
+        )  # fmt: skip
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
@@ -48,8 +55,8 @@ class UnitTCN(nn.Module):
 class NormReLUBranches(Function):
     """a = relu(norm(h)); a convolution over frames of each part of a, max pooling of the last part.
 
-    Remembers h alone: a is one cheap pass away.  ``h`` (B, C, V, T); ``settings`` one (stride, padding, dilation) for
-    every convolution; parts have as many channels as the convolutions' inputs, the rest is pooled.
+    Remembers h alone: a is one cheap pass away.  ``h`` (B, C, V, T); ``settings``, one for every convolution, are
+    those of ``along_frames``; parts have as many channels as the convolutions' inputs, the rest is pooled.
     """
 
     @staticmethod
@@ -58,8 +65,8 @@ class NormReLUBranches(Function):
         ctx.eps, ctx.settings = eps, settings
         a = normalised(h, gamma, beta, mean, var, eps).relu_()
         *parts, last = a.split(part_sizes(h, weights), dim=1)
-        y = [along_frames(part, W, None, *setting) for part, W, setting in zip(parts, weights, settings)]
-        return *y, max3(last, settings[0][0])
+        y = [along_frames(part, W, None, how) for part, W, how in zip(parts, weights, settings)]
+        return *y, max3(last, settings[0].stride)
 
     @staticmethod
     def backward(ctx, *dy):
@@ -67,14 +74,11 @@ class NormReLUBranches(Function):
         a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
         *parts, last = a.split(part_sizes(h, weights), dim=1)
         da, dweights = [], []
-        for d, part, W, (stride, padding, dilation) in zip(dy, parts, weights, ctx.settings):
-            dpart, dW, _ = torch.ops.aten.convolution_backward(
-                d.contiguous(), part.contiguous(), joint_major_kernel(W.to(d.dtype)), None,
-                [1, stride], [0, padding], [1, dilation], False, [0, 0], 1, [True, True, False],
-            )  # fmt: skip
+        for d, part, W, how in zip(dy, parts, weights, ctx.settings):
+            dpart, dW = along_frames_backward(d, part, W, how)
             da.append(dpart)
-            dweights.append(dW.view(W.shape))
-        da.append(max3_backward(dy[-1], last, ctx.settings[0][0]))
+            dweights.append(dW)
+        da.append(max3_backward(dy[-1], last, ctx.settings[0].stride))
         dnorm = torch.ops.aten.threshold_backward(torch.cat(da, 1), a, 0)
         dh, dgamma, dbeta = norm_backward(dnorm, h, gamma, mean, var, bodies, ctx.eps)
         return dh, dgamma, dbeta, None, None, None, None, None, *dweights
@@ -95,6 +99,7 @@ class MultiScaleTemporalConv(nn.Module):
         kernel_size: one for all, or one per dilation.
         dilations: of the convolution branches; ``out_channels`` must be divisible by ``len(dilations) + 2``.
         residual: add x (projected if channels or stride differ) to the result.
+        padding_mode: of the convolutions over frames, see ``UnitTCN``.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class MultiScaleTemporalConv(nn.Module):
         dilations: Sequence[int] = (1, 2, 3, 4),
         residual: bool = True,
         residual_kernel_size: int = 1,
+        padding_mode: str = "zeros",
     ):
         super().__init__()
         kernels = [kernel_size] * len(dilations) if isinstance(kernel_size, int) else list(kernel_size)
@@ -121,7 +127,7 @@ class MultiScaleTemporalConv(nn.Module):
             return [nn.Conv2d(in_channels, width, 1), nn.BatchNorm2d(width), nn.ReLU()]
 
         self.branches = nn.ModuleList(
-            nn.Sequential(*entry(), UnitTCN(width, width, kernel, stride, dilation))
+            nn.Sequential(*entry(), UnitTCN(width, width, kernel, stride, dilation, padding_mode))
             for kernel, dilation in zip(kernels, dilations)
         )
         pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
@@ -133,7 +139,7 @@ class MultiScaleTemporalConv(nn.Module):
         elif in_channels == out_channels and stride == 1:
             self.residual = nn.Identity()
         else:
-            self.residual = UnitTCN(in_channels, out_channels, residual_kernel_size, stride)
+            self.residual = UnitTCN(in_channels, out_channels, residual_kernel_size, stride, 1, padding_mode)
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         """(B, C, T, V) -> (B, O, ceil(T / stride), V); ``bodies`` (B,) are multiplicities, see ``batch_norm``."""
@@ -179,7 +185,7 @@ def relu_branches(branches: Sequence[nn.Sequential], x: Tensor, bodies: Tensor |
     h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
     biases = [conv.bias for conv in entries]
     mean, var = batch_statistics(entry_norms, h, bodies, biases)
-    settings = [(conv.stride[0], conv.padding[0], conv.dilation[0]) for conv in exits]
+    settings = [setting(conv) for conv in exits]
     weights = [conv.weight for conv in exits]
     gamma, beta = affine(entry_norms, biases)
     return list(NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights))

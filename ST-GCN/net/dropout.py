@@ -1,8 +1,9 @@
-"""Dropout that draws cheaply and remembers one byte per value."""
+"""Dropout that draws cheaply and remembers one bit per value."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -28,12 +29,32 @@ class Dropout(Function):
     @staticmethod
     def forward(ctx, x, p):
         keep, ctx.share = keep_mask(x, p)
-        ctx.save_for_backward(keep)
+        ctx.shape, ctx.stride = keep.shape, keep.stride()
+        ctx.save_for_backward(packed(keep.as_strided((keep.numel(),), (1,))))
         return masked(x, keep, ctx.share)
 
     @staticmethod
     def backward(ctx, dy):
-        return masked(dy, *ctx.saved_tensors, ctx.share), None
+        keep = unpacked(*ctx.saved_tensors).as_strided(ctx.shape, ctx.stride)
+        return masked(dy, keep, ctx.share), None
+
+
+# Eight booleans are one 64-bit number with a 0 or 1 in each of its bytes.
+GATHER = 0x0102040810204080  # times such a number: byte i's bit ends up as bit i of the highest byte
+REPEAT = 0x0101010101010101  # times a byte: that byte eight times
+ONE_EACH = 0x8040201008040201 - 2**64  # bit i of byte i
+
+
+def packed(keep: Tensor) -> Tensor:
+    """Booleans (n,) -> bytes (ceil(n / 8),), bit i of byte j from ``keep[8 j + i]``."""
+    words = F.pad(keep, (0, -len(keep) % 8)).view(torch.int64)
+    return ((words * GATHER) >> 56).to(torch.uint8)
+
+
+def unpacked(bits: Tensor) -> Tensor:
+    """Bytes (m,) -> the booleans (8 m,) that ``packed`` was given, and what filled up the last byte."""
+    words = bits.to(torch.int64).mul_(REPEAT).bitwise_and_(ONE_EACH)
+    return words.view(torch.uint8) != 0
 
 
 def masked(x: Tensor, keep: Tensor, share: float) -> Tensor:

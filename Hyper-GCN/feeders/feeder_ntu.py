@@ -1,0 +1,97 @@
+"""NTU RGB+D 60/120 for Hyper-GCN: frames resized or drawn, shoulders aligned, random rotation, four streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.data import feeder, steps, streams
+from skeleton_lab.data.ntu_feeder import open_ntu
+from skeleton_lab.data.sampling import DrawClip
+from skeleton_lab.errors import UsageError
+
+TRUNK = 20  # the joint that the others are seen from, and that keeps its own place
+
+
+class Feeder(feeder.Feeder):
+    """``feeders.feeder_ntu.Feeder`` of the published configurations.
+
+    Streams: joints relative to the spine between the shoulders; bones; with ``vel`` the motion of the absolute joints,
+    or of the bones. The spine's joint keeps its own coordinates in all of them.
+
+    Args:
+        data_path: archive in any accepted layout (docs/data.md).
+        label_path: labels of a .npy archive; no effect with others.
+        p_interval: [p] or p crops the middle share p; [a, b] a random share between a and b.
+        split: "train" or "test", which part of the archive; drawn clips of the test are the same every time.
+        random_rot: one random rotation per sample, up to 0.3 rad about each axis.
+        window_size: frames of every item.
+        debug: only the first 100 samples.
+        bone, vel: the stream, see above.
+        frame_sample: "resize" crops and interpolates; "clips" takes frames as they are, without ``p_interval``: short
+            clips go round, of long ones frames are drawn.
+        align: turn the first person's shoulders of the first frame to the x axis.
+        num_person: persons in every item; one-person clips get zeros for the second. None: as stored.
+        layout: archive layout, where the file's content does not tell (docs/data.md).
+        random_choose, random_shift, random_move, normalization, use_mmap, num_clips, spatial_flip, drop_joint,
+            drop_axis: no effect, as published.
+
+    Raises:
+        FeederArgumentError: unknown or missing argument.
+        UsageError: window_size, p_interval or frame_sample cannot work.
+        ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
+    """
+
+    room_dir = Path(__file__).resolve().parents[1]
+
+    def __init__(
+        self,
+        data_path: str | None = None,
+        label_path: str | None = None,
+        p_interval: float | list[float] = 1,
+        split: str = "train",
+        random_choose: bool = False,
+        random_shift: bool = False,
+        random_move: bool = False,
+        random_rot: bool = False,
+        window_size: int = -1,
+        normalization: bool = False,
+        debug: bool = False,
+        use_mmap: bool = False,
+        bone: bool = False,
+        vel: bool = False,
+        frame_sample: str = "resize",
+        align: bool = False,
+        num_clips: int = 1,
+        spatial_flip: bool = False,
+        drop_joint: bool = False,
+        drop_axis: bool = False,
+        num_person: int | None = 2,
+        layout: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        feeder.refuse_unknown(type(self), unknown)
+        feeder.require(type(self), data_path=data_path)
+        feeder.note_unused(
+            type(self), random_choose=random_choose, random_shift=random_shift, random_move=random_move,
+            normalization=normalization, use_mmap=use_mmap, num_clips=num_clips, spatial_flip=spatial_flip,
+            drop_joint=drop_joint, drop_axis=drop_axis,
+        )  # fmt: skip
+        self.num_person = None if num_person is None else feeder.checked_count("num_person", num_person)
+        window = feeder.checked_count("window_size", window_size)
+        if frame_sample == "clips":
+            recipe = [steps.measure, DrawClip(window, settled=split == "test")]
+        elif frame_sample == "resize":
+            recipe = [steps.measure, steps.Crop(feeder.checked_interval(p_interval)), steps.Resize(window)]
+        else:
+            raise UsageError(f"feeder argument frame_sample is 'resize' or 'clips', got {frame_sample!r}")
+        if align:
+            recipe.append(steps.align)
+        if random_rot:
+            recipe.append(steps.Rotate())
+        if bone or not vel:
+            recipe.append(steps.Bone(streams.NTU_HANDS if bone else streams.NTU_CENTRED, keep=TRUNK))
+        if vel:
+            recipe.append(steps.motion)
+        clips, names = open_ntu(data_path, split, label_path, layout, 25, self.room_dir)
+        super().__init__(clips, recipe, names, debug)

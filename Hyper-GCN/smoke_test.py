@@ -1,0 +1,20 @@
+"""One training step of Hyper-GCN on random input: does it run here?  ``python smoke_test.py --device cpu``"""
+
+from __future__ import annotations
+
+from model.hypergcn_base import Model
+
+from skeleton_lab.smoke import CLASSES, smoke_test
+
+
+def build(frames: int) -> Model:
+    return Model(
+        num_class=CLASSES,
+        graph="graph.ntu_rgb_d.Graph",
+        graph_args={"labeling_mode": "virtual_ensemble"},
+        hyper_joints=3,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(smoke_test("Hyper-GCN", build, frames=24))

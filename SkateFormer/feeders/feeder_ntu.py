@@ -1,0 +1,86 @@
+"""NTU RGB+D 60/120 for SkateFormer: frames with their times, its augmentations, four streams, joints by partition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.data import feeder, skate, steps, streams
+from skeleton_lab.data.ntu_feeder import open_ntu
+from skeleton_lab.data.sampling import TimedFrames, UniformCrop
+
+
+class Feeder(skate.TimedFeeder):
+    """``feeders.feeder_ntu.Feeder`` of the published configurations; items are (data, index_t, label, index).
+
+    Args:
+        data_path: archive in any accepted layout (docs/data.md).
+        label_path: labels of a .npy archive; no effect with others.
+        p_interval: [p] or p crops the middle share p; [a, b] a random share between a and b.
+        split: "train" or "test", which part of the archive; "train" also switches the augmentations on.
+        data_type: "j" joints, "b" bones, "jm" and "bm" their motion; anything else is joints, as published.
+        aug_method: characters of the augmentations within a clip: a swap persons, b drop the first person, 1 shear,
+            2 rotate, 3 scale, 4 exchange left and right, 5 reverse, 6 noise, 7 blur, 8 drop a coordinate, 9 drop
+            joints in some frames. Others are ignored, as published.
+        intra_p, inter_p: probabilities of augmentation within a clip, and of taking another clip's bone lengths.
+        window_size: frames of every item.
+        debug: only the first 100 samples.
+        thres: frames that a crop has at least, if the clip has them.
+        uniform: take frames as they are, one of each stretch, instead of interpolating. Shorter crops are resized.
+        partition: 24 joints (NTU's 21st is left out), ordered for the partitions of the network.
+        num_person: persons in every item; one-person clips get zeros for the second. None: as stored.
+        layout: archive layout, where the file's content does not tell (docs/data.md).
+
+    Raises:
+        FeederArgumentError: unknown or missing argument.
+        UsageError: a number cannot work.
+        ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
+    """
+
+    room_dir = Path(__file__).resolve().parents[1]
+
+    def __init__(
+        self,
+        data_path: str | None = None,
+        label_path: str | None = None,
+        p_interval: float | list[float] = 1,
+        split: str = "train",
+        data_type: str = "j",
+        aug_method: str = "z",
+        intra_p: float = 0.5,
+        inter_p: float = 0.0,
+        window_size: int = -1,
+        debug: bool = False,
+        thres: int = 64,
+        uniform: bool = False,
+        partition: bool = False,
+        num_person: int | None = 2,
+        layout: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        feeder.refuse_unknown(type(self), unknown)
+        feeder.require(type(self), data_path=data_path)
+        self.num_person = None if num_person is None else feeder.checked_count("num_person", num_person)
+        window, least = feeder.checked_count("window_size", window_size), feeder.checked_count("thres", thres)
+        interval = feeder.checked_interval(p_interval)
+        crop = UniformCrop(interval, least) if uniform else steps.Crop(interval, least)
+        recipe = [steps.measure, crop, TimedFrames(window, uniform, random=len(interval) == 2)]
+        if split == "train":
+            chances = feeder.checked_share("intra_p", intra_p), feeder.checked_share("inter_p", inter_p)
+            recipe.append(skate.Augment(str(aug_method), *chances))
+        if data_type in ("b", "bm"):
+            recipe.append(steps.Bone(streams.NTU_SKATE))
+        if data_type in ("jm", "bm"):
+            recipe.append(steps.motion)
+        if partition:
+            recipe.append(steps.Joints(streams.NTU_PARTS))
+        clips, names = open_ntu(data_path, split, label_path, layout, 25, self.room_dir)
+        super().__init__(clips, recipe, names)
+        if partition:
+            self.edges = streams.ordered_edges(streams.NTU_SKATE, streams.NTU_PARTS)
+        self.choose(split, debug)
+
+    def choose(self, split: str, debug: bool) -> None:
+        """Which clips are in use."""
+        if debug:
+            self.restrict(range(min(feeder.DEBUG_SAMPLES, len(self.label))))

@@ -1,0 +1,73 @@
+"""Rooms run in a folder of the test's own: their configurations, beside archives so small that a run takes seconds."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from skeleton_lab import rooms
+from skeleton_lab.engine import run
+from skeleton_lab.imports import import_class
+
+FEW = "--num-epoch 1 --batch-size 6 --test-batch-size 8 --num-worker 0 --device cpu --report False"
+
+
+class Lab:
+    """``lab(room, command line)`` runs ``main.py`` of a room in this process and returns its exit code.
+
+    Each room has its folder below ``root``, with its ``config`` and the archives of ``tiny_data`` in ``data``.
+    """
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
+        self.root, self.monkeypatch = root, monkeypatch
+        monkeypatch.setenv("NTU60_ROOT", str(root / "data" / "ntu"))
+        monkeypatch.delenv("NW_UCLA_ROOT", raising=False)
+
+    def enter(self, name: str) -> rooms.Room:
+        """Make the room's folder the working directory."""
+        room = rooms.find(name)
+        folder = self.root / room.folder
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "data").symlink_to(self.root / "data")
+            (folder / "config").symlink_to(room.path / "config")
+        self.monkeypatch.chdir(folder)
+        return room
+
+    def __call__(self, name: str, line: str) -> int:
+        room = self.enter(name)
+        with rooms.room(room.folder):
+            return run(room.program, str(room.path / "main.py"), shlex.split(line))
+
+    def weights(self, name: str, config: str, path: Path, **changes: Any) -> Path:
+        """Weights of the network of a configuration, untrained, saved at ``path``."""
+        room = rooms.find(name)
+        given = yaml.safe_load((room.path / config).read_text())
+        torch.manual_seed(0)
+        with rooms.room(room.folder):
+            network = import_class(given["model"])(**{**given["model_args"], **changes})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), path)
+        return path
+
+
+def shrink(config: dict[str, Any], frames: int = 16) -> str:
+    """Flags that make a configuration small: fewer frames, each clip once."""
+    flags = []
+    for split in ("train", "test"):
+        args, words = config.get(f"{split}_feeder_args", {}), []
+        if args.get("repeat", 1) > 1:
+            words.append("repeat=1")
+        if args.get("window_size", 0) > frames and "ucla" not in config["feeder"]:
+            if "frame_size" not in config["model_args"]:
+                words.append(f"window_size={frames}")
+            if "thres" in args:
+                words.append(f"thres={frames}")
+        if words:
+            flags.append(f"--{split}-feeder-args {','.join(words)}")
+    return " ".join(flags)
