@@ -5,7 +5,7 @@ VENV       := .venv
 MIN_VENV   := .venv-min
 JOBS       ?= 2
 DEMO       := $(CURDIR)/demo
-DEMO_FLAGS := --num-epoch 8 --step 5 7 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --num-worker 0 --device cpu \
+DEMO_FLAGS := --num-epoch 9 --step 6 8 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --num-worker 0 --device cpu \
 	--train-feeder-args 'window_size=24,p_interval=[0.9,1],random_rot=False' --test-feeder-args window_size=24
 
 .PHONY: help setup demo test test-min lint images smoke clean-demo
