@@ -48,7 +48,7 @@ USES = [
         "--work-dir /workspace/work_dir/ntu60_xsub_msg3d_joint_smoke --device 0 --num-epoch 1 --batch-size 8 "
         "--forward-batch-size 4 --train-window-size 64 --test-window-size 64 --num-worker 0 --memory-friendly "
         "--eval-interval 1 --save-interval 1 --train-window-size 16 --test-window-size 16",
-        "ntu60_xsub_msg3d_joint_smoke/weights/weights-1-2.pt"),
+        "ntu60_xsub_msg3d_joint_smoke/weights/weights-1-1.pt"),
     Use("FreqMixFormer", ("data/NTU60",), "data/NTU60/kaggle_raw/NTU60_CS.npz",
         "python3 main.py --config config/nturgbd-cross-subject/joint_lowmem.yaml "
         f"--work-dir /workspace/work_dir/freqmixformer_ntu60_xsub_joint_lowmem --device 0 {FEW}",
