@@ -289,6 +289,15 @@ def test_num_class_and_frames(tmp_path):
     assert archive["y_test"].shape == (12, 120) and archive["x_test"].shape == (12, 25, 150)
 
 
+def test_resampled_clips_are_evenly_spaced_frames_of_the_whole(tmp_path):
+    whole = np.load(small(tmp_path / "a.npz", train=70, frames=150))
+    sampled = np.load(small(tmp_path / "b.npz", train=70, frames=150, resample=9))
+    assert sampled["x_train"].shape == (70, 9, 150) and (sampled["y_train"] == whole["y_train"]).all()
+    for clip, nine in zip(whole["x_train"], sampled["x_train"]):
+        end = int(clip.any(axis=1).nonzero()[0].max())
+        assert (nine[0] == clip[0]).all() and (nine[8] == clip[end]).all() and (nine[4] == clip[round(end / 2)]).all()
+
+
 # ---------------------------------------------------------------------------------------------- size and memory
 
 
@@ -331,6 +340,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         (["--num-class", "10"], "num_class must be"),
         (["--two-person-share", "1.5"], "two_person_share must lie between 0 and 1"),
         (["--repeat-distinct", "0"], "repeat_distinct must be"),
+        (["--resample", "0"], "resample must be"),
         (["--classses", "5"], "Did you mean '--classes'?"),
     ],
 )

@@ -141,6 +141,23 @@ class Recorder:
             _finish(out[clip, :n], scene.hidden[:, clip] if persons == 2 else None)
 
 
+class Resampled:
+    """The clips of ``recorder``, each as ``frames`` evenly spaced frames of what is not padding."""
+
+    def __init__(self, recorder: Recorder, frames: int) -> None:
+        self._recorder, self.frames, self.plan = recorder, frames, recorder.plan
+
+    def record(self, index: np.ndarray, out: np.ndarray) -> None:
+        """Fill ``out (B, frames, 150)`` float32 with the clips ``index (B,)``."""
+        whole = np.empty((min(len(index), 64), self._recorder.frames, out.shape[2]), np.float32)
+        for begin in range(0, len(index), 64):
+            some = index[begin : begin + 64]
+            self._recorder.record(some, whole[: len(some)])
+            for clip, sampled in zip(whole, out[begin : begin + len(some)]):
+                last = np.flatnonzero(clip.any(axis=1))[-1]
+                sampled[:] = clip[np.linspace(0, last, self.frames).round().astype(np.int64)]
+
+
 def _glitch(clip: np.ndarray, random: np.random.Generator) -> None:
     """Now and then the sensor loses a joint for some frames and puts it elsewhere; clip (n, 75) in place."""
     where, shift = random.random((GLITCHES, 4)), random.normal(0, 0.10, (GLITCHES, 3))

@@ -30,7 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.actions import ACTIONS, PAIRS, SINGLE, chosen
-from skeleton_lab.data.recording import Recorder
+from skeleton_lab.data.recording import Recorder, Resampled
 from skeleton_lab.errors import UsageError, guarded, nearest
 from skeleton_lab.progress import clip_bar
 
@@ -62,6 +62,7 @@ def write(
     num_class: int = 60,
     two_person_share: float = 0.2,
     repeat_distinct: int | None = None,
+    resample: int | None = None,
     progress: bool = True,
 ) -> Written:
     """Write an archive of ``train`` and ``test`` clips; it appears under its name only when it is complete.
@@ -70,23 +71,28 @@ def write(
     60, and the one-hot rows have ``num_class`` columns.  ``frames`` is the padded length.  With ``repeat_distinct``
     only that many clips of each split are made and then repeated, for files that only have to be large; the names of
     the copies differ in the replication number (which has three digits: the names of very many copies repeat).
+    With ``resample`` each clip is stored as that many evenly spaced frames of it: feeders that take whole clips,
+    padding included, then have little to compute.
 
     Raises ``UsageError`` for impossible values, a place that cannot be written, too little room, or an existing file
     that was not made by this function.
     """
     path = Path(path)
-    _check(train, test, classes, frames, seed, num_class, two_person_share, repeat_distinct)
+    _check(train, test, classes, frames, seed, num_class, two_person_share, repeat_distinct, resample)
     labels = chosen(classes, two_person_share)
     settings = {"train": train, "test": test, "classes": classes, "frames": frames, "seed": seed}
+    stored = resample or frames
     begun = time.perf_counter()
     with (
-        _completed(path, (train + test) * (frames * 600 + num_class * 8 + 80)) as raw,
+        _completed(path, (train + test) * (stored * 600 + num_class * 8 + 80)) as raw,
         zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
         clip_bar(train + test, path.name, show=progress, leave=True) as bar,
     ):
         archive.comment = MARK + json.dumps(settings).encode()
         for split, count in (("train", train), ("test", test)):
             recorder = Recorder(seed, split, labels, frames)
+            if resample:
+                recorder = Resampled(recorder, resample)
             distinct = min(count, repeat_distinct or count)
             _write_clips(archive, raw, f"x_{split}", recorder, count, distinct, bar)
             _write_labels(archive, f"y_{split}", recorder, count, distinct, num_class)
@@ -94,7 +100,7 @@ def write(
     return Written(path, train, test, tuple(labels), path.stat().st_size, time.perf_counter() - begun)
 
 
-def _check(train, test, classes, frames, seed, num_class, two_person_share, repeat_distinct) -> None:
+def _check(train, test, classes, frames, seed, num_class, two_person_share, repeat_distinct, resample) -> None:
     most = len(ACTIONS)
     for flag, value, least, greatest in (
         ("train", train, 1, 10**8),
@@ -104,6 +110,7 @@ def _check(train, test, classes, frames, seed, num_class, two_person_share, repe
         ("seed", seed, 0, 2**63 - 1),
         ("num_class", num_class, 60, 10_000),
         ("repeat_distinct", 1 if repeat_distinct is None else repeat_distinct, 1, 10**8),
+        ("resample", 1 if resample is None else resample, 1, 10_000),
     ):
         if not isinstance(value, int | np.integer) or not least <= value <= greatest:
             raise UsageError(f"{flag} must be a whole number from {least} to {greatest}, not {value!r}")
@@ -232,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="K",
         help="make only K different clips per split and repeat them: large files quickly",
     )
+    parser.add_argument("--resample", type=int, metavar="T", help="store each clip as T evenly spaced frames of it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
