@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skeleton_lab.data import streams, transforms
+from skeleton_lab.data.observed import Observed
 from skeleton_lab.data.randomness import Draws
 from skeleton_lab.data.steps import Step, Work
 from skeleton_lab.errors import FeederArgumentError, UsageError, nearest
@@ -45,6 +46,8 @@ class Feeder(Dataset):
         seed, epoch: what the random numbers depend on besides the sample; ``Batch.epoch`` goes before ``epoch``.
         num_person: persons in every item, missing ones zero; None for as many as the archive stores.
         repeat: how often the clips follow each other; ``len`` counts the repetitions, each has its own draws.
+        observe: (a, b), the share of each clip that is seen, from its beginning; random between a and b where they
+            differ (``skeleton_lab.data.observed``). The engine sets it from a feeder argument ``observe``.
         room_dir: the room's folder, where data is looked for besides the working directory.
     """
 
@@ -52,6 +55,7 @@ class Feeder(Dataset):
     epoch = 0
     num_person: int | None = None
     repeat = 1
+    observe = (1.0, 1.0)
     room_dir: Path | None = None
 
     def __init__(self, clips: Any, steps: Sequence[Step], sample_name: Sequence[Any], debug: bool = False) -> None:
@@ -85,8 +89,9 @@ class Feeder(Dataset):
         if wrong.any():
             raise IndexError(f"sample {index[wrong][0]} of a feeder of {len(self)} samples")
         index = np.where(index < 0, index + len(self), index)
-        draws = Draws(self.seed, getattr(batch, "epoch", self.epoch), index)
-        work = Work(self.clips, index % len(self.label), draws)
+        epoch = getattr(batch, "epoch", self.epoch)
+        clips = self.clips if self.observe == (1, 1) else Observed(self.clips, self.observe, self.seed, epoch)
+        work = Work(clips, index % len(self.label), Draws(self.seed, epoch, index))
         for step in self.steps:
             step(work)
         if self.num_person is not None:
@@ -155,14 +160,14 @@ def checked_count(name: str, value: Any) -> int:
     return int(value)
 
 
-def checked_interval(value: Any) -> tuple[float, ...]:
-    """``p_interval``: [p], or a number p, for a centre crop; [a, b] for a random one; 0 < a <= b <= 1."""
+def checked_interval(value: Any, name: str = "p_interval") -> tuple[float, ...]:
+    """Shares of a clip: [p], or a number p, for a fixed one; [a, b] for a random one; 0 < a <= b <= 1."""
     interval = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     numbers = all(isinstance(p, Real) and not isinstance(p, bool) for p in interval)
     if not numbers or len(interval) not in (1, 2) or not all(0 < p <= 1 for p in interval):
-        raise UsageError(f"feeder argument p_interval must be [p] or [a, b] with 0 < p, a, b <= 1, got {value!r}")
+        raise UsageError(f"feeder argument {name} must be [p] or [a, b] with 0 < p, a, b <= 1, got {value!r}")
     if interval[0] > interval[-1]:
-        raise UsageError(f"feeder argument p_interval: the lower bound comes first, got {value!r}")
+        raise UsageError(f"feeder argument {name}: the lower bound comes first, got {value!r}")
     return tuple(float(p) for p in interval)
 
 

@@ -149,7 +149,7 @@ def make_loaders(options: Options, team: Team, log: Log, classes: int | None) ->
         return make_loader(feeder, plan, **each)
 
     training = options.phase == "train"
-    loaders = Loaders()
+    loaders = Loaders(evaluation=evaluation)
     if options.test_feeder_args:
         test = make_feeder(options, options.test_feeder_args)
         check_labels(test, classes, "test")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.engine.anticipate import anticipate
 from skeleton_lab.engine.checkpoints import weights_of
 from skeleton_lab.engine.evaluate import Evaluation, evaluate, report_evaluation, write_results
 from skeleton_lab.engine.fit import save_last
@@ -79,6 +80,8 @@ def test_phase(job: Job) -> None:
     write_results(job, result, job.loaders.test, 1, scores=scores, lists=lists, final=True)
     job.metrics("eval", epoch=1, split="test", seconds=result.seconds, **result.results())
     measured = {"epoch": 1, "step": step_of(weights), **result.results()}
+    if options.observe:
+        anticipate(job, result)
     job.metrics("result", best=measured, last=measured, seconds=job.seconds(), work_dir=str(job.work_dir))
     if style.letter in "CFHSG":
         job.log("Done.\n")

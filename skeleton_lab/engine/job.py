@@ -67,12 +67,16 @@ class Stop:
 
 @dataclass
 class Loaders:
-    """Training, the one that chooses the best epoch (``split``: ``test`` or ``val``), and the test."""
+    """Training, the one that chooses the best epoch (``split``: ``test`` or ``val``), and the test.
+
+    ``evaluation`` makes another loader like the test's from a feeder.
+    """
 
     train: DataLoader | None = None
     choose: DataLoader | None = None
     test: DataLoader | None = None
     split: str = "test"
+    evaluation: Callable[[Any], DataLoader] | None = None
 
 
 @dataclass

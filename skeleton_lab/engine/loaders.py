@@ -7,6 +7,7 @@ the global generators: an epoch can be entered anywhere (``BatchPlan.start``) an
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import random
 import signal
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from skeleton_lab.data.feeder import Batch
+from skeleton_lab.data.feeder import Batch, Feeder, checked_interval
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.imports import import_class
 
@@ -116,8 +117,13 @@ def make_loader(dataset: Dataset, plan: BatchPlan, workers: int, device: torch.d
 
 
 def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
-    """The user's feeder; its own complaints pass through, a wrong argument becomes one line."""
+    """The user's feeder; its own complaints pass through, a wrong argument becomes one line.
+
+    The argument ``observe`` is every feeder's: the share of each clip that is seen.
+    """
     feeder_class = import_class(options.feeder)
+    arguments = dict(arguments)
+    observe = arguments.pop("observe", None)
     try:
         feeder = feeder_class(**arguments)
     except LabError:
@@ -128,6 +134,21 @@ def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
         raise UsageError(f"feeder {options.feeder}: {error.filename or ''}: {error.strerror or error}") from error
     if hasattr(feeder, "seed"):
         feeder.seed = options.seed
+    return feeder if observe is None else observed(feeder, checked_interval(observe, "observe"))
+
+
+def observed(feeder: Dataset, shares: tuple[float, ...]) -> Dataset:
+    """A copy of the feeder that sees only a share of every clip, from its beginning: (p,), or (a, b) at random.
+
+    Raises:
+        UsageError: the feeder is not one of the lab's.
+    """
+    if not isinstance(feeder, Feeder):
+        raise UsageError(
+            f"observe: {type(feeder).__name__} is no skeleton_lab.data.feeder.Feeder and sees whole clips only"
+        )
+    feeder = copy.copy(feeder)
+    feeder.observe = shares[0], shares[-1]
     return feeder
 
 

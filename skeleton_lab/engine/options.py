@@ -147,6 +147,11 @@ def _check(options: Options) -> None:
         raise UsageError("--work-dir is missing: name a folder for the results")
     if options.phase == "test" and not options.weights:
         raise UsageError("Please appoint --weights.")
+    if options.observe and options.phase != "test":
+        raise UsageError(
+            "--observe belongs to --phase test; a training on the beginnings of clips is "
+            "--train-feeder-args observe=0.5, or observe=[0.2,1] for random shares"
+        )
     for name in ("train_window_size", "test_window_size"):
         if getattr(options, name) == 0:
             raise UsageError(f"{FLAGS[name].option}: 0 frames make no clip; -1 is the whole one")

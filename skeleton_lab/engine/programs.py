@@ -29,7 +29,7 @@ class Flag:
     """One flag.
 
     Attributes:
-        kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``strs``, ``device`` or ``dict``.
+        kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``floats``, ``strs``, ``device`` or ``dict``.
         default: for every program that ``defaults`` (letter -> value) does not name.
         unused: programs in which the published flag has no effect.
         at_least, at_most: bounds of a number (or of each one in a list), included; ``above``, ``below``: excluded.
@@ -142,6 +142,8 @@ EVALUATION = _group(
     "evaluation and files",
     Flag("save_score", "bool", False, "write score pickles (SkateFormer: always in training)", programs="CFHSG"),
     Flag("save_result", "bool", False, "write test_result.pkl in phase test", programs="T"),
+    Flag("observe", "floats", [], "phase test: accuracy when only these shares of each clip have been seen, e.g. "
+         "0.1 0.2 0.5 1.0; writes anticipation.csv and .png", above=0, at_most=1),
     Flag("show_topk", "ints", [1, 5], "accuracies to show", at_least=1),
     # The published default 5 of C, F, H and 1 of G had no effect, they evaluate every epoch.
     Flag("eval_interval", "int", 1, "epochs between evaluations", unused="S", defaults={"S": 5, "T": 5}, at_least=1),

@@ -75,7 +75,7 @@ _SCALARS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "str": (_text, "a text"),
     "device": (device_item, "cpu, cuda, cuda:N, a GPU index, or -1 for the CPU (several: --device 0 1)"),
 }
-_ITEMS = {"ints": "int", "strs": "str"}
+_ITEMS = {"ints": "int", "floats": "float", "strs": "str"}
 
 
 def _limits(flag: Flag, value: Any, place: str) -> None:
