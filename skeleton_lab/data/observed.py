@@ -50,4 +50,3 @@ class Observed:
         _, e = self._clips.lengths(idx)
         share = Draws(self._seed, self._epoch, idx).uniform("observe", 1, *self._shares)[:, 0]
         return np.ceil(share * e - 1e-9).astype(np.int64)  # 0.7 * 10 is a little more than 7
-

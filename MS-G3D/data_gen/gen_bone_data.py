@@ -1,0 +1,8 @@
+"""Bone arrays beside the joint arrays.  ``cd data_gen && python gen_bone_data.py --dataset ntu``"""
+
+from pathlib import Path
+
+from skeleton_lab.raw.commands import msg3d_bones
+
+if __name__ == "__main__":
+    raise SystemExit(msg3d_bones(Path(__file__).resolve().parents[1]))

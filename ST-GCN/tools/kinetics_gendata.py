@@ -1,0 +1,11 @@
+"""Kinetics-skeleton JSON to ST-GCN's arrays.
+
+python tools/kinetics_gendata.py --data_path path/to/kinetics-skeleton
+"""
+
+from pathlib import Path
+
+from skeleton_lab.raw.commands import stgcn_kinetics
+
+if __name__ == "__main__":
+    raise SystemExit(stgcn_kinetics(Path(__file__).resolve().parents[1]))

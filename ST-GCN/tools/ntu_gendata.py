@@ -1,0 +1,11 @@
+"""NTU RGB+D 60 recordings to ST-GCN's arrays.
+
+python tools/ntu_gendata.py --data_path path/to/nturgb+d_skeletons
+"""
+
+from pathlib import Path
+
+from skeleton_lab.raw.commands import stgcn_ntu
+
+if __name__ == "__main__":
+    raise SystemExit(stgcn_ntu(Path(__file__).resolve().parents[1]))

@@ -1,0 +1,9 @@
+"""Second step of raw recordings to NTU60_CS.npz and its kind: who is an actor; writes denoised_data/.
+
+Run it in data/ntu or data/ntu120, with the recordings in ../nturgbd_raw.
+"""
+
+from skeleton_lab.raw.commands import ctrgcn_stage
+
+if __name__ == "__main__":
+    raise SystemExit(ctrgcn_stage("denoise"))

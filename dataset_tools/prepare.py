@@ -1,0 +1,10 @@
+"""Raw recordings to the files that feeders read, with the published pipelines.
+
+python dataset_tools/prepare.py ntu60 --raw nturgb+d_skeletons --out data/ntu
+python dataset_tools/prepare.py ntu120 --pipeline msg3d --raw nturgb+d_skeletons nturgb+d_skeletons120 --out data/ntu120
+"""
+
+from skeleton_lab.raw.commands import prepare
+
+if __name__ == "__main__":
+    raise SystemExit(prepare())

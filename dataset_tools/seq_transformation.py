@@ -1,0 +1,9 @@
+"""Last step of raw recordings to NTU60_CS.npz and its kind, and the only one that is needed.
+
+Run it in data/ntu or data/ntu120, with the recordings in ../nturgbd_raw.
+"""
+
+from skeleton_lab.raw.commands import ctrgcn_stage
+
+if __name__ == "__main__":
+    raise SystemExit(ctrgcn_stage("write"))

@@ -1,0 +1,1 @@
+"""From recordings (NTU ``.skeleton`` text, Kinetics OpenPose JSON) to the files that feeders read."""
