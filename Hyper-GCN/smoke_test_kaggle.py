@@ -16,11 +16,12 @@ from model.hypergcn_base import Model
 from skeleton_lab.data.locate import locate
 from skeleton_lab.engine.loaders import check_labels
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.smoke import CLASSES, check_sizes, pick_device, random_clips, sgd_step
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-path", default="./data/NTU60_CS.npz", help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--batch-size", type=int, default=4, help="clips in the batch (default: %(default)s)")

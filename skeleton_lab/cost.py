@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.imports import import_class
 from skeleton_lab.rooms import room
 
@@ -185,8 +186,8 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
     return model, model_args
 
 
-def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(prog="python -m skeleton_lab.cost", description="What a network costs to train.")
+def parser() -> Parser:
+    options = Parser(prog="python -m skeleton_lab.cost", description="What a network costs to train.")
     options.add_argument("--room", default="CTR-GCN", help="folder, image name or program letter")
     options.add_argument("--config", help="YAML with model and model_args; default: the room's own")
     options.add_argument("--batch", type=int, default=8, help="samples to measure with")

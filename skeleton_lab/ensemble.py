@@ -22,6 +22,7 @@ from skeleton_lab.data.locate import locate
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.data.pickles import load
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.fusion import FITTED, accuracy, combine, fit, optimiser, search
 
 SCORES, SCORES_OF_STGCN = "epoch1_test_score.pkl", "test_result.pkl"
@@ -190,7 +191,7 @@ def labels_path(options: argparse.Namespace, usual: Path, beside: Path, room: Pa
 def parse(recipe: Recipe, argv: Sequence[str] | None) -> tuple[argparse.Namespace, dict[str, str]]:
     """The flags, and stream -> folder in the order of the recipe, further ones last."""
     how = f"weights that are {FITTED}" if recipe.searched else "fixed weights"
-    parser = argparse.ArgumentParser(description=f"Accuracy of several streams' scores, added with {how}.")
+    parser = Parser(description=f"Accuracy of several streams' scores, added with {how}.")
     parser.add_argument("--dataset", required=True, choices=list(recipe.labels), help="whose labels")
     if recipe.tables:
         models = list(recipe.tables)

@@ -67,6 +67,10 @@ def guarded(program: Callable[[], int | None]) -> int:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         return USAGE
+    except SystemExit as stop:  # of a parser: --help, or flags that are wrong, which it has told
+        if not isinstance(stop.code, int):
+            raise
+        return stop.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -16,6 +16,7 @@ from torch import nn
 
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.flags import Parser
 
 CLASSES = 60
 
@@ -92,7 +93,7 @@ def smoke_test(
         frames, batch_size: the defaults of the flags.
         argv: instead of the command line.
     """
-    parser = argparse.ArgumentParser(description=f"One training step of {name} on random input; reads no file.")
+    parser = Parser(description=f"One training step of {name} on random input; reads no file.")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--batch-size", type=int, default=batch_size, help="clips in the batch (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=frames, help="frames of a clip (default: %(default)s)")

@@ -7,7 +7,6 @@ a busy machine does not distort; elapsed time includes waiting for the disk.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import yaml
 from skeleton_lab import rooms
 from skeleton_lab.data.feeder import Batch, Feeder
 from skeleton_lab.errors import guarded
+from skeleton_lab.flags import Parser
 
 
 @dataclass
@@ -75,7 +75,7 @@ def feeder_of(room: str, config: str | None, split: str, changes: dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m skeleton_lab.data.benchmark", description=__doc__)
+    parser = Parser(prog="python -m skeleton_lab.data.benchmark", description=__doc__)
     parser.add_argument("--data-path", required=True, help="archive of clips")
     parser.add_argument("--label-path", help="labels of a .npy archive")
     parser.add_argument("--room", default="CTR-GCN", help="whose feeder")

@@ -31,7 +31,8 @@ from tqdm import tqdm
 
 from skeleton_lab.data.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.recording import Recorder, Resampled
-from skeleton_lab.errors import UsageError, guarded, nearest
+from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.progress import clip_bar
 
 CHUNK_BYTES = 32 << 20
@@ -206,20 +207,10 @@ def _write_names(archive, key: str, recorder: Recorder, count: int, distinct: in
             member.write(recorder.plan(index % distinct).names(index // distinct, distinct).tobytes())
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the flags on one line."""
-
-    def error(self, message: str):
-        known = [flag for action in self._actions for flag in action.option_strings]
-        word = message.split(": ", 1)[-1].split()[0] if message.startswith("unrecognized") else ""
-        raise UsageError(message + (nearest(word, known) if word else "") + " (--help lists the flags)")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m skeleton_lab.data.synthetic",
         description="Write a synthetic archive in the layout of NTU60_CS.npz.",
-        allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     most = len(SINGLE) + len(PAIRS)

@@ -8,7 +8,6 @@ its own, and prints files per second, from start to the last file, and the most 
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import psutil
 
 from skeleton_lab.errors import LabError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.raw.generated import write
 from skeleton_lab.raw.pipelines import PIPELINES
 
@@ -69,7 +69,7 @@ def _family(top: psutil.Process) -> list[psutil.Process]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m skeleton_lab.raw.benchmark", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m skeleton_lab.raw.benchmark", description=__doc__.split("\n")[0])
     parser.add_argument("--files", type=int, default=1000, metavar="N")
     parser.add_argument("--pipeline", choices=tuple(PIPELINES), default="ctrgcn")
     parser.add_argument("--n-cores", "--n_cores", type=int, default=2, metavar="N")

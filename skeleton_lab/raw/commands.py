@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.raw import bones, kinetics
 from skeleton_lab.raw.names import DATASETS
 from skeleton_lab.raw.pipelines import PIPELINES, CtrGcn, MsG3d, Pipeline, StGcn
@@ -26,19 +27,15 @@ RAW, LIST_60, LIST_120 = (
 Argv = Sequence[str] | None
 
 
-def _parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description)
-    _flag(parser, "n_cores", type=_positive, metavar="N", help="processes (default: one per CPU)")
+def _parser(description: str) -> Parser:
+    parser = Parser(description=description)
+    parser.add_argument("--n-cores", type=_positive, metavar="N", help="processes (default: one per CPU)")
     failing = "recordings that cannot be used: leave them out and list them (default), or stop before writing"
-    _flag(parser, "on_error", choices=("skip", "raise"), default="skip", help=failing)
+    parser.add_argument("--on-error", choices=("skip", "raise"), default="skip", help=failing)
     parser.add_argument("--truncate", action="store_true", help="cut clips that are too long instead of skipping them")
     parser.add_argument("--overwrite", action="store_true", help="throw away another, half-finished run in the folder")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no notes")
     return parser
-
-
-def _flag(parser: argparse.ArgumentParser, name: str, **how) -> None:
-    parser.add_argument(f"--{name}", *([f"--{name.replace('_', '-')}"] if "_" in name else []), dest=name, **how)
 
 
 def _positive(text: str) -> int:
@@ -78,9 +75,9 @@ def _raw_folders(room: Path, name: str) -> list[Path]:
 def msg3d_ntu(room: Path, argv: Argv = None) -> int:
     """``MS-G3D/data_gen/ntu_gendata.py``."""
     parser = _parser("NTU RGB+D 60 recordings to data/ntu/{xsub,xview}/{train,val}_data_joint.npy and _label.pkl.")
-    _flag(parser, "data_path", type=Path, metavar="DIR", help="folder or ZIP of the .skeleton files")
-    _flag(parser, "ignored_sample_path", type=Path, metavar="FILE", help="list of missing skeletons")
-    _flag(parser, "out_folder", type=Path, default=room / "data" / "ntu", metavar="DIR")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="folder or ZIP of the .skeleton files")
+    parser.add_argument("--ignored-sample-path", type=Path, metavar="FILE", help="list of missing skeletons")
+    parser.add_argument("--out-folder", type=Path, default=room / "data" / "ntu", metavar="DIR")
     args = parser.parse_args(argv)
     raw = args.data_path or _first(_raw_folders(room, RAW))
     missing = _first(_raw_folders(room, LIST_60))
@@ -90,10 +87,10 @@ def msg3d_ntu(room: Path, argv: Argv = None) -> int:
 def msg3d_ntu120(room: Path, argv: Argv = None) -> int:
     """``MS-G3D/data_gen/ntu120_gendata.py``."""
     parser = _parser("NTU RGB+D 120 recordings to data/ntu120/{xsub,xset}/{train,val}_data_joint.npy and _label.pkl.")
-    _flag(parser, "part1_path", type=Path, metavar="DIR", help="folder or ZIP of setups 1-17")
-    _flag(parser, "part2_path", type=Path, metavar="DIR", help="folder or ZIP of setups 18-32")
-    _flag(parser, "ignored_sample_path", type=Path, metavar="FILE", help="list of missing skeletons")
-    _flag(parser, "out_folder", type=Path, default=room / "data" / "ntu120", metavar="DIR")
+    parser.add_argument("--part1-path", type=Path, metavar="DIR", help="folder or ZIP of setups 1-17")
+    parser.add_argument("--part2-path", type=Path, metavar="DIR", help="folder or ZIP of setups 18-32")
+    parser.add_argument("--ignored-sample-path", type=Path, metavar="FILE", help="list of missing skeletons")
+    parser.add_argument("--out-folder", type=Path, default=room / "data" / "ntu120", metavar="DIR")
     args = parser.parse_args(argv)
     given = (args.part1_path, args.part2_path)
     raw = [path or _first(_raw_folders(room, RAW + end)) for path, end in zip(given, ("", "120"))]
@@ -103,9 +100,11 @@ def msg3d_ntu120(room: Path, argv: Argv = None) -> int:
 
 def msg3d_bones(room: Path, argv: Argv = None) -> int:
     """``MS-G3D/data_gen/gen_bone_data.py``."""
-    parser = argparse.ArgumentParser(description="{train,val}_data_bone.npy from the _data_joint.npy beside it.")
-    _flag(parser, "dataset", choices=tuple(bones.FOLDERS), required=True)
-    _flag(parser, "data_path", type=Path, default=room / "data", metavar="DIR", help="folder of ntu, ntu120, kinetics")
+    parser = Parser(description="{train,val}_data_bone.npy from the _data_joint.npy beside it.")
+    parser.add_argument("--dataset", choices=tuple(bones.FOLDERS), required=True)
+    parser.add_argument(
+        "--data-path", type=Path, default=room / "data", metavar="DIR", help="folder of ntu, ntu120, kinetics"
+    )
     args = parser.parse_args(argv)
     return guarded(lambda: bones.write(args.data_path, args.dataset))
 
@@ -119,8 +118,8 @@ def _kinetics(args: argparse.Namespace, lineage: str, bone: bool = False) -> Non
 def msg3d_kinetics(room: Path, argv: Argv = None) -> int:
     """``MS-G3D/data_gen/kinetics_gendata.py``."""
     parser = _parser("Kinetics-skeleton JSON to data/kinetics/{train,val}_data_joint.npy and _label.pkl.")
-    _flag(parser, "data_path", type=Path, default=room / "data" / "kinetics_raw", metavar="DIR")
-    _flag(parser, "out_folder", type=Path, default=room / "data" / "kinetics", metavar="DIR")
+    parser.add_argument("--data-path", type=Path, default=room / "data" / "kinetics_raw", metavar="DIR")
+    parser.add_argument("--out-folder", type=Path, default=room / "data" / "kinetics", metavar="DIR")
     args = parser.parse_args(argv)
     return guarded(lambda: _kinetics(args, "msg3d"))
 
@@ -129,9 +128,11 @@ def stgcn_ntu(room: Path, argv: Argv = None) -> int:
     """``ST-GCN/tools/ntu_gendata.py``."""
     parser = _parser("NTU RGB+D 60 recordings to {xsub,xview}/{train,val}_data.npy and _label.pkl.")
     home = room / "data" / "NTU-RGB-D"
-    _flag(parser, "data_path", type=Path, default=home / RAW, metavar="DIR", help="folder or ZIP of .skeleton files")
-    _flag(parser, "ignored_sample_path", type=Path, metavar="FILE", help="list of missing skeletons")
-    _flag(parser, "out_folder", type=Path, default=home, metavar="DIR")
+    parser.add_argument(
+        "--data-path", type=Path, default=home / RAW, metavar="DIR", help="folder or ZIP of .skeleton files"
+    )
+    parser.add_argument("--ignored-sample-path", type=Path, metavar="FILE", help="list of missing skeletons")
+    parser.add_argument("--out-folder", type=Path, default=home, metavar="DIR")
     args = parser.parse_args(argv)
     missing = room / "resource" / "NTU-RGB-D" / "samples_with_missing_skeletons.txt"
 
@@ -146,8 +147,8 @@ def stgcn_kinetics(room: Path, argv: Argv = None) -> int:
     """``ST-GCN/tools/kinetics_gendata.py``."""
     parser = _parser("Kinetics-skeleton JSON to {train,val}_data.npy and _label.pkl.")
     home = room / "data" / "Kinetics" / "kinetics-skeleton"
-    _flag(parser, "data_path", type=Path, default=home, metavar="DIR")
-    _flag(parser, "out_folder", type=Path, default=home, metavar="DIR")
+    parser.add_argument("--data-path", type=Path, default=home, metavar="DIR")
+    parser.add_argument("--out-folder", type=Path, default=home, metavar="DIR")
     args = parser.parse_args(argv)
 
     def work() -> None:
@@ -166,15 +167,23 @@ def prepare(argv: Argv = None) -> int:
     """``dataset_tools/prepare.py``."""
     parser = _parser("Raw recordings to what feeders read: every published pipeline behind one command.")
     parser.add_argument("dataset", choices=(*DATASETS, "kinetics"))
-    _flag(parser, "pipeline", choices=tuple(PIPELINES), default="ctrgcn", help="default: ctrgcn, the layout of Kaggle")
-    _flag(parser, "raw", type=Path, nargs="+", required=True, metavar="DIR", help="folder(s) or ZIP(s) of recordings")
-    _flag(parser, "out", type=Path, required=True, metavar="DIR")
-    _flag(parser, "ignored_sample_path", type=Path, metavar="FILE", help="list to leave out (default: the published)")
-    _flag(parser, "frames", type=_positive, metavar="T", help="ctrgcn: length of the arrays (default: longest clip)")
+    parser.add_argument(
+        "--pipeline", choices=tuple(PIPELINES), default="ctrgcn", help="default: ctrgcn, the layout of Kaggle"
+    )
+    parser.add_argument(
+        "--raw", type=Path, nargs="+", required=True, metavar="DIR", help="folder(s) or ZIP(s) of recordings"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--ignored-sample-path", type=Path, metavar="FILE", help="list to leave out (default: the published)"
+    )
+    parser.add_argument(
+        "--frames", type=_positive, metavar="T", help="ctrgcn: length of the arrays (default: longest clip)"
+    )
     single = "ctrgcn: repeat a clip's only person as the second (default, as published: in NTU 120)"
-    _flag(parser, "duplicate_single", choices=("True", "False"), help=single)
+    parser.add_argument("--duplicate-single", choices=("True", "False"), help=single)
     parser.add_argument("--bones", action="store_true", help="msg3d: write the bone arrays, too")
-    _flag(parser, "side_files", action="store_true", help="ctrgcn: logs, counts and clips before translation")
+    parser.add_argument("--side-files", action="store_true", help="ctrgcn: logs, counts and clips before translation")
     parser.add_argument("--colors", action="store_true", help="ctrgcn, with --side-files: pixels of the joints")
     args = parser.parse_args(argv)
     return guarded(lambda: _prepare(args))
@@ -215,14 +224,16 @@ def ctrgcn_stage(stage: str, argv: Argv = None) -> int:
     Each does what is left to do up to its stage; the last one writes the NPZ files.
     """
     parser = _parser(f"The step '{stage}' of raw recordings to NPZ; run it in data/ntu or data/ntu120.")
-    _flag(parser, "dataset", choices=tuple(DATASETS), help="default: by the name of the working folder")
+    parser.add_argument("--dataset", choices=tuple(DATASETS), help="default: by the name of the working folder")
     raw = Path("../nturgbd_raw")
-    _flag(parser, "raw", type=Path, nargs="+", metavar="DIR", help=f"default: {raw / RAW} and, for NTU 120, {RAW}120")
-    names = Path("statistics/skes_available_name.txt")
-    _flag(
-        parser, "names", type=Path, metavar="FILE", help=f"samples to take, default: {names} if it is there, else all"
+    parser.add_argument(
+        "--raw", type=Path, nargs="+", metavar="DIR", help=f"default: {raw / RAW} and, for NTU 120, {RAW}120"
     )
-    _flag(parser, "frames", type=_positive, metavar="T", help="length of the arrays (default: longest clip)")
+    names = Path("statistics/skes_available_name.txt")
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help=f"samples to take, default: {names} if it is there, else all"
+    )
+    parser.add_argument("--frames", type=_positive, metavar="T", help="length of the arrays (default: longest clip)")
     args = parser.parse_args(argv)
     dataset = args.dataset or ("ntu120" if Path.cwd().name == "ntu120" else "ntu60")
     folders = args.raw or [raw / RAW, raw / f"{RAW}120"][: 1 + (dataset == "ntu120")]

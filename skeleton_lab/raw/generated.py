@@ -15,6 +15,7 @@ import numpy as np
 from skeleton_lab.data.actions import chosen
 from skeleton_lab.data.recording import Recorder
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.progress import clip_bar
 from skeleton_lab.raw.names import all_names
 
@@ -85,7 +86,7 @@ _LINE = " ".join(["%.7g"] * 12)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m skeleton_lab.raw.generated", description="Write .skeleton files.")
+    parser = Parser(prog="python -m skeleton_lab.raw.generated", description="Write .skeleton files.")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--files", type=int, required=True, metavar="N")
     parser.add_argument("--distinct", type=int, default=120, metavar="K", help="different ones; the others repeat them")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from skeleton_lab.errors import guarded
+from skeleton_lab.flags import Parser
 from skeleton_lab.report import write
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m skeleton_lab.report", description="Write the report of a run.")
+    parser = Parser("python -m skeleton_lab.report", description="Write the report of a run.")
     parser.add_argument("work_dir", type=Path, help="work dir of a run (training or evaluation)")
     print(write(parser.parse_args().work_dir))
 

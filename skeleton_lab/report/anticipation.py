@@ -7,7 +7,6 @@ The table is written by ``main.py --phase test --observe 0.1 0.2 ... 1.0``.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from matplotlib.ticker import PercentFormatter
 
 from skeleton_lab.errors import UsageError, guarded, nearest
+from skeleton_lab.flags import Parser
 from skeleton_lab.report import plots
 
 TABLE = "anticipation.csv"
@@ -82,13 +82,8 @@ def _name(run: Path) -> str:
     return run.parent.name if run.is_file() else run.name
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UsageError(f"{message} (--help lists the flags)")
-
-
 def _main(argv: list[str] | None) -> None:
-    parser = _Parser(prog="plot_anticipation.py", description="Draw accuracy against the observed share of the clip.")
+    parser = Parser(prog="plot_anticipation.py", description="Draw accuracy against the observed share of the clip.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="WORK_DIR", help="work dirs, or tables in them")
     parser.add_argument("--metric", default="top1", help="column to draw: top1, top5, loss [top1]")
     parser.add_argument("--output", type=Path, default=Path("anticipation.png"), metavar="PNG")

@@ -1,0 +1,36 @@
+"""The parser of every script: what is wrong with the flags is one line, with the nearest flag that exists."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import NoReturn
+
+from skeleton_lab.errors import USAGE, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """``ArgumentParser`` without abbreviations; ``--two-words`` may be written ``--two_words`` and the reverse.
+
+    A mistake is one line on stderr that begins with ``error:``, and exit code 2.
+    """
+
+    def __init__(self, *args, **settings) -> None:
+        super().__init__(*args, allow_abbrev=False, **settings)
+
+    def parse_known_args(self, args=None, namespace=None):
+        spelled = [self._spelled(word) for word in (sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(spelled, namespace)
+
+    def _spelled(self, word: str) -> str:
+        """A flag in the spelling that is declared; anything else as it is."""
+        flag, equals, value = str(word).partition("=")
+        if not flag.startswith("--") or flag in self._option_string_actions:
+            return str(word)
+        same = {known.replace("_", "-"): known for known in self._option_string_actions}
+        return same.get(flag.replace("_", "-"), flag) + equals + value
+
+    def error(self, message: str) -> NoReturn:
+        word = message.split(": ", 1)[-1].split()[0] if message.startswith("unrecognized") else ""
+        hint = nearest(word, self._option_string_actions) if word.startswith("-") else ""
+        self.exit(USAGE, f"error: {' '.join(message.split())}{hint} (--help lists the flags)\n")
