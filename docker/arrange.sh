@@ -18,6 +18,7 @@ shift
 ln -s ../work_dir "$out/$room/work_dir"
 # ST-GCN's guide works in a folder of this name.
 [ "$room" != ST-GCN ] || ln -s ST-GCN "$out/st-gcn"
+[ "$room" != MS-G3D ] || cp "$lab/convert_ctr_npz_to_msg3d.py" "$out/MS-G3D"
 
 # The scripts that people run: /workspace/scripts and /workspace.
 for script in "$lab"/*.py "$lab"/baselines/*.py; do

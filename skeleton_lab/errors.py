@@ -15,8 +15,16 @@ USAGE = 2
 FAILURE = 1
 
 
+LONGEST = 1500  # characters of a message: one that quotes a damaged file could be as long as the file
+
+
 class LabError(Exception):
     """Something the user can put right; the message names the file, flag or key and what to do."""
+
+    def __init__(self, *args: object) -> None:
+        if args and isinstance(args[0], str) and len(args[0]) > LONGEST:
+            args = (f"{args[0][: LONGEST - 500]} ... {args[0][-490:]}", *args[1:])
+        super().__init__(*args)
 
 
 class UsageError(LabError, ValueError):
@@ -71,6 +79,9 @@ def guarded(program: Callable[[], int | None]) -> int:
         if not isinstance(stop.code, int):
             raise
         return stop.code
+    except BrokenPipeError:  # whoever read our output has enough of it, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
+        return FAILURE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

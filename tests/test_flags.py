@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from skeleton_lab.errors import guarded
@@ -41,6 +44,13 @@ def test_a_mistake_is_one_line_and_exit_2(capsys, line, says):
     assert guarded(lambda: parser().parse_args(line.split())) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ") and printed.count("\n") == 1 and says in printed
+
+
+def test_a_reader_that_stops_early_sees_no_traceback():
+    words = "from skeleton_lab.errors import guarded; guarded(lambda: [print(i) for i in range(10**5)] and None)"
+    line = f"{sys.executable} -c '{words}' | head -n 1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert done.stdout == "0\n" and done.stderr == ""
 
 
 def test_help_is_no_failure(capsys):

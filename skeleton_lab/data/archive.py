@@ -20,7 +20,7 @@ from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundEr
 
 SPLITS = ("train", "test")
 FLAT = {150: (25, 2), 75: (25, 1), 102: (17, 2)}  # columns: joints, persons
-JOINTS_5D = (25, 17)
+JOINTS_5D, PERSONS_5D = (25, 17), 2
 UAV_JOINTS = 17
 MOST_PERSONS = 5
 TAR = (b"\xfd7zXZ\x00", b"\x1f\x8b", b"BZh")  # the compressed ones; a plain tar says so at byte 257
@@ -130,7 +130,7 @@ def _members(file: npz.Npz | h5.H5, split: str, joints: int | None, layout: str 
     if len(x.shape) == 3:
         shape = _flat_shape(x, joints)
     elif len(x.shape) == 5:
-        shape = _five_shape(x, (joints,) if joints else JOINTS_5D, 2)
+        shape = _five_shape(x, (joints,) if joints else JOINTS_5D, PERSONS_5D)
     else:
         raise _shape_error(x)
     _usable(x)
@@ -210,12 +210,12 @@ def _label_file(path: Path) -> tuple[list[str] | None, np.ndarray, int | None]:
     fits = isinstance(pair, (tuple, list)) and len(pair) == 2
     if not fits or not all(isinstance(part, (tuple, list, np.ndarray)) for part in pair):
         raise ArchiveError(f"{path} is not a pickled pair (names, labels)")
-    names, labels = pair
-    if len(names) != len(labels):
-        raise ArchiveError(f"{path} has {len(names)} names and {len(labels)} labels")
     with parsing(path):
-        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-        array = np.asarray(labels) if len(labels) else np.empty(0, np.int64)
+        texts = [pickles.text(name) for name in pair[0]]
+        array = pickles.numbers(pair[1])
+    if len(texts) != len(array):
+        raise ArchiveError(f"{path} has {len(texts)} names and {len(array)} labels")
+    array = array if len(array) else np.empty(0, np.int64)
     ids, columns = class_ids(array, str(path))
     return texts, ids, columns
 

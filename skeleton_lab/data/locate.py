@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.errors import ArchiveNotFoundError
@@ -12,6 +13,8 @@ log = logging.getLogger("skeleton_lab")
 
 MOVABLE = ("NTU60_CS.npz", "NTU60_CV.npz")  # the files that documents mount at various places
 MOUNT = Path("/workspace/data/NTU60")
+# Where the documents mount or put the file that a script reads when it is told nothing, newest document first.
+DEFAULTS = (f"{MOUNT}/NTU60_CS.npz", "/workspace/CTR-GCN/data/ntu/NTU60_CS.npz", "data/ntu/NTU60_CS.npz")
 
 
 def locate(data_path: str | Path, room_dir: str | Path | None = None) -> Path:
@@ -40,6 +43,23 @@ def locate(data_path: str | Path, room_dir: str | Path | None = None) -> Path:
     raise ArchiveNotFoundError(
         f"data file {data_path} does not exist; looked for {', '.join(tried)}. Give data_path, or mount the file{more}"
     )
+
+
+def default_archive(places: Sequence[str] = DEFAULTS) -> Path:
+    """The first of ``places`` that exists, else where ``locate`` finds a file of that name.
+
+    Raises:
+        ArchiveNotFoundError: it is nowhere; the message lists ``places``.
+    """
+    for place in places:
+        if Path(place).exists():
+            return Path(place)
+    try:
+        return locate(DEFAULTS[0])
+    except ArchiveNotFoundError:
+        raise ArchiveNotFoundError(
+            f"no archive given, and none at {', '.join(places)}: name one, or set NTU60_ROOT to its folder"
+        ) from None
 
 
 def _folders(room: Path) -> list[Path]:

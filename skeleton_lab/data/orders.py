@@ -9,6 +9,7 @@ scrambled joints, axes and persons while keeping every shape:
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -95,26 +96,36 @@ def refuse_scrambled(clips: Clips) -> None:
     sampled = np.linspace(0, len(clips) - 1, count).astype(np.int64)
     seen = np.zeros(4, np.int64)
     for start in range(0, count, 16):
-        seen += _traces(clips, sampled[start : start + 16])
-    upper_empty, z_empty, one_person, slot_null_or_same = seen
-    if not one_person:
-        for trace, order in ((upper_empty, "vcm"), (z_empty, "cvm")):
-            if trace >= ENOUGH * count:
-                raise ArchiveError(
-                    f"{clips.path}: {clips.key} was written by a converter that mixed up joints, axes and persons "
-                    f"(column order {order}): convert the Kaggle file again, or read this one with "
-                    f"layout='repair-{order}' (layout='5d' takes it as it is)"
-                )
-        if not slot_null_or_same:
-            log.warning(
-                "%s: %s shows two different persons in every clip looked at: a selection of two-person classes, or "
-                "scrambled by an old converter; layout='5d' says that it is right", clips.path, clips.key
-            )  # fmt: skip
+        idx = sampled[start : start + 16]
+        looked = copy.copy(clips)  # with a map of its own: the pages read through it go when it does
+        seen += traces(looked.gather(idx, np.broadcast_to(np.arange(clips.T), (len(idx), clips.T))))
+    order = verdict(seen, count)
+    if order:
+        raise ArchiveError(
+            f"{clips.path}: {clips.key} was written by a converter that mixed up joints, axes and persons "
+            f"(column order {order}): convert the Kaggle file again, or read this one with "
+            f"layout='repair-{order}' (layout='5d' takes it as it is)"
+        )
+    if not seen[2:].any():
+        log.warning(
+            "%s: %s shows two different persons in every clip looked at: a selection of two-person classes, or "
+            "scrambled by an old converter; layout='5d' says that it is right", clips.path, clips.key
+        )  # fmt: skip
 
 
-def _traces(clips: Clips, idx: np.ndarray) -> np.ndarray:
-    """How many of these clips show each trace: only joints 0..12; no z; one person with joints 13..24; slot 1 idle."""
-    x = clips.gather(idx, np.broadcast_to(np.arange(clips.T), (len(idx), clips.T)))  # (B, T, M, V, C)
+def verdict(seen: np.ndarray, count: int) -> str | None:
+    """The wrong order that the ``traces`` of ``count`` clips tell of, "vcm" or "cvm", or None."""
+    upper_empty, z_empty, one_person, _ = seen
+    if one_person:
+        return None
+    return next((order for trace, order in ((upper_empty, "vcm"), (z_empty, "cvm")) if trace >= ENOUGH * count), None)
+
+
+def traces(x: np.ndarray) -> np.ndarray:
+    """How many of the clips x (B, T, M=2, V=25, C=3) show each trace (4,).
+
+    Only joints 0..12 in use; no z; one person with joints 13..24; slot 1 idle or the same as slot 0.
+    """
     used = x.any(axis=1)  # (B, M, V, C)
     upper = used[:, :, LOWER_JOINTS:]
     null = ~used[:, 1].any(axis=(1, 2))

@@ -1,0 +1,10 @@
+"""Is there a GPU, which one, and does this PyTorch fit it?  Ends with exit code 0 whatever the answer."""
+
+from __future__ import annotations
+
+from skeleton_lab.baselines.gpu import report
+from skeleton_lab.flags import Parser
+
+if __name__ == "__main__":
+    Parser(description=__doc__).parse_args()
+    print("\n".join(report()))

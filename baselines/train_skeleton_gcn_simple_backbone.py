@@ -1,0 +1,15 @@
+"""Trains convolutions over time, without any graph, on whole clips.  Without --epochs, at most 101 batches."""
+
+from __future__ import annotations
+
+from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
+from skeleton_lab.baselines.models import SimpleSTBackbone
+from skeleton_lab.baselines.training import Recipe, program
+
+
+def build(data: NTU60SkeletonDataset) -> SimpleSTBackbone:
+    return SimpleSTBackbone(data.num_class)
+
+
+if __name__ == "__main__":
+    program(Recipe(__doc__ or "", build, batch_size=16, steps=101))

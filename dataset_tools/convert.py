@@ -1,0 +1,10 @@
+"""Any layout to any other: Kaggle NPZ, 5-D NPZ, HDF5, NPY and PKL, PYSKL pickle, NW-UCLA and Kinetics JSON."""
+
+from __future__ import annotations
+
+import sys
+
+from skeleton_lab.data.convert import main
+
+if __name__ == "__main__":
+    sys.exit(main())

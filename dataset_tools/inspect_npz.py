@@ -1,0 +1,10 @@
+"""Keys, shapes and types of an archive, without reading it; with --doctor, what is in it and what is wrong with it."""
+
+from __future__ import annotations
+
+import sys
+
+from skeleton_lab.doctor.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main(doctor=False))

@@ -1,0 +1,25 @@
+"""CTR-GCN in the loop of the small scripts: what ``ctrgcn_extras/`` runs."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
+from skeleton_lab.baselines.training import Recipe
+from skeleton_lab.data.locate import DEFAULTS
+from skeleton_lab.imports import import_class
+from skeleton_lab.rooms import room
+
+PATHS = ("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz", *DEFAULTS[1:], DEFAULTS[0])
+
+
+def build(data: NTU60SkeletonDataset) -> nn.Module:
+    with room("CTR-GCN"):
+        network = import_class("model.ctrgcn.Model")
+        return network(num_class=data.num_class, graph="graph.ntu_rgb_d.Graph", graph_args={"labeling_mode": "spatial"})
+
+
+SHORT = Recipe("Train CTR-GCN for 101 batches of whole clips: does it learn?", build, batch_size=16, steps=101,
+               paths=PATHS)  # fmt: skip
+FULL = Recipe("Train CTR-GCN on whole clips for 10 epochs, with test accuracy after each.", build, batch_size=16,
+              epochs=10, every=50, test=True, paths=PATHS)  # fmt: skip

@@ -1,0 +1,119 @@
+"""Both splits of an archive at once, also where they lie in a folder of arrays or of Kinetics clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skeleton_lab.data import h5, npy, npz, ucla
+from skeleton_lab.data.archive import JOINTS_5D, PERSONS_5D, SPLITS, open_archive
+from skeleton_lab.data.clips import Clips
+from skeleton_lab.data.npy import parsing
+from skeleton_lab.errors import ArchiveKeyError, UsageError, nearest
+
+PARTS = {"train": "train", "test": "val"}  # what MS-G3D, ST-GCN, PYSKL and Kinetics call the splits
+
+
+def open_source(
+    path: Path,
+    *,
+    split: str | None = None,
+    label_path: str | Path | None = None,
+    layout: str | None = None,
+    joints: int | None = None,
+) -> dict[str, Clips]:
+    """The clips of every split, or of the one asked for.
+
+    Args:
+        path: an archive (``open_archive``), a folder of ``{train,val}_data[_joint].npy`` with ``_label.pkl``, or a
+            folder of ``kinetics_{train,val}`` with their label files.
+        split: "train" or "test" alone; by default all that are there. A lone .npy or folder of Kinetics clips is one
+            split: this one, by default what its name says, else "train".
+        label_path: of a lone .npy or folder of Kinetics clips; by default the published name beside it.
+        layout, joints: as for ``open_archive``.
+
+    Raises:
+        ArchiveError, ArchiveKeyError, ArchiveNotFoundError: the archive is missing or damaged.
+        UsageError: unknown split, or labels that must be named.
+    """
+    if split not in (None, *SPLITS):
+        raise UsageError(f"--split {split}: choose train or test.{nearest(split, SPLITS)}")
+    wanted = [split] if split else list(SPLITS)
+    about = dict(layout=layout, joints=joints)
+    if path.is_dir():
+        with parsing(path):
+            pairs = {name: _pair(path, PARTS[name]) for name in wanted}
+        found = {name: pair for name, pair in pairs.items() if pair}
+        if found:
+            return {name: open_archive(data, name, label_path=label, **about) for name, (data, label) in found.items()}
+    if label_path is not None or _alone(path):
+        name = split or _told(path) or "train"
+        return {name: open_archive(path, name, label_path=label_path or _beside(path), **about)}
+    shapes = _shapes(path)
+    if not split and shapes:
+        wanted = list(shapes)
+    first = shapes.get(wanted[0], ())
+    if joints is None and len(first) == 5 and first[3] not in JOINTS_5D and 1 <= first[4] <= PERSONS_5D:
+        about["joints"] = first[3]  # another skeleton than the usual ones
+    opened: dict[str, Clips] = {}
+    for name in wanted:
+        try:
+            opened[name] = open_archive(path, name, **about)
+        except ArchiveKeyError:  # a pickle may have one split alone
+            if split or shapes or (name == wanted[-1] and not opened):
+                raise
+    return opened
+
+
+def _pair(folder: Path, part: str) -> tuple[Path, Path] | None:
+    """The data and the labels of one split in a folder of arrays or of Kinetics clips."""
+    for name in (f"{part}_data_joint.npy", f"{part}_data.npy"):
+        if (folder / name).exists():
+            return folder / name, folder / f"{part}_label.pkl"
+    clips = folder / f"kinetics_{part}"
+    return (clips, folder / f"kinetics_{part}_label.json") if clips.is_dir() else None
+
+
+def _alone(path: Path) -> bool:
+    """Whether it is one split without labels of its own: an array, or a folder of Kinetics clips."""
+    if not path.exists():
+        return False
+    with parsing(path):
+        if path.is_dir():
+            names = [p.name for p in path.iterdir() if p.suffix == ".json"]
+            return bool(names) and not any(ucla.FILE_NAME.fullmatch(name) for name in names)
+        with open(path, "rb") as file:
+            return file.read(len(npy.MAGIC)) == npy.MAGIC
+
+
+def _beside(path: Path) -> Path:
+    """The label file that belongs to an array or a folder by its published name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if path.is_dir():
+        label = path.with_name(f"{path.name}_label.json")
+    else:
+        label = path.with_name(f"{path.name.partition('_data')[0]}_label.pkl")
+    if not label.exists():
+        raise UsageError(f"{path} has no labels of its own, and there is no {label}: name them with --label-path")
+    return label
+
+
+def _told(path: Path) -> str | None:
+    """The split that a published name speaks of: ``val_data_joint.npy``, ``kinetics_train``."""
+    return next((s for s, part in PARTS.items() if path.name.startswith((f"{part}_", f"kinetics_{part}"))), None)
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Of an NPZ or HDF5 file: the splits that it has anything of, and the shapes of their coordinates."""
+    if not path.is_file():
+        return {}
+    with parsing(path), open(path, "rb") as file:
+        start = file.read(8)
+    if not start.startswith((npz.MAGIC, h5.MAGIC)):
+        return {}
+    archive = npz.Npz(path) if start.startswith(npz.MAGIC) else h5.H5(path)
+    keys = set(archive.keys())
+    there = [split for split in SPLITS if {f"x_{split}", f"y_{split}"} & keys]
+    return {split: archive.array(f"x_{split}").shape if f"x_{split}" in keys else () for split in there}

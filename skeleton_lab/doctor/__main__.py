@@ -1,0 +1,99 @@
+"""``python -m skeleton_lab.doctor FILE``, and the program behind ``dataset_tools/inspect_npz.py``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from skeleton_lab.data import h5, npz
+from skeleton_lab.data.locate import default_archive
+from skeleton_lab.data.npy import parsing
+from skeleton_lab.doctor.examine import examine
+from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, guarded
+from skeleton_lab.files import write_atomically
+from skeleton_lab.flags import Parser
+
+
+def show_members(path: Path) -> int:
+    """The lines of the documents: keys, shapes and types, by the headers alone."""
+    start = b""
+    if not path.is_dir():
+        with parsing(path), open(path, "rb") as file:
+            start = file.read(8)
+    if not start.startswith((npz.MAGIC, h5.MAGIC)):
+        raise ArchiveError(f"{path} is no NPZ or HDF5 file; --doctor looks at every layout")
+    file = npz.Npz(path) if start.startswith(npz.MAGIC) else h5.H5(path)
+    print(f"Loaded {path.name}")
+    print(f"Keys: {file.keys()}")
+    print()
+    for key in file.keys():  # noqa: SIM118  (not a dict)
+        array = file.array(key)
+        print(f"{key}: shape={array.shape}, dtype={array.dtype}")
+    return 0
+
+
+def parser(doctor: bool) -> Parser:
+    made = Parser(
+        prog="python -m skeleton_lab.doctor" if doctor else None,
+        description="What is in an archive of skeleton clips"
+        + ("" if doctor else "; with --doctor, --json or --picture also what is wrong with it")
+        + ". Exit code 1: something is wrong.",
+    )
+    add = made.add_argument
+    add("file", nargs="?", type=Path, help="archive; default: where the documents put NTU60_CS.npz")
+    add("--path", type=Path, metavar="FILE", help="the same as the positional argument")
+    if not doctor:
+        add("--doctor", action="store_true", help="read everything and look for faults")
+    add("--json", type=Path, metavar="FILE", help="write the diagnosis as JSON; - for standard output")
+    add("--picture", type=Path, metavar="FILE", help="write it as a PNG")
+    add("--expect", metavar="NAME", help="the published file that it should be: NTU60_CS, NTU60_CV, NTU120_CSub, "
+        "NTU120_CSet; default: by its name")  # fmt: skip
+    add("--label-path", type=Path, metavar="FILE", help="labels of a .npy file or of a folder of Kinetics clips; "
+        "default: the published name beside it")  # fmt: skip
+    add("--layout", help="where the content does not tell: pyskl:xsub ...")
+    add("--quiet", action="store_true", help="no progress bar")
+    return made
+
+
+def found(options: argparse.Namespace) -> Path:
+    path = options.path or options.file
+    if path is None:
+        return default_archive()
+    if not path.exists():
+        raise ArchiveNotFoundError(f"there is no file {path} (looked for {path.absolute()})")
+    return path
+
+
+def run(options: argparse.Namespace, doctor: bool) -> int:
+    path = found(options)
+    if not doctor:
+        return show_members(path)
+    diagnosis = examine(
+        path, expect=options.expect, label_path=options.label_path, layout=options.layout, show=not options.quiet
+    )
+    text = json.dumps(diagnosis.as_json(), indent=1)
+    if options.json is not None and str(options.json) == "-":
+        print(text)
+    else:
+        print(diagnosis.text())
+        if options.json is not None:
+            write_atomically(options.json, lambda file: file.write(text.encode() + b"\n"))
+    if options.picture is not None:
+        from skeleton_lab.doctor.picture import draw
+
+        draw(diagnosis, options.picture)
+    return 0 if diagnosis.sound else FAILURE
+
+
+def main(argv: Sequence[str] | None = None, doctor: bool = True) -> int:
+    """The command line; ``doctor=False``: the headers alone, unless a flag asks for more."""
+    options = parser(doctor).parse_args(argv)
+    asked = doctor or options.doctor or options.json or options.picture or options.expect
+    return guarded(lambda: run(options, bool(asked)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

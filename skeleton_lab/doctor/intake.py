@@ -1,0 +1,218 @@
+"""Opening a file that may be ill: what can be read is handed on, what cannot becomes a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skeleton_lab.data import h5, npy, npz
+from skeleton_lab.data.archive import FLAT, JOINTS_5D, PERSONS_5D, SPLITS
+from skeleton_lab.data.clips import Clips
+from skeleton_lab.data.npy import StoredArray, parsing
+from skeleton_lab.data.sources import open_source
+from skeleton_lab.doctor.diagnosis import ERROR, WARNING, Diagnosis, Member
+from skeleton_lab.errors import ArchiveError, LabError, UsageError
+
+BLOCK_BYTES = 32 << 20
+MOST_LABELS = 1 << 30  # bytes of a label member
+
+
+@dataclass
+class Part:
+    """One split: coordinates as they are, block by block, labels as they are, names where the file tells them.
+
+    ``shape`` is (N, T, M, V, C); ``flat`` says that the file has columns.
+    """
+
+    split: str
+    key: str
+    shape: tuple[int, int, int, int, int]
+    blocks: Callable[[], Iterator[np.ndarray]]
+    y: np.ndarray | None = None
+    names: list[str] | None = None
+    flat: bool = False
+
+
+def take_in(path: Path, label_path: Path | None, layout: str | None) -> tuple[Diagnosis, list[Part]]:
+    """The parts of an archive that can be examined, and the findings about the rest.
+
+    Raises:
+        ArchiveNotFoundError: the path does not exist.
+    """
+    if not path.exists():
+        with parsing(path):
+            path.stat()
+    if path.is_file():
+        with parsing(path), open(path, "rb") as file:
+            start = file.read(8)
+        for magic, kind, word in ((npz.MAGIC, npz.Npz, "NPZ"), (h5.MAGIC, h5.H5, "HDF5")):
+            if start.startswith(magic):
+                diagnosis = Diagnosis(str(path), word)
+                return diagnosis, _members(path, kind, diagnosis)
+    diagnosis = Diagnosis(str(path), "unknown")
+    return diagnosis, _others(path, label_path, layout, diagnosis)
+
+
+def _others(path: Path, label_path, layout: str | None, diagnosis: Diagnosis) -> list[Part]:
+    """Layouts that keep every clip apart: what the reader itself refuses is the finding."""
+    try:
+        opened = open_source(path, label_path=label_path, layout=layout)
+    except UsageError:
+        raise  # a question to the user: which benchmark of the pickle?
+    except LabError as error:
+        code = "nan" if "NaN" in str(error) else "damaged"
+        diagnosis.add(ERROR, code, str(error), "get the file again, or leave out what the line names")
+        return []
+    parts = []
+    for split, clips in opened.items():
+        diagnosis.layout = clips.layout
+        shape = (len(clips), clips.T, clips.M, clips.V, clips.C)
+        key = clips.key or split
+        diagnosis.members.append(Member(key, (shape[0], clips.C, clips.T, clips.V, clips.M), "float32"))
+        parts.append(Part(split, key, shape, _reader(clips), clips.labels, clips.names))
+    return parts
+
+
+def _reader(clips: Clips) -> Callable[[], Iterator[np.ndarray]]:
+    size = max(1, BLOCK_BYTES // (4 * clips.T * clips.M * clips.V * clips.C))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, len(clips), size):
+            index = np.arange(start, min(start + size, len(clips)))
+            yield clips.gather(index, np.broadcast_to(np.arange(clips.T), (len(index), clips.T)))
+
+    return blocks
+
+
+def _members(path: Path, kind: type, diagnosis: Diagnosis) -> list[Part]:
+    try:
+        file = kind(path)
+        keys = file.keys()
+    except LabError as error:
+        diagnosis.add(ERROR, "damaged", str(error), "get the file again; compare its size and checksum")
+        return []
+    arrays: dict[str, StoredArray] = {}
+    for key in keys:
+        try:
+            arrays[key] = file.array(key)
+        except LabError as error:
+            code = "truncated" if "cut short" in str(error) else "damaged"
+            diagnosis.add(ERROR, code, str(error), "get the file again; compare its size and checksum")
+            continue
+        array = arrays[key]
+        compressed = isinstance(array, (npz.DeflatedArray, h5.ChunkedArray))
+        diagnosis.members.append(Member(key, array.shape, str(array.dtype), compressed))
+        if isinstance(array, StoredArray) and kind is npz.Npz:
+            arrays[key] = _checked(array)
+    broken = {key for key in keys if key not in arrays}
+    there = [split for split in SPLITS if {f"x_{split}", f"y_{split}"} & set(keys)]
+    if len(there) == 1:
+        diagnosis.add(WARNING, "one-split", f"there are only {there[0]} clips", "training programs want both splits")
+    parts = [_part(split, arrays, broken, diagnosis) for split in there or SPLITS]
+    return [part for part in parts if part is not None]
+
+
+def _checked(array: StoredArray) -> StoredArray:
+    """The member read through the ZIP library, which compares its checksum."""
+    if isinstance(array, npz.DeflatedArray) or array.fortran:
+        return array
+    with open(array.path, "rb") as file:
+        header = _header_before(file, array)
+    return npz.DeflatedArray(array.path, array.key, array.shape, array.dtype, array.fortran, None, header)
+
+
+def _header_before(file, array: StoredArray) -> int:
+    """Bytes of the ``.npy`` header that ends where the member's data begins."""
+    assert array.offset is not None
+    reach = min(array.offset, npy.LONGEST_HEADER + 16)
+    file.seek(array.offset - reach)
+    return reach - file.read(reach).rfind(npy.MAGIC)
+
+
+def _part(split: str, arrays: dict[str, StoredArray], broken: set[str], diagnosis: Diagnosis) -> Part | None:
+    for key in (f"x_{split}", f"y_{split}"):
+        if key not in arrays and key not in broken:
+            diagnosis.add(
+                ERROR, "missing-key", f"there is no member {key}; the file has {npy.listing(arrays)}",
+                "wanted are x_train, y_train, x_test, y_test",
+            )  # fmt: skip
+    x, y = arrays.get(f"x_{split}"), arrays.get(f"y_{split}")
+    if x is None:
+        return None
+    shape = _shape(x, diagnosis)
+    if shape is None:
+        return None
+    part = Part(split, x.key, shape, _blocks(x, shape), flat=len(x.shape) == 3)
+    if y is not None:
+        part.y = _labels(y, x, diagnosis)
+    name = arrays.get(f"name_{split}")
+    if name is not None and name.shape == (shape[0],) and name.dtype.kind in "US":
+        part.names = name.read().astype(str).tolist()
+    return part
+
+
+def _labels(y: StoredArray, x: StoredArray, diagnosis: Diagnosis) -> np.ndarray | None:
+    if not y.shape or y.shape[0] != x.shape[0]:
+        diagnosis.add(
+            ERROR, "lengths", f"{x.key} has {x.shape[0]} clips, {y.key} has shape {y.shape}",
+            "labels and clips do not belong together; make the file again",
+        )  # fmt: skip
+        return None
+    if y.nbytes > MOST_LABELS:
+        diagnosis.add(ERROR, "label-shape", f"{y.key} has shape {y.shape}: too large for labels")
+        return None
+    try:
+        return y.read()
+    except ArchiveError as error:
+        diagnosis.add(ERROR, "damaged", str(error), "get the file again")
+        return None
+
+
+def _shape(x: StoredArray, diagnosis: Diagnosis) -> tuple[int, int, int, int, int] | None:
+    """(N, T, M, V, C), or None with a finding."""
+    if x.dtype.kind != "f":
+        diagnosis.add(ERROR, "type", f"{x.key} has type {x.dtype}; coordinates are floating point numbers")
+        return None
+    if not all(x.shape):
+        diagnosis.add(ERROR, "empty", f"{x.key} has shape {x.shape}: it holds nothing")
+        return None
+    if len(x.shape) == 3 and x.shape[2] in FLAT:
+        V, M = FLAT[x.shape[2]]
+        diagnosis.layout = "Kaggle layout"
+        return x.shape[0], x.shape[1], M, V, 3
+    if len(x.shape) == 5:
+        N, C, T, V, M = x.shape
+        if C in (2, 3) and 1 <= M <= PERSONS_5D and (V in (*JOINTS_5D, 18, 20)):
+            diagnosis.layout = "5-D layout"
+            return N, T, M, V, C
+    diagnosis.add(
+        ERROR, "shape", f"{x.key} has shape {x.shape}{_guess(x.shape)}",
+        "accepted are (N, T, 150), (N, T, 75), (N, T, 102) and (N, C, T, V, M) in exactly that order",
+    )  # fmt: skip
+    return None
+
+
+def _guess(shape: tuple[int, ...]) -> str:
+    if len(shape) == 5 and sorted(shape[1:])[0] in (1, 2) and 3 in shape[1:] and 25 in shape[1:]:
+        return ": the axes are there, in another order"
+    if len(shape) == 3 and shape[1] in FLAT:
+        return ": frames and columns have changed places"
+    return ""
+
+
+def _blocks(x: StoredArray, shape: tuple[int, int, int, int, int]) -> Callable[[], Iterator[np.ndarray]]:
+    """Blocks (B, T, M, V, C) float32, NaN and all."""
+    _, T, M, V, C = shape
+    size = max(1, BLOCK_BYTES // (x.dtype.itemsize * T * M * V * C))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for block in x.blocks(size):
+            with np.errstate(over="ignore", invalid="ignore"):
+                block = block.astype(np.float32, copy=False)
+            five = block.reshape(-1, T, M, V, C) if block.ndim == 3 else block.transpose(0, 2, 4, 3, 1)
+            yield np.ascontiguousarray(five)
+
+    return blocks

@@ -1,0 +1,162 @@
+"""Labels as they are in a file: read as far as they can be, with findings for the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skeleton_lab.data import official
+from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis
+from skeleton_lab.doctor.intake import Part
+from skeleton_lab.doctor.scan import Scan
+from skeleton_lab.raw.names import PATTERN, TWO_PERSONS, sample
+
+KNOWN = (60, 120)  # classes of NTU RGB+D
+MUTUAL = frozenset(action - 1 for action in TWO_PERSONS)
+ENOUGH = 5  # clips of a class before its share of two-person clips means something
+MOST_CLASSES = 10_000  # a label above is damage, not a class
+NONE = -1  # a row without a usable label
+
+
+def read(part: Part, diagnosis: Diagnosis) -> tuple[np.ndarray | None, int]:
+    """Class of each clip, ``NONE`` where there is none, and the number of classes."""
+    y = part.y
+    if y is None:
+        return None, 0
+    key = part.key.replace("x_", "y_")
+    if y.ndim not in (1, 2) or y.dtype.kind not in "biuf" or (y.ndim == 2 and y.shape[1] < 2):
+        diagnosis.add(ERROR, "label-shape", f"{key} has shape {y.shape}, type {y.dtype}; (N,) ids or (N, K) one-hot")
+        return None, 0
+    if y.ndim == 2:
+        return _one_hot(y, key, diagnosis), y.shape[1]
+    return _ids(y, key, KNOWN if part.shape[3] == 25 else (), diagnosis)
+
+
+def _one_hot(y: np.ndarray, key: str, diagnosis: Diagnosis) -> np.ndarray:
+    positive = y > 0
+    wrong = positive.sum(1) != 1
+    if y.dtype.kind == "f":
+        wrong |= ~np.isfinite(y).all(1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        diagnosis.add(
+            ERROR, "one-hot", f"{key}: {wrong.sum()} rows are not one-hot, the first is {row} with "
+            f"{int(positive[row].sum())} entries above 0", "such rows shift all later labels in the published readers",
+        )  # fmt: skip
+    return np.where(wrong, NONE, positive.argmax(1))
+
+
+def _ids(y: np.ndarray, key: str, known: tuple[int, ...], diagnosis: Diagnosis) -> tuple[np.ndarray, int]:
+    with np.errstate(invalid="ignore"):
+        usable = (y >= 0) & (y < MOST_CLASSES)  # False for NaN
+    whole = usable & (np.where(usable, y, 0) % 1 == 0)
+    if not whole.all():
+        row = int((~whole).argmax())
+        diagnosis.add(
+            ERROR,
+            "label-values",
+            f"{key}: {(~whole).sum()} labels are no class ids, the first is {y[row]} in row {row}",
+        )
+    labels = np.where(whole, y, NONE).astype(np.int64)
+    low, high = labels[whole].min(initial=0 if not whole.any() else 2**31), labels.max(initial=0)
+    if low >= 1 and high in known:
+        diagnosis.add(
+            ERROR, "one-based", f"{key} runs from {low} to {high}: labels count from 1",
+            "take 1 off; the converters of the lab do (dataset_tools/convert.py)",
+        )  # fmt: skip
+    classes = next((K for K in known if high < K), int(high) + 1)
+    return labels, classes
+
+
+def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: Diagnosis) -> None:
+    """Classes without clips, and labels that do not belong to their clips."""
+    missing = np.setdiff1d(np.arange(classes), labels)
+    if len(missing):
+        level = WARNING if len(missing) <= classes // 2 else NOTE
+        shown = " ".join(map(str, missing[:12].tolist())) + (" ..." if len(missing) > 12 else "")
+        diagnosis.add(level, "classes", f"{part.key}: {len(missing)} of {classes} classes have no clip: {shown}")
+    _against_names(part, labels, diagnosis)
+    _against_persons(part, labels, found, diagnosis)
+
+
+def _against_names(part: Part, labels: np.ndarray, diagnosis: Diagnosis) -> None:
+    if not part.names or not all(PATTERN.fullmatch(name) for name in part.names):
+        return
+    told = np.array([sample(name).label for name in part.names])
+    wrong = told != labels
+    if not wrong.any():
+        return
+    how = ""
+    for shift in (1, -1):
+        if (np.roll(told, shift) == labels).mean() > 0.9:
+            how = f": every label belongs to the row {'before' if shift > 0 else 'behind'} it"
+        elif (told + shift == labels).mean() > 0.9:
+            how = f": every label is {abs(shift)} too {'high' if shift > 0 else 'low'}"
+    diagnosis.add(
+        ERROR, "shifted-labels", f"{part.key}: {wrong.sum()} of {len(wrong)} labels are not those of the sample names"
+        f"{how}; the first is row {int(wrong.argmax())}", "make the file again from its source",
+    )  # fmt: skip
+
+
+def _against_persons(part: Part, labels: np.ndarray, found: Scan, diagnosis: Diagnosis) -> None:
+    """Actions of two people show two people, the others rarely do (25 joints, NTU classes)."""
+    _, _, M, V, _ = part.shape
+    if (M, V) != (2, 25) or labels.max(initial=0) >= max(KNOWN):
+        return
+    pair = found.second & ~found.same
+    strange = []
+    for k in np.unique(labels[labels >= 0]):
+        mine = labels == k
+        share = pair[mine].mean()
+        if mine.sum() >= ENOUGH and (share < 0.3 if int(k) in MUTUAL else share > 0.7):
+            strange.append(f"{k} ({100 * share:.0f} %)")
+    if strange:
+        diagnosis.add(
+            ERROR if len(strange) > 1 else WARNING, "persons-by-class",
+            f"{part.key}: classes whose share of two-person clips does not fit the action: {', '.join(strange[:8])}",
+            "labels or clips have been moved against each other, or the classes are not those of NTU RGB+D",
+        )  # fmt: skip
+
+
+def check_published(labels: dict[str, np.ndarray], expect: str | None, stem: str, diagnosis: Diagnosis) -> None:
+    """Sizes of the splits against the published ones, and then row by row the labels that the names tell."""
+    counts = {split: len(y) for split, y in labels.items()}
+    archive = official.by_size(counts) if len(counts) == 2 else None
+    wanted = expect or (stem if stem in official.SIZES else None)
+    if wanted and archive != wanted:
+        _another_size(wanted, archive, counts, expect is not None, diagnosis)
+    elif archive is None and len(counts) == 2:
+        total = sum(counts.values())
+        if any(total == sum(size) for size in official.SIZES.values()):
+            diagnosis.add(
+                WARNING, "split-size", f"{counts['train']} + {counts['test']} clips are all of NTU RGB+D, but no "
+                "published division",
+            )  # fmt: skip
+    if archive is None:
+        return
+    wrong = {split: official.disagreeing(archive, split, y) for split, y in labels.items()}
+    if not any(wrong.values()):
+        diagnosis.archive = archive
+        diagnosis.add(
+            NOTE, "named", f"rows are those of {archive}: counts and all labels agree, so every row has a name"
+        )
+        return
+    told = ", ".join(f"{count} in {split}" for split, count in wrong.items())
+    diagnosis.add(
+        ERROR if sum(wrong.values()) > 0.01 * sum(counts.values()) else WARNING, "shifted-labels",
+        f"as many clips as {archive}, but labels disagree with its rows: {told}; rows stay unnamed",
+        "labels or clips have been moved, or the file is in another order than the published one",
+    )  # fmt: skip
+
+
+def _another_size(wanted: str, found: str | None, counts: dict[str, int], sure: bool, diagnosis: Diagnosis) -> None:
+    sizes = dict(zip(official.SPLITS, official.SIZES[wanted]))
+    told = ", ".join(f"{counts[s]} {s} clips instead of {sizes[s]}" for s in counts if counts[s] != sizes[s])
+    if found:
+        told += f"; these are the sizes of {found}"
+    elif counts.get("train") == sizes["test"] and counts.get("test") == sizes["train"]:
+        told += "; train and test have changed places"
+    whole = sum(counts.values()) >= 0.9 * sum(sizes.values())
+    diagnosis.add(
+        ERROR if sure or whole else WARNING, "split-size", f"{wanted} has {told}",
+        "results on it do not compare with published ones" + ("" if whole else "; a selection?"),
+    )  # fmt: skip
