@@ -21,3 +21,11 @@ def own_cache(tmp_path_factory):
     os.environ["SKELETON_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield
     del os.environ["SKELETON_LAB_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def images() -> str:
+    """All images, just built; what the build said. Skips where containers cannot be run."""
+    from containers import build_all
+
+    return build_all()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tiny_data
+from containers import BASE, LAB_UID, ROOT, call, in_container
 from parity.kaggle_sample import TEST, make_kaggle_npz
 
 from skeleton_lab import rooms
-
-ROOT = rooms.ROOT
-BASE = os.environ.get("BASE_IMAGE", "skeleton-lab-base:cpu")
-LAB_UID = 1000  # the image's user
 
 
 class Use(NamedTuple):
@@ -70,25 +65,6 @@ USES = [
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
-def call(*command, timeout=300, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, **options)
-
-
-@pytest.fixture(scope="session")
-def images():
-    """All images, just built; skips where containers cannot be run."""
-    if shutil.which("docker") is None or call("docker", "info").returncode:
-        pytest.skip("no Docker engine answers (sudo bash tools/make_cpu_base.sh starts one)")
-    if call("docker", "image", "inspect", BASE).returncode:
-        pytest.skip(f"there is no image {BASE} to build on (sudo bash tools/make_cpu_base.sh makes it)")
-    done = call("bash", "build_all_images.sh", timeout=550, env=os.environ | {"BASE_IMAGE": BASE})
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for use in USES:
-        tag = use.image.partition(":")[2]
-        assert f"Building {use.image} from {tag}.docker" in done.stdout
-    assert done.stdout.splitlines()[-1] == "All images built."
-
-
 @pytest.fixture(scope="session", params=USES, ids=lambda use: use.room)
 def use(images, request) -> Use:
     return request.param
@@ -98,11 +74,6 @@ def use(images, request) -> Use:
 def image(images) -> str:
     """One image that stands for all, where the rooms do not differ."""
     return USES[0].image
-
-
-def in_container(image, command, *options, timeout=300):
-    docker = ["docker", "run", "--rm", "--network", "none", "--env", "OMP_NUM_THREADS=1"]  # other tests run meanwhile
-    return call(*docker, *options, image, "bash", "-c", command, timeout=timeout)
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +103,16 @@ def trained(use, archive, tmp_path_factory):
     return use, in_container(use.image, use.command, "--shm-size=1g", *mounts, *user, timeout=550), work
 
 
+def test_build_all_images(images):
+    """lab-build-all."""
+    for use in USES:
+        tag = use.image.partition(":")[2]
+        assert f"Building {use.image} from {tag}.docker" in images
+    assert images.splitlines()[-1] == "All images built."
+
+
 def test_smoke_test_all(images):
+    """lab-smoke-all."""
     done = call(sys.executable, "smoke_test_all.py")
     assert done.returncode == 0, done.stdout + done.stderr
     first, *middle, last = done.stdout.splitlines()

@@ -139,7 +139,7 @@ def test_training(command, lab, tmp_path):
 
 @pytest.mark.slow
 def test_skateformer_is_tested_with_what_it_trained(lab, tmp_path, capsys):
-    """sk-tiny-smoke, then sk-quick-eval with its weights, then sk-test-tiny without the file that it names."""
+    """sk-tiny-smoke, then sk-quick-eval with its weights, then sk-test-tiny and sk-test-lowmem without their file."""
     line = "--config ./config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir {} --num-epoch 5 --device 0"
     assert lab("SkateFormer", f"{line.format(tmp_path / 'tiny')} --num-worker 0 --device cpu --report False") == 0
     written = sorted(path.name for path in (tmp_path / "tiny").glob("runs-*.pt"))
@@ -158,6 +158,21 @@ def test_skateformer_is_tested_with_what_it_trained(lab, tmp_path, capsys):
     official = lab.weights("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", tmp_path / "official.pt")
     assert lab("SkateFormer", f"{line} --weights {official} --num-worker 0") == 2
     assert "gconv" in capsys.readouterr().err.strip().splitlines()[-1]  # 32 heads do not fit the preset's 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [48, 32])
+def test_skateformer_with_an_edited_configuration(lab, tmp_path, window):
+    """sk-train-j-edited: the guide changes batch, window, heads and workers in the file, and leaves the partitions."""
+    lab.enter("SkateFormer")
+    config = yaml.safe_load(Path("config/train/ntu_cs/SkateFormer_j.yaml").read_text())
+    config["train_feeder_args"]["window_size"] = config["test_feeder_args"]["window_size"] = window
+    config["model_args"]["num_heads"] = 16
+    path = tmp_path / "SkateFormer_j.yaml"
+    path.write_text(yaml.safe_dump(config | {"batch_size": 6, "test_batch_size": 8, "num_worker": 0}))
+    line = f"--config {path} --work-dir {tmp_path / 'w'} --device 0 --num-epoch 1 --report False"
+    assert lab("SkateFormer", line) == 0
+    assert (tmp_path / "w" / "runs-1-2.pt").exists()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""ST-GCN's tools/get_models.sh: says what is there and what cannot be downloaded any more."""
+"""ST-GCN's tools/get_models.sh: says what is there and what cannot be downloaded any more (st-models)."""
 
 from __future__ import annotations
 
