@@ -128,7 +128,7 @@ class StoredArray:
         Raises:
             ArchiveError: the data is damaged or ends too early.
         """
-        if self.fortran:
+        if self.fortran and self.nbytes:  # nothing cannot be mapped
             yield from self._fortran_blocks(size)
             return
         row = self.nbytes // max(self.shape[0], 1)

@@ -84,17 +84,17 @@ def _fill(writer: Writer, path: Path, centre: bool):
     names: list[str] = []
     labels: list[int] = []
     with parsing(path):
-        splits = {f"split_{name}": np.array([str(clip) for clip in clips]) for name, clips in content["split"].items()}
+        splits = {f"split_{name}": np.array(list(map(pickles.text, names))) for name, names in content["split"].items()}
         annotations = list(content["annotations"])
     joints: tuple[int, int] | None = None
     for number, annotation in enumerate(annotations):
         with parsing(path, f"annotation {number}"):
             x = _coordinates(path, annotation, centre)
-            names.append(str(annotation["frame_dir"]))
+            names.append(pickles.text(annotation["frame_dir"]))
             labels.append(int(annotation["label"]))
         if x.shape[2:] != (joints := joints or x.shape[2:]):
             raise ArchiveError(f"{path}: {names[-1]} has (V, C) = {x.shape[2:]}, earlier clips {joints}")
-        if labels[-1] < 0:
+        if not 0 <= labels[-1] < 2**31:
             raise ArchiveError(f"{path}: {names[-1]} has label {labels[-1]}")
         writer.add(x[None], names[-1])
     if joints is None:
@@ -110,16 +110,20 @@ def _coordinates(path: Path, annotation: dict[str, Any], centre: bool) -> np.nda
     if "keypoint" not in annotation:
         kind = "Kinetics-400 keeps its key points in other files (raw_file)" if "raw_file" in annotation else "damaged"
         raise ArchiveError(f"{path}: annotation without 'keypoint': {kind}; that is not supported")
-    x = np.asarray(annotation["keypoint"])
+    x = annotation["keypoint"]
+    if not isinstance(x, np.ndarray):
+        raise ArchiveError(f"{path}: keypoint is a {type(x).__name__}, not an array")
     if x.ndim != 4 or x.dtype.kind != "f" or x.shape[3] not in (2, 3) or not all(x.shape):
         raise ArchiveError(
             f"{path}: keypoint of shape {x.shape}, type {x.dtype}; accepted is float (M, T, V, C=2 or 3)"
         )
-    if x.shape[1] != annotation.get("total_frames", x.shape[1]):
-        raise ArchiveError(f"{path}: keypoint has {x.shape[1]} frames, total_frames is {annotation['total_frames']}")
+    told = annotation.get("total_frames", x.shape[1])
+    if not isinstance(told, (int, np.integer)) or x.shape[1] != told:
+        shown = told if isinstance(told, (int, float)) else type(told).__name__
+        raise ArchiveError(f"{path}: keypoint has {x.shape[1]} frames, total_frames is {shown}")
     x = x.astype(np.float32)
     if x.shape[3] == 2:
-        score = np.asarray(annotation["keypoint_score"], np.float32).reshape(x.shape[:3])
+        score = pickles.numbers(annotation["keypoint_score"]).astype(np.float32).reshape(x.shape[:3])
         x = np.concatenate([x, score[..., None]], axis=3)
     elif centre:
         x = _centred(x)

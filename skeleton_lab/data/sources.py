@@ -64,6 +64,20 @@ def open_source(
     return opened
 
 
+def located(path: Path, split: str, label_path: str | Path | None = None) -> tuple[Path, Path | None]:
+    """What a feeder calls data_path and label_path of one split; no labels where the data holds them itself.
+
+    Raises:
+        UsageError: labels that must be named.
+    """
+    pair = _pair(path, PARTS[split]) if path.is_dir() else None
+    if pair is not None:
+        return pair
+    if label_path is not None or _alone(path):
+        return path, Path(label_path or _beside(path))
+    return path, None
+
+
 def _pair(folder: Path, part: str) -> tuple[Path, Path] | None:
     """The data and the labels of one split in a folder of arrays or of Kinetics clips."""
     for name in (f"{part}_data_joint.npy", f"{part}_data.npy"):

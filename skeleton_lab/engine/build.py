@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from skeleton_lab.engine.classes import only
 from skeleton_lab.engine.job import Job, Loaders, Stop
 from skeleton_lab.engine.loaders import BatchPlan, check_labels, make_feeder, make_loader, split_by_subject
 from skeleton_lab.engine.logs import Log, Metrics, Summaries
@@ -153,12 +154,15 @@ def make_loaders(options: Options, team: Team, log: Log, classes: int | None) ->
     if options.test_feeder_args:
         test = make_feeder(options, options.test_feeder_args)
         check_labels(test, classes, "test")
+        test = only(test, options, classes, "test")
         loaders.test = loaders.choose = evaluation(test)
     elif not training:
         raise UsageError("--phase test needs --test-feeder-args, or a --config that has them")
     if not training:
         return loaders
     feeder = make_feeder(options, options.train_feeder_args)
+    check_labels(feeder, classes, "training")
+    feeder = only(feeder, options, classes, "training")
     if options.val_split == "subjects":
         if loaders.test is None:
             raise UsageError("--val-split subjects needs --test-feeder-args")
@@ -167,7 +171,6 @@ def make_loaders(options: Options, team: Team, log: Log, classes: int | None) ->
         log(f"The best epoch is chosen on {len(validation)} training clips of held-out subjects, not on the test set.")
     elif loaders.test is None:
         log("There are no test_feeder_args: training goes without evaluation.")
-    check_labels(feeder, classes, "training")
     if len(feeder) < options.batch_size:
         raise UsageError(
             f"--batch-size {options.batch_size}: there are only {len(feeder)} training samples, not one batch; lower it"

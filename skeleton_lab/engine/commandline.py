@@ -10,10 +10,11 @@ from skeleton_lab.engine.values import convert, shown
 from skeleton_lab.errors import UsageError, nearest
 
 _SHORT = {flag.short: flag.name for flag in FLAGS.values() if flag.short}
-_LISTS = ("ints", "floats", "strs", "device")
+_LISTS = ("ints", "floats", "strs", "device", "classes")
 _METAVARS = {
     "int": "N", "ints": "N", "float": "X", "floats": "X", "bool": "YES|NO", "str": "TEXT", "strs": "TEXT",
     "dict": "DICT", "device": "DEVICE",
+    "classes": "CLASSES",
 }  # fmt: skip
 
 

@@ -29,7 +29,8 @@ class Flag:
     """One flag.
 
     Attributes:
-        kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``floats``, ``strs``, ``device`` or ``dict``.
+        kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``floats``, ``strs``, ``device``,
+            ``classes`` or ``dict``.
         default: for every program that ``defaults`` (letter -> value) does not name.
         unused: programs in which the published flag has no effect.
         at_least, at_most: bounds of a number (or of each one in a list), included; ``above``, ``below``: excluded.
@@ -96,6 +97,8 @@ DATA = _group(
     Flag("test_window_size", "int", None, "frames per test clip", at_least=-1),
     Flag("memory_friendly", "bool", False, "preset: batch sizes 16, forward batch 8, 4 workers, window 64 where none "
          "is set (MS-G3D also crops and shifts at random); any explicit flag wins"),
+    Flag("classes", "classes", None, "train and evaluate on these classes only, e.g. 0-9,12 or ntu60_55_5:seen; labels "
+         "and outputs stay those of all classes"),
     Flag("val_split", "str", "none", "subjects: choose the best epoch on training subjects that are held out",
          choices=("none", "subjects")),
     Flag("val_share", "float", 0.1, "share of the training subjects that --val-split holds out", above=0, below=1),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from skeleton_lab.engine import dictflag
+from skeleton_lab.engine import classes, dictflag
 from skeleton_lab.engine.programs import Flag
 from skeleton_lab.errors import UsageError, nearest
 
@@ -118,6 +118,14 @@ def _mapping(value: Any, place: str) -> dict[str, Any]:
     return copy.deepcopy(value)
 
 
+def _classes(value: Any, place: str) -> str:
+    """Numbers, ranges and names of splits as one text; all of them are known."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    text = ",".join(str(item) for item in items)
+    classes.parse(text, place)
+    return text
+
+
 def convert(flag: Flag, value: Any, place: str) -> Any:
     """The value of a flag in its type.
 
@@ -131,6 +139,8 @@ def convert(flag: Flag, value: Any, place: str) -> Any:
     """
     if flag.kind == "dict":
         return {} if value is None else _mapping(value, place)
+    if flag.kind == "classes":
+        return None if value is None else _classes(value, place)
     if flag.kind in _ITEMS:
         items = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
         return [_scalar(flag, _ITEMS[flag.kind], item, place) for item in items]

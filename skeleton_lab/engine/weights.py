@@ -41,6 +41,8 @@ def read_weights(path: Path) -> OrderedDict[str, Tensor]:
     weights: OrderedDict[str, Tensor] = OrderedDict()
     for key, value in content.items():
         try:
+            if isinstance(value, (list, tuple)):  # nested, it could be endless
+                raise TypeError
             weights[str(key).split("module.")[-1]] = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
             raise WeightsError(f"{path}: entry '{key}' is {type(value).__name__}, not a tensor") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,17 @@ import yaml
 
 from skeleton_lab.errors import UsageError
 
+MOST = 100_000  # entries of a configuration
+DEEPEST = 50  # brackets within brackets; the time that the scanner needs for them grows with the square
+
 
 class Loader(yaml.SafeLoader):
     """Safe loader that rejects duplicate keys, reads ``1e-3`` as a number and leaves dates as text."""
+
+    def fetch_flow_collection_start(self, token: type) -> None:
+        if self.flow_level >= DEEPEST:
+            raise yaml.scanner.ScannerError(None, None, f"brackets nested more than {DEEPEST} deep", self.get_mark())
+        super().fetch_flow_collection_start(token)
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -63,11 +72,25 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"--config {path}{line}: not valid YAML: {error.problem}") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(f"--config {path}: not valid YAML: {error}") from None
+    if _entries(result, {}) > MOST:
+        raise UsageError(f"--config {path}: written out, its anchors make more than {MOST:,} entries")
     if result is None:
         return {}
     if not isinstance(result, dict):
         raise UsageError(f"--config {path}: holds a {type(result).__name__}, not a mapping of keys to values")
     return result
+
+
+def _entries(value: Any, known: dict[int, float]) -> float:
+    """Entries of ``value`` where every reference to an anchor is written out; what holds itself has no end."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # while it is counted
+        known[id(value)] = 1 + sum(
+            _entries(entry, known) for entry in (value.values() if isinstance(value, dict) else value)
+        )
+    return known[id(value)]
 
 
 class _Dumper(yaml.SafeDumper):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from skeleton_lab.report import headline, sections, svg
 from skeleton_lab.report.curves import Chart
-from skeleton_lab.report.markup import join, tag
+from skeleton_lab.report.markup import Markup, join, tag
 from skeleton_lab.report.run import Run
 from skeleton_lab.report.skeletons import Clip
 from skeleton_lab.report.summary import Confusion, hardest_pairs, per_class
@@ -42,18 +42,25 @@ def build(
     }
     links = [tag("a", part.title, href=f"#{part.anchor}") for part in parts]
     header = tag("header", headline.build(run), tag("nav", links, aria_label="Sections"))
-    script = '(() => {\n"use strict";\n' + "\n".join(_resource(name) for name in SCRIPTS) + "})();\n"
-    return Template(_resource("template.html")).substitute(
-        title=join(f"{run.model} · run report"),
-        style=_resource("style.css"),
-        body=join(header, tag("main", [part.markup() for part in parts])),
+    body = join(header, tag("main", [part.markup() for part in parts]))
+    return assembled(f"{run.model} · run report", body, data, resource("style.css"), map(resource, SCRIPTS))
+
+
+def assembled(title: str, body: Markup, data: Any, style: str, scripts: Iterable[str]) -> str:
+    """One file that needs no other; the scripts share a scope, in which ``data`` (of common.js) is what is embedded."""
+    script = '(() => {\n"use strict";\n' + "\n".join(scripts) + "})();\n"
+    return Template(resource("template.html")).substitute(
+        title=join(title),
+        style=style,
+        body=body,
         data=embedded(data),
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """The text of a part of the page."""
     return (RESOURCES / name).read_text("utf-8")
 
 

@@ -115,11 +115,15 @@ def load(work_dir: Path) -> Run:
 
 def class_names(run: Run) -> list[str]:
     """K names: NTU RGB+D for 60 and 120 classes, NW-UCLA for 10 on its skeleton, else ``class k``."""
-    count = run.num_class
+    return published_names(run.num_class, ucla=run.num_class == 10 and _is_ucla(run))
+
+
+def published_names(count: int, ucla: bool) -> list[str]:
+    """``count`` names: those of NTU RGB+D for 60 and 120, those of NW-UCLA for 10 if it is, else ``class k``."""
     source = None
     if count in (60, 120):
         source = RESOURCES / "ntu120_classes.txt"
-    elif count == 10 and _is_ucla(run):
+    elif count == 10 and ucla:
         source = RESOURCES / "ucla_classes.txt"
     names = source.read_text("utf-8").splitlines() if source is not None and source.is_file() else []
     names = [name.strip() for name in names if name.strip()][:count]

@@ -51,15 +51,23 @@ def prepare(hardest: Hardest, stream: str) -> list[Clip]:
     order = rebuild_order(hardest.edges, hardest.data.shape[3]) if stream == "bone" else None
     clips = []
     for data, label, pred, name in zip(hardest.data, hardest.label, hardest.pred, hardest.name):
-        points = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0).transpose(1, 3, 2, 0)  # (T, M, V, C)
-        points = _three(points)
-        present = (points != 0).any((2, 3))
-        points, present = _occupied(points, present)
-        if order is not None:
-            points = _rebuilt(points, order)
-        box = _box(points[present].reshape(-1, 3), JUMPS if "motion" in stream else 0)
-        clips.append(Clip(points, present, int(label), int(pred), name, *box))
+        points = data.transpose(1, 3, 2, 0)  # (T, M, V, C)
+        clips.append(clip(points, int(label), int(pred), name, order, JUMPS if "motion" in stream else 0))
     return clips
+
+
+def clip(
+    points: np.ndarray, label: int, pred: int, name: str, order: list[tuple[int, int]] | None = None, spare: float = 0
+) -> Clip:
+    """A clip of (T, M, V, C >= 2) positions, or of bones if ``order`` (``rebuild_order``) adds them up.
+
+    ``spare``: share of the positions that the box leaves out at either end.
+    """
+    points = _three(np.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0))
+    points, present = _occupied(points, (points != 0).any((2, 3)))
+    if order is not None:
+        points = _rebuilt(points, order)
+    return Clip(points, present, label, pred, name, *_box(points[present].reshape(-1, 3), spare))
 
 
 def _three(points: np.ndarray) -> np.ndarray:

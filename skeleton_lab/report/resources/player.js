@@ -1,7 +1,9 @@
 // Skeleton player: drag or arrow keys turn the view, space plays, comma and full stop step, the slider scrubs.
+// A clip may bring a view, edges and sides of its own, and the numbers of the frames that were kept of it.
 const YAW = Math.PI - 0.5; // from the sensor, which looks along +z, a little from the side
 const PITCH = 0.12;
-const FRAMES_PER_SECOND = 24;
+const FRAMES_PER_SECOND = data.fps ?? 24;
+const SIDES = ["", "-left", "-right"]; // endings of the names of colours
 
 function decode(clip) {
   if (clip.values) return;
@@ -17,8 +19,6 @@ class Player {
     this.slider = card.querySelector("input");
     this.output = card.querySelector("output");
     this.select = card.querySelector("select");
-    this.yaw = YAW;
-    this.pitch = PITCH;
     this.playing = false;
     this.listen();
     this.load(Number(card.dataset.clip));
@@ -28,6 +28,7 @@ class Player {
   load(number) {
     this.clip = data.clips[number];
     decode(this.clip);
+    [this.yaw, this.pitch] = this.clip.view ?? [YAW, PITCH];
     this.slider.max = this.clip.shape[0] - 1;
     this.seek(Math.floor(this.clip.shape[0] / 2));
   }
@@ -35,7 +36,8 @@ class Player {
   seek(frame) {
     this.frame = Math.max(0, Math.min(this.clip.shape[0] - 1, frame));
     this.slider.value = this.frame;
-    this.output.textContent = `${this.frame + 1} / ${this.clip.shape[0]}`;
+    const { numbers, shape } = this.clip;
+    this.output.textContent = numbers ? `${numbers[this.frame]} / ${this.clip.total}` : `${this.frame + 1} / ${shape[0]}`;
     this.draw();
   }
 
@@ -119,7 +121,7 @@ class Player {
     this.middle = [width / 2, height / 2];
     pen.fillStyle = colour("empty");
     pen.fillRect(0, 0, width, height);
-    this.floor(pen, radius, -half);
+    if (!this.clip.flat) this.floor(pen, radius, -half);
     const persons = this.clip.shape[1];
     for (let person = 0; person < persons; person++) {
       if (this.clip.present[person][this.frame] === "1") this.body(pen, person);
@@ -144,10 +146,13 @@ class Player {
     const start = (this.frame * persons + person) * joints * 3;
     const points = Array.from({ length: joints }, (_, joint) =>
       this.project(...this.clip.values.subarray(start + 3 * joint, start + 3 * joint + 3)));
-    pen.strokeStyle = pen.fillStyle = colour(`person${person % 2}`);
+    const found = (joint) => !this.clip.found || this.clip.found[start / 3 + joint] === "1";
+    const inks = SIDES.map((side) => colour(`person${person % 2}${this.clip.sides ? side : ""}`));
     pen.lineCap = "round";
-    const bones = data.edges.map(([a, b]) => [points[a], points[b]]).sort((p, q) => p[0][2] + p[1][2] - q[0][2] - q[1][2]);
-    for (const [a, b] of bones) {
+    const edges = this.clip.edges ?? data.edges;
+    const bones = edges.filter(([a, b]) => found(a) && found(b)).map(([a, b, side]) => [points[a], points[b], side ?? 0]).sort((p, q) => p[0][2] + p[1][2] - q[0][2] - q[1][2]);
+    for (const [a, b, side] of bones) {
+      pen.strokeStyle = inks[side];
       pen.globalAlpha = this.nearness((a[2] + b[2]) / 2);
       pen.lineWidth = 3;
       pen.beginPath();
@@ -155,7 +160,9 @@ class Player {
       pen.lineTo(b[0], b[1]);
       pen.stroke();
     }
-    for (const [x, y, depth] of points) {
+    for (const [joint, [x, y, depth]] of points.entries()) {
+      if (!found(joint)) continue;
+      pen.fillStyle = inks[this.clip.sides?.[joint] ?? 0];
       pen.globalAlpha = this.nearness(depth);
       pen.beginPath();
       pen.arc(x, y, 2.6, 0, 2 * Math.PI);
@@ -170,4 +177,4 @@ class Player {
   }
 }
 
-for (const card of document.querySelectorAll("[data-clip]")) new Player(card);
+const players = Array.from(document.querySelectorAll("[data-clip]"), (card) => new Player(card));

@@ -1,0 +1,10 @@
+"""Clips of an archive, or of raw recordings, to look at: a page that plays them, GIF, MP4, or a PNG of frames."""
+
+from __future__ import annotations
+
+import sys
+
+from skeleton_lab.view.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The readers that are tried, each with its seeds and with how a file is given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.fuzz import mutate, pickled, seeds
+from skeleton_lab.data.sources import open_source
+
+MOST_CLIPS = 4  # that are read of an archive
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``use(folder, data)`` writes the input into an empty folder and reads it; ``made`` generate strange files."""
+
+    name: str
+    seeds: tuple[Callable[[], bytes | None], ...]
+    use: Callable[[Path, bytes], object]
+    made: tuple[Callable[[Random], bytes], ...] = field(default=())
+
+
+def _clips(path: Path, label_path: Path | None = None) -> None:
+    clips = open_archive(path, "train", label_path=label_path)
+    rows = np.arange(min(len(clips), MOST_CLIPS))
+    clips.lengths(rows)
+    clips.gather(rows, np.broadcast_to(np.arange(min(clips.T, 300)), (len(rows), min(clips.T, 300))))
+
+
+def _archive(ending: str) -> Callable[[Path, bytes], object]:
+    def use(folder: Path, data: bytes) -> None:
+        _clips(_written(folder / f"file{ending}", data))
+
+    return use
+
+
+def _both_splits(folder: Path, data: bytes) -> None:
+    for clips in open_source(_written(folder / "file.npz", data)).values():
+        clips.lengths(np.arange(min(len(clips), MOST_CLIPS)))
+
+
+def _npy(folder: Path, data: bytes) -> None:
+    _clips(_written(folder / "train_data.npy", data), _written(folder / "train_label.pkl", seeds.labels()))
+
+
+def _label_pickle(folder: Path, data: bytes) -> None:
+    _clips(_written(folder / "train_data.npy", seeds.npy()), _written(folder / "train_label.pkl", data))
+
+
+def _label_npy(folder: Path, data: bytes) -> None:
+    _clips(_written(folder / "train_data.npy", seeds.npy()), _written(folder / "train_label.npy", data))
+
+
+def _ucla(folder: Path, data: bytes) -> None:
+    _clips(_written(folder / "all_sqe" / "a01_s01_e00_v01.json", data).parent)
+
+
+def _kinetics(folder: Path, data: bytes) -> None:
+    labels = _written(folder / "labels.json", seeds.kinetics_labels())
+    _clips(_written(folder / "clips" / "clip.json", data).parent, labels)
+
+
+def _kinetics_labels(folder: Path, data: bytes) -> None:
+    clip = _written(folder / "clips" / "clip.json", seeds.kinetics())
+    _clips(clip.parent, _written(folder / "labels.json", data))
+
+
+def _raw_kinetics(folder: Path, data: bytes) -> None:
+    from skeleton_lab.raw import openpose
+
+    openpose.clip(data, flip=True)
+
+
+def _recording(ending: str) -> Callable[[Path, bytes], object]:
+    def use(folder: Path, data: bytes) -> None:
+        from skeleton_lab.raw import reading, sources
+
+        path = _written(folder / f"S001C001P001R001A001{ending}", data)
+        for source in sources.listed(path if ending == ".zip" else folder):
+            reading.read(source, colors=True)
+
+    return use
+
+
+def _config(folder: Path, data: bytes) -> None:
+    from skeleton_lab.engine import yamlfile
+
+    yamlfile.dump(yamlfile.read(_written(folder / "config.yaml", data)))  # as a run does
+
+
+def _weights(ending: str) -> Callable[[Path, bytes], object]:
+    def use(folder: Path, data: bytes) -> None:
+        from skeleton_lab.engine.weights import read_weights
+
+        read_weights(_written(folder / f"weights{ending}", data))
+
+    return use
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def _deflated() -> bytes:
+    return seeds.npz(np.savez_compressed)
+
+
+READERS = (
+    Reader("npz", (seeds.npz, lambda: seeds.npz(five=True)), _archive(".npz"), (seeds.strange_npz,)),
+    Reader("npz, deflated", (_deflated,), _archive(".npz"), (seeds.strange_npz,)),
+    Reader("npz, both splits", (seeds.npz, _deflated), _both_splits, (seeds.strange_npz,)),
+    Reader("npy", (seeds.npy,), _npy, (seeds.strange_npy,)),
+    Reader("label pickle", (seeds.labels,), _label_pickle, (pickled.make,)),
+    Reader("label npy", (lambda: seeds.npy(np.arange(3)), lambda: seeds.npy(np.eye(3))), _label_npy,
+    (seeds.strange_npy,)),
+    Reader("PYSKL pickle", (seeds.pyskl,), _archive(".pkl"), (pickled.make,)),
+    Reader("NW-UCLA JSON", (seeds.ucla,), _ucla, (seeds.strange_json,)),
+    Reader("NW-UCLA tar", (lambda: seeds.ucla_tar("w"), lambda: seeds.ucla_tar("w:xz"), lambda: seeds.ucla_tar("w:gz")),
+           _archive(".tar")),
+    Reader("Kinetics JSON", (seeds.kinetics,), _kinetics, (seeds.strange_json,)),
+    Reader("Kinetics labels", (seeds.kinetics_labels,), _kinetics_labels, (seeds.strange_json,)),
+    Reader("raw Kinetics JSON", (seeds.kinetics,), _raw_kinetics, (seeds.strange_json,)),
+    Reader(".skeleton", (seeds.recording,), _recording(".skeleton")),
+    Reader(".skeleton.gz", (lambda: seeds.recording(True),), _recording(".skeleton.gz")),
+    Reader(".skeleton in ZIP", (seeds.recordings_zip,), _recording(".zip")),
+    Reader("HDF5", (seeds.h5, lambda: seeds.h5(chunks=True, compression="gzip")), _archive(".h5")),
+    Reader("YAML", (lambda: seeds.CONFIG,), _config, (seeds.strange_yaml,)),
+    Reader("weights", (seeds.weights,), _weights(".pt"), (pickled.make, pickled.weights)),
+    Reader("pickled weights", (seeds.weights_pickle,), _weights(".pkl"), (pickled.make, pickled.weights)),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def readers() -> tuple[tuple[Reader, tuple[bytes, ...]], ...]:
+    """The readers whose seeds can be made here (HDF5 needs h5py), with their seeds."""
+    made = [(reader, [seed() for seed in reader.seeds]) for reader in READERS]
+    return tuple((reader, tuple(files)) for reader, files in made if all(file is not None for file in files))
+
+
+def content(number: int, seed: int) -> tuple[Reader, bytes]:
+    """Input ``number``: which reader, and the bytes."""
+    known = readers()
+    reader, files = known[number % len(known)]
+    draw = Random(f"{seed}:{number}")
+    if reader.made and draw.random() < 0.3:
+        data = draw.choice(reader.made)(draw)
+        return reader, mutate.mutate(data, draw, files) if draw.random() < 0.3 else data
+    others = [file for _, more in known for file in more] if draw.random() < 0.3 else files
+    return reader, mutate.mutate(draw.choice(files), draw, others)
