@@ -16,18 +16,19 @@ PERSONS = 2  # colours; a third person has the first one's
 
 def build(clips: Sequence[Shown], title: str, subtitle: str, fps: float, across: int | None = None) -> str:
     """The whole page as text; ``across`` clips side by side, by default as many as fit."""
-    cards = [_card(place, shown) for place, shown in enumerate(clips)]
+    cards = [card(place, shown) for place, shown in enumerate(clips)]
     style = f"--across: {across}" if across else None
     header = tag("header", tag("h1", title), tag("p", subtitle, class_="muted"), tag("p", KEYS, class_="muted"))
     grid = tag("div", cards, class_="pairs across" if across else "pairs", style=style)
-    body = join(header, tag("main", _together() if len(clips) > 1 else None, _legend(clips), grid))
+    body = join(header, tag("main", _together() if len(clips) > 1 else None, legend(clips), grid))
     data = {"fps": fps, "clips": [shown.as_json() for shown in clips], "edges": []}
     texts = [page.resource("common.js"), page.resource("player.js"), (RESOURCES / "together.js").read_text("utf-8")]
     styles = page.resource("style.css") + (RESOURCES / "view.css").read_text("utf-8")
     return page.assembled(title, body, data, styles, texts)
 
 
-def _card(place: int, shown: Shown) -> Markup:
+def card(place: int, shown: Shown) -> Markup:
+    """One clip with its controls; ``place`` is its number among the page's clips."""
     told = f"Skeleton of {shown.title}, {shown.details}. Arrow keys turn, space plays, comma and full stop step."
     stage = tag("canvas", class_="stage", tabindex=0, role="img", aria_label=told)
     slider = tag("input", type="range", min=0, max=0, value=0, aria_label=f"Frame: {shown.title}")
@@ -45,7 +46,7 @@ def _together() -> Markup:
                class_="controls card", id="together")  # fmt: skip
 
 
-def _legend(clips: Sequence[Shown]) -> Markup:
+def legend(clips: Sequence[Shown]) -> Markup:
     """The colours that occur."""
     persons = min(PERSONS, max(shown.clip.points.shape[1] for shown in clips))
     sides = ["", "-left", "-right"] if any(any(shown.skeleton.sides) for shown in clips) else [""]

@@ -1,0 +1,9 @@
+"""FreqMixFormer on recordings of your own.
+
+python predict.py --config config/nturgbd-cross-subject/joint.yaml --weights W.pt --input keypoints.json
+"""
+
+from skeleton_lab.predict import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("F", __file__))

@@ -1,0 +1,9 @@
+"""MS-G3D on recordings of your own.
+
+python predict.py --config config/nturgbd-cross-subject/train_joint_kaggle.yaml --weights W.pt --input keypoints.json
+"""
+
+from skeleton_lab.predict import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("G", __file__))

@@ -1,0 +1,9 @@
+"""ST-GCN on recordings of your own.
+
+python predict.py --config config/st_gcn/ntu-xsub/train.yaml --weights W.pt --input keypoints.json
+"""
+
+from skeleton_lab.predict import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("T", __file__))

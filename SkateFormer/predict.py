@@ -1,0 +1,9 @@
+"""SkateFormer on recordings of your own.
+
+python predict.py --config config/train/ntu_cs/SkateFormer_j.yaml --weights W.pt --input keypoints.json
+"""
+
+from skeleton_lab.predict import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("S", __file__))
