@@ -7,10 +7,12 @@ import sys
 from tqdm import tqdm
 
 
-def clip_bar(total: int, title: str, *, show: bool = True, leave: bool = False, delay: float = 0) -> tqdm:
-    """A bar on stderr that counts clips; where stderr is no terminal, a line every half minute.
+def clip_bar(
+    total: int, title: str, *, show: bool = True, leave: bool = False, delay: float = 0, unit: str = " clips"
+) -> tqdm:
+    """A bar on stderr that counts clips, or another ``unit``; where stderr is no terminal, a line every half minute.
 
     ``delay``: seconds before it appears at all, where the work may be refused or done by then.
     """
     pause = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, desc=title, unit=" clips", disable=not show, leave=leave, mininterval=pause, delay=delay)
+    return tqdm(total=total, desc=title, unit=unit, disable=not show, leave=leave, mininterval=pause, delay=delay)

@@ -9,11 +9,14 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import raw_helpers
 import tiny_data
 from containers import BASE, ROOT, call
 from documents import NOT_RUN, ROWS
+
+from skeleton_lab.zero_shot import synthetic
 
 TESTS = Path(__file__).parent
 
@@ -115,6 +118,19 @@ SESSIONS = {
         Step("st-kin-gen", writes="/workspace/st-gcn/tools/data/Kinetics/kinetics-skeleton/val_label.pkl"),
     ],
 }  # fmt: skip
+FEW = "--num_cycles 1 --num_epoch_per_cycle 40"
+for room, image, short in (("FS-VAE", "fsvae", "fs"), ("MSF-GZSSAR", "msf-gzssar", "msf")):
+    SESSIONS[image] = [
+        Step(f"{short}-cd"),
+        Step(f"{short}-gen-text", writes=f"/workspace/{room}/text_feats/ViT-B/32/md_60.npy"),
+        Step(f"{short}-60", f"--ss 5 --tm lb {FEW}", "H_Mean", f"/workspace/{room}/results/5_r/ViT-B/32/lb/gating.npz"),
+        Step(f"{short}-120", f"--ss 10 --tm lb {FEW}", "H_Mean"),
+        Step(f"{short}-smoke", prints="Smoke test ok. Loss="),
+    ]
+SESSIONS["fsvae"] += [
+    Step("fs-train", FEW, writes="/workspace/FS-VAE/results/5_r/ViT-B/32/lb_ad_md/train.json"),
+    Step("fs-train-120", FEW, writes="/workspace/FS-VAE/results/10_r/ViT-B/32/lb_ad_md/train.json"),
+]
 RAW = "/workspace/data/nturgbd_raw/nturgb+d_skeletons"
 MOUNTS = {  # what the session's container sees besides: source (in the fixture's folder) -> target
     "ctrgcn": {"NTU60_CS.npz": f"{CTR_NTU}/NTU60_CS.npz"},
@@ -125,8 +141,9 @@ MOUNTS = {  # what the session's container sees besides: source (in the fixture'
         "raw": "/workspace/st-gcn/tools/path/to/nturgb+d_skeletons",
         "kinetics": "/workspace/st-gcn/tools/data/Kinetics/kinetics-skeleton",
     },
+    "fsvae": {name: f"/workspace/FS-VAE/{name}" for name in ("sk_feats", "text_feats")},
+    "msf-gzssar": {name: f"/workspace/MSF-GZSSAR/{name}" for name in ("sk_feats", "text_feats")},
 }
-docker = [pytest.mark.docker, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +154,22 @@ def data(tmp_path_factory) -> Path:
     shutil.copy(folder / "data" / "NTU60_CS.npz", folder)
     raw_helpers.lay_out(folder)[0].rename(folder / "raw")
     shutil.copytree(raw_helpers.KINETICS, folder / "kinetics")
+    zero_shot(folder)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o644)  # the container's user is another one
     return folder
+
+
+def zero_shot(folder: Path) -> None:
+    """Random text features, and skeleton features that belong to them, of one split of each data set."""
+    texts = folder / "text_feats" / "ViT-B" / "32"
+    texts.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for mode in ("lb", "ad", "md"):
+        for n in (60, 120):
+            np.save(texts / f"{mode}_{n}.npy", rng.standard_normal((n, 512)).astype(np.float32))
+    for n, unseen in ((60, 5), (120, 10)):
+        list(synthetic.write(folder, folder / "text_feats", n, unseen, "ViT-B/32", "lb", 0))
 
 
 @pytest.mark.docker

@@ -110,7 +110,8 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         self.append(bytearray(content))
 
     def load_build(self) -> None:
-        if not _is_state(self.stack[-2], self.stack[-1]):
+        stands_in = type(self.stack[-2]) in self.standing_in.values() and isinstance(self.stack[-1], dict)
+        if not stands_in and not _is_state(self.stack[-2], self.stack[-1]):
             raise pickle.UnpicklingError(f"a state that no {type(self.stack[-2]).__name__} has")
         super().load_build()
 

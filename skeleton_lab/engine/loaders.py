@@ -165,19 +165,27 @@ def split_by_subject(options: Namespace, train: Dataset) -> Dataset:
     if subjects is None or not hasattr(train, "restrict"):
         raise UsageError(f"--val-split subjects: {options.feeder} reads no subjects from this archive; use none")
     subjects = np.asarray(subjects)
-    who = np.unique(subjects)
-    if len(who) < 2:
-        raise UsageError(f"--val-split subjects: the training clips are all of subject {who[0]}; use none")
-    if not 0 < options.val_share < 1:
-        raise UsageError(f"--val-share must lie between 0 and 1, got {options.val_share}")
-    count = min(max(round(len(who) * options.val_share), 1), len(who) - 1)
-    chosen = np.random.default_rng(options.seed).permutation(who)[:count]
+    held_out = subjects_apart(subjects, options.val_share, options.seed)
     validation: Any = make_feeder(options, options.test_feeder_args)
     validation.clips, validation.label, validation.sample_name = train.clips, train.label, train.sample_name
-    held_out = np.isin(subjects, chosen)
     train.restrict(np.flatnonzero(~held_out))
     validation.restrict(np.flatnonzero(held_out))
     return validation
+
+
+def subjects_apart(subjects: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A mask (N,) of the clips whose subjects are held out: ``share`` of them, at least one, drawn from ``seed``.
+
+    Raises:
+        UsageError: there are fewer than two subjects, or ``share`` is none.
+    """
+    who = np.unique(subjects)
+    if len(who) < 2:
+        raise UsageError(f"--val-split subjects: the training clips are all of subject {who[0]}; use none")
+    if not 0 < share < 1:
+        raise UsageError(f"--val-share must lie between 0 and 1, got {share}")
+    count = min(max(round(len(who) * share), 1), len(who) - 1)
+    return np.isin(subjects, np.random.default_rng(seed).permutation(who)[:count])
 
 
 def check_labels(feeder: Dataset, classes: int | None, where: str) -> None:

@@ -25,6 +25,7 @@ class Chart:
     text: Callable[[float], str]  # a value as a reader wants it
     series: list[Series] = field(default_factory=list)
     log: bool = False
+    axis: str = "epoch"  # what the horizontal axis counts
 
     @property
     def epochs(self) -> list[int]:

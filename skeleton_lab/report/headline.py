@@ -38,7 +38,8 @@ def _about(run: Run) -> list[str]:
     return words
 
 
-def _tile(title: str, value: str, *notes: str, minor: bool = False) -> Markup:
+def tile(title: str, value: str, *notes: str, minor: bool = False) -> Markup:
+    """A figure with what it is above and notes below."""
     below = [tag("span", note, class_="sub") for note in notes if note]
     return tag("div", tag("span", title), tag("b", value), below, class_="tile minor" if minor else "tile")
 
@@ -48,7 +49,7 @@ def _score_tile(score: Score) -> Markup:
     more += [f"top-{k} {100 * value:.2f} %" for k, value in score.others.items()]
     more += [f"loss {score.loss:.4g}"] if score.loss is not None else []
     value = "–" if score.top1 is None else f"{100 * score.top1:.2f} %"
-    return _tile(f"{score.title} (top-1)", value, ", ".join(more), score.note)
+    return tile(f"{score.title} (top-1)", value, ", ".join(more), score.note)
 
 
 def _cost_tiles(run: Run) -> list[Markup]:
@@ -56,20 +57,20 @@ def _cost_tiles(run: Run) -> list[Markup]:
     seconds = training_seconds(run) or number(run.result.get("seconds"))
     if seconds:
         what = "training and its evaluations" if run.epochs else "evaluation"
-        tiles.append(_tile("Time", duration(seconds), what, minor=True))
+        tiles.append(tile("Time", duration(seconds), what, minor=True))
     speed = throughput(run)
     if speed:
         text = f"{speed:,.0f} /s" if speed >= 10 else f"{speed:.2f} /s"
-        tiles.append(_tile("Throughput", text, "training samples, median of the epochs", minor=True))
+        tiles.append(tile("Throughput", text, "training samples, median of the epochs", minor=True))
     for key, title, what in (
         ("peak_rss_mb", "Peak memory", "resident, main process"),
         ("peak_gpu_mb", "Peak GPU memory", "allocated by torch"),
     ):
         used = peak(run, key)
-        tiles += [_tile(title, size(used), what, minor=True)] if used else []
+        tiles += [tile(title, size(used), what, minor=True)] if used else []
     parameters = number(run.start.get("parameters"))
     device = ", ".join(str(run.start[key]) for key in ("device", "precision") if run.start.get(key))
-    tiles += [_tile("Parameters", f"{parameters:,.0f}", device, minor=True)] if parameters else []
+    tiles += [tile("Parameters", f"{parameters:,.0f}", device, minor=True)] if parameters else []
     return tiles
 
 

@@ -64,7 +64,7 @@ def curves(charts: Sequence[Chart], path: Path) -> Path:
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=""))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(chart.title, fontsize=11, loc="left", fontweight="bold")
-        axes.set_xlabel("epoch", fontsize=10)
+        axes.set_xlabel(chart.axis, fontsize=10)
         axes.set_ylabel(chart.unit, fontsize=10)
         axes.grid(axis="y", color="#E3E7EB", linewidth=0.8)
         _bare(axes)

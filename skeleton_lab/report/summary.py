@@ -121,7 +121,11 @@ def _score(title: str, event: dict, note: str) -> Score:
 def confusion(run: Run) -> Confusion | None:
     if run.evaluation is None:
         return None
-    labels, pred = run.evaluation.labels, run.evaluation.pred
+    return counted(run.evaluation.labels, run.evaluation.pred)
+
+
+def counted(labels: np.ndarray, pred: np.ndarray) -> Confusion:
+    """True against predicted classes of N samples."""
     classes = np.union1d(labels, pred)
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (np.searchsorted(classes, labels), np.searchsorted(classes, pred)), 1)

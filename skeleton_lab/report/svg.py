@@ -32,7 +32,8 @@ def draw(chart: Chart, number: int) -> tuple[Markup, dict]:
     parts = [_level(y(mark), _tick(chart, mark)) for mark in marks]
     parts += [_epoch_tick(x(int(mark)), int(mark)) for mark in ticks(epochs[0], epochs[-1])
               if mark == int(mark) and epochs[0] <= mark <= epochs[-1]]  # fmt: skip
-    parts.append(tag("text", "epoch", x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 4, class_="axis", text_anchor="middle"))
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(tag("text", chart.axis, x=middle, y=HEIGHT - 4, class_="axis", text_anchor="middle"))
     for series in chart.series:
         points = [(x(epoch), y(value)) for epoch, value in series.points.items()]
         style = f"line {series.colour}{' dashed' if series.dashed else ''}"
@@ -42,10 +43,11 @@ def draw(chart: Chart, number: int) -> tuple[Markup, dict]:
     parts.append(tag("line", class_="cross", y1=TOP, y2=HEIGHT - BOTTOM, visibility="hidden"))
     picture = tag(
         "svg", parts, class_="chart", viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", tabindex=0, data_chart=number,
-        aria_label=f"{chart.title} by epoch. {_in_words(chart)} Arrow keys read single epochs.",
+        aria_label=f"{chart.title} by {chart.axis}. {_in_words(chart)} Arrow keys read single values.",
     )  # fmt: skip
     return tag("figure", tag("figcaption", tag("h3", f"{chart.title}"), _legend(chart)), picture), {
         "width": WIDTH,
+        "axis": chart.axis,
         "epochs": epochs,
         "x": [x(epoch) for epoch in epochs],
         "series": [
@@ -88,6 +90,6 @@ def _in_words(chart: Chart) -> str:
     words = []
     for series in chart.series:
         first, last = min(series.points), max(series.points)
-        words.append(f"{series.label}: {chart.text(series.points[first])} in epoch {first}, "
-                     f"{chart.text(series.points[last])} in epoch {last}.")  # fmt: skip
+        words.append(f"{series.label}: {chart.text(series.points[first])} at {chart.axis} {first}, "
+                     f"{chart.text(series.points[last])} at {chart.axis} {last}.")  # fmt: skip
     return " ".join(words)

@@ -13,7 +13,7 @@ for (const svg of document.querySelectorAll("svg.chart")) {
     const box = svg.getBoundingClientRect();
     const told = chart.series.filter((series) => series.text[chosen] !== null);
     const lines = told.map((series) => `${series.label}: ${series.text[chosen]}`);
-    showTip(box.left + (x * box.width) / chart.width, clientY ?? box.top + box.height / 3, [`epoch ${chart.epochs[chosen]}`, ...lines]);
+    showTip(box.left + (x * box.width) / chart.width, clientY ?? box.top + box.height / 3, [`${chart.axis} ${chart.epochs[chosen]}`, ...lines]);
   }
 
   function hide() {

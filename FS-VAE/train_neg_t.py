@@ -1,0 +1,8 @@
+"""The name by which the published fsvae_120.sh calls ``train.py``."""
+
+from __future__ import annotations
+
+from skeleton_lab.zero_shot.programs import train
+
+if __name__ == "__main__":
+    raise SystemExit(train("fsvae"))

@@ -1,0 +1,10 @@
+"""Features and logits of a trained room, laid out for FS-VAE and MSF-GZSSAR: sk_feats/<backbone>_<ss>_<st>/."""
+
+from __future__ import annotations
+
+import sys
+
+from skeleton_lab.zero_shot.extract import main
+
+if __name__ == "__main__":
+    sys.exit(main())

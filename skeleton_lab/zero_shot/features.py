@@ -1,0 +1,213 @@
+"""A trained room's features and logits in the published layout of the zero-shot methods, ``sk_feats/<ve>_<ss>_<st>/``.
+
+Features are the vectors in front of the classifier (``heads.WithFeatures``), logits have a column for every class;
+those of classes that the network was not trained on are the smallest of the row minus 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skeleton_lab.engine.classes import parse
+from skeleton_lab.engine.loaders import subjects_apart
+from skeleton_lab.errors import UsageError
+from skeleton_lab.files import write_atomically
+from skeleton_lab.predict.network import Network
+from skeleton_lab.zero_shot.heads import WithFeatures
+from skeleton_lab.zero_shot.splits import Split
+
+BLOCK = 2048  # clips between saves
+MOST = 0.2  # share of a class that is held out at most, where its clips are few
+MADE = "made_from.json"  # written last: what the folder was made from
+LABELS = {"train": "train_label", "ztest": "z_label", "gtest": "g_label", "val": "val_label"}
+LOGITS = {"train": ("ztest", "gtest"), "val": ("ztest", "val")}  # by phase: of these
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for.
+
+    Attributes:
+        archive, label_path: the data; split: of the classes; phase: train or val.
+        held_out: clips of every class, of the training part, for the file ``val``; seed: which ones.
+    """
+
+    archive: Path
+    split: Split
+    phase: str
+    label_path: Path | None = None
+    held_out: int = 40
+    seed: int = 0
+
+
+def folder_name(ve: str, ss: int, st: str, phase: str) -> str:
+    """``shift_5_r``, ``shift_val_5_r``."""
+    return f"{ve}_val_{ss}_{st}" if phase == "val" else f"{ve}_{ss}_{st}"
+
+
+def check_network(network: Network, order: Order) -> None:
+    """Refuse a network that has seen the unseen classes, as far as its configuration tells.
+
+    Raises:
+        UsageError: its outputs or its ``classes`` do not go with the split.
+    """
+    n, trained = order.split.num_class, network.job.options.classes
+    if n != network.K:
+        raise UsageError(f"--config: the network has {network.K} outputs and --ntu says {n} classes")
+    if trained is not None and not np.array_equal(parse(trained), order.split.seen):
+        leak = np.intersect1d(parse(trained), order.split.unseen)
+        why = f"class {leak[0]} is unseen here" if leak.size else "other classes are seen here"
+        raise UsageError(
+            f"--config: the network was trained with --classes {trained}, and {why}; the split's is "
+            f"--classes ntu{n}_{n - _unseen(order)}_{_unseen(order)}:{'val_seen' if order.phase == 'val' else 'seen'}"
+        )
+
+
+def _unseen(order: Order) -> int:
+    return len(order.split.unseen)
+
+
+def rows_of(order: Order, network: Network) -> dict[str, tuple[str, np.ndarray]]:
+    """File name -> part of the archive and rows of it.
+
+    Validation holds out the subjects that the training of the network did not see (``--val-split subjects``), else
+    some clips of each class; these the network has seen, and its logits on them are surer than on new ones.
+
+    Raises:
+        UsageError: the archive lacks clips of the seen or the unseen classes.
+    """
+    seen, unseen = order.split.seen, order.split.unseen
+    train = network.archive_feeder(order.archive, "train", order.label_path, None)
+    test = network.archive_feeder(order.archive, "test", order.label_path, None)
+    rows = {
+        "train": ("train", np.flatnonzero(np.isin(train.label, seen))),
+        "ztest": ("test", np.flatnonzero(np.isin(test.label, unseen))),
+    }
+    if order.phase == "train":
+        rows["gtest"] = ("test", np.arange(len(test.label)))
+    else:
+        known = rows["train"][1]
+        options = network.job.options
+        if options.val_split == "subjects":
+            subjects = getattr(train.clips, "subjects", None)
+            if subjects is None:
+                raise UsageError(f"{order.archive}: tells no subjects, by which --config held out its validation clips")
+            apart = subjects_apart(np.asarray(subjects)[known], options.val_share, options.seed)
+        else:
+            apart = _some_of_each(train.label[known], order)
+        rows |= {"train": ("train", known[~apart]), "val": ("train", known[apart])}
+    for name, (part, found) in rows.items():
+        if not len(found):
+            kind = "unseen" if name == "ztest" else "seen"
+            raise UsageError(f"{order.archive}: the {part} part has no clip of the {kind} classes for {name}.npy")
+    return rows
+
+
+def _some_of_each(labels: np.ndarray, order: Order) -> np.ndarray:
+    """A mask of ``held_out`` clips of each class, at most a share of it, at least one of two or more."""
+    rng, mask = np.random.default_rng(order.seed), np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = min(order.held_out, max(int(MOST * len(rows)), 1), len(rows) - 1)
+        mask[rng.permutation(rows)[:count]] = True
+    return mask
+
+
+def masked(logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Logits (N, n) float32 whose columns of other classes are the row's smallest seen logit minus 1."""
+    result = np.repeat(logits[:, seen].min(1, keepdims=True) - 1, logits.shape[1], axis=1)
+    result[:, seen] = logits[:, seen]
+    return result.astype(np.float32)
+
+
+def extract(network: Network, order: Order, folder: Path) -> dict[str, tuple[int, ...]]:
+    """Write the files of ``folder``, unless they were made from the same things before; return file name -> shape.
+
+    A block of clips that is done is kept in ``folder/.parts`` until everything is, so a run that was stopped goes on.
+
+    Raises:
+        UsageError: network, split and archive do not go together.
+    """
+    check_network(network, order)
+    rows = rows_of(order, network)
+    fingerprint = _fingerprint(network, order, rows)
+    if (shapes := _finished(folder, fingerprint)) is not None:
+        return shapes
+    parts = folder / ".parts" / fingerprint
+    job = network.job
+    job.model = WithFeatures(job.model)
+    shapes = {}
+    for name, (part, chosen) in rows.items():
+        labels, blocks = _blocks(network, order, part, chosen, parts / name, name)
+        both = np.concatenate(list(blocks))
+        logits, features = both[:, : network.K], both[:, network.K :]
+        if not np.isfinite(both).all():
+            raise UsageError(f"the network's output on {name} is not finite; its weights are damaged")
+        made = {name: np.ascontiguousarray(features), LABELS[name]: labels}
+        if name in LOGITS[order.phase]:
+            made[f"{name}_out"] = masked(logits, order.split.seen)
+        for file_name, array in made.items():
+            _save(folder / f"{file_name}.npy", array)
+            shapes[file_name] = array.shape
+    content = json.dumps({"fingerprint": fingerprint, "files": shapes}, indent=1)
+    write_atomically(folder / MADE, lambda file: file.write(content.encode()))
+    shutil.rmtree(folder / ".parts", ignore_errors=True)
+    return shapes
+
+
+def _finished(folder: Path, fingerprint: str) -> dict[str, tuple[int, ...]] | None:
+    """What an earlier run made from the same things, if all of it is there."""
+    try:
+        told = json.loads((folder / MADE).read_text("utf-8"))
+        same = told["fingerprint"] == fingerprint and all((folder / f"{name}.npy").is_file() for name in told["files"])
+        return {name: tuple(shape) for name, shape in told["files"].items()} if same else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _blocks(
+    network: Network, order: Order, part: str, chosen: np.ndarray, parts: Path, title: str
+) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Labels, and logits beside features in blocks, computed or read back."""
+    feeder = network.archive_feeder(order.archive, part, order.label_path, chosen)
+    labels = feeder.label.astype(np.int64)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for first in range(0, len(chosen), BLOCK):
+            path = parts / f"{first}.npy"
+            if not path.is_file():
+                block = network.archive_feeder(order.archive, part, order.label_path, chosen[first : first + BLOCK])
+                _save(path, network.logits(block, f"{title} {first}/{len(chosen)}"))
+            yield np.load(path)
+
+    return labels, blocks()
+
+
+def _fingerprint(network: Network, order: Order, rows: dict[str, tuple[str, np.ndarray]]) -> str:
+    """Of everything that the blocks depend on."""
+    digest = hashlib.sha256()
+    status = order.archive.stat()
+    told: tuple[Any, ...] = (
+        str(order.archive.resolve()), status.st_size, status.st_mtime_ns, network.arguments, network.job.options.model,
+    )  # fmt: skip
+    digest.update(repr(told).encode())
+    for name, value in network.job.net.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    for name, (part, chosen) in rows.items():
+        digest.update(f"{name} {part}".encode() + chosen.astype(np.int64).tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    try:
+        write_atomically(path, lambda file: np.save(file, array))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,103 @@
+"""The files of stages 1 and 2: published checkpoints, scores, and the side file from which training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from skeleton_lab.engine.checkpoints import load_tensors, save_tensors, weights_of
+from skeleton_lab.errors import UsageError, WeightsError
+from skeleton_lab.files import write_atomically
+from skeleton_lab.zero_shot.networks import MLP, TRAINED
+from skeleton_lab.zero_shot.packed import Packed
+
+SIDE = "resume.pth.tar"
+FORMAT = 1
+CLASSIFIERS = ("classifier.pth.tar", "clasifier.pth.tar")  # the published programs read the second spelling
+
+
+def restore_optimizer(packed: Packed, content: Mapping[str, Any], path: Path) -> None:
+    """Load a state of ``Packed.state`` or of a published file; WeightsError if it does not fit."""
+    try:
+        packed.restore(content)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: its optimizer state does not fit these networks ({error})") from error
+
+
+def save_networks(folder: Path, packed: Packed, epoch: int) -> None:
+    """``{se,sd,te,td}_<epoch>.pth.tar``; the file of se also holds the optimizer of all four."""
+    for name in TRAINED:
+        content = {"epoch": epoch + 1, "state_dict": weights_of(packed.networks[name])}
+        if name == "se":
+            content["optimizer"] = packed.state()
+        save_tensors(folder / f"{name}_{epoch}.pth.tar", content)
+
+
+def load_networks(folder: Path, networks: nn.ModuleDict, epoch: int) -> dict[str, Any] | None:
+    """Load what ``save_networks`` or a published program wrote; returns the optimizer's state, None if not there.
+
+    Raises:
+        UsageError: a file is missing.
+        WeightsError: it is damaged or made with other sizes.
+    """
+    optimizer = None
+    for name in TRAINED:
+        path = folder / f"{name}_{epoch}.pth.tar"
+        if not path.is_file():
+            there = sorted(int(p.name[3:-8]) for p in folder.glob("se_*.pth.tar") if p.name[3:-8].isdigit())
+            known = f"there are epochs {', '.join(map(str, there))}" if there else "there are no checkpoints"
+            raise UsageError(f"--load_epoch {epoch}: there is no {path}; {known}")
+        content = load_tensors(path)
+        _load_into(networks[name], content, path)
+        optimizer = content.get("optimizer", optimizer)
+    return optimizer
+
+
+def _load_into(network: nn.Module, content: Any, path: Path) -> None:
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict):
+        raise WeightsError(f"{path}: holds no 'state_dict'")
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(
+            f"{path}: does not fit; --latent_size, --tm and the method must be as then ({reason})"
+        ) from (error)
+
+
+def save_classifier(folder: Path, classifier: MLP) -> None:
+    save_tensors(folder / CLASSIFIERS[0], {"state_dict": weights_of(classifier)})
+
+
+def load_classifier(folder: Path, latent: int, unseen: int) -> MLP:
+    """The classifier of a run; UsageError if there is none, WeightsError if it is damaged or of other sizes."""
+    for name in CLASSIFIERS:
+        if (folder / name).is_file():
+            classifier = MLP([latent, unseen])
+            _load_into(classifier, load_tensors(folder / name), folder / name)
+            return classifier
+    raise UsageError(f"--load_classifier: there is neither {CLASSIFIERS[0]} nor {CLASSIFIERS[1]} in {folder}")
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    write_atomically(path, lambda file: np.save(file, array))
+
+
+def save_side(folder: Path, content: dict[str, Any]) -> None:
+    save_tensors(folder / SIDE, {"format": FORMAT, **content})
+
+
+def load_side(folder: Path) -> dict[str, Any] | None:
+    """What training left to go on from, None if nothing; WeightsError if it is damaged."""
+    path = folder / SIDE
+    if not path.is_file():
+        return None
+    content = load_tensors(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise WeightsError(f"{path}: is no side file of this program; without it training starts over")
+    return content

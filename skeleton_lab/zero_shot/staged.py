@@ -1,0 +1,111 @@
+"""All experiments of a published shell script: four stages and a log line for each split and text mode.
+
+``fsvae_60.sh`` and its like call this in their room's folder with their settings.  The programs run as on the command
+line; figures go from one to the next through the JSON files that each writes.  A stage that fails stops everything.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from skeleton_lab.errors import guarded
+from skeleton_lab.flags import Parser
+from skeleton_lab.zero_shot.settings import load_json, results_folder
+
+MODES = ("lb", "ad", "md", "ad_md", "lb_ad_md")
+
+
+class StageError(Exception):
+    """A program ended with an exit code other than 0; it has said why."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+
+def _call(program: str, **flags: object) -> None:
+    """Run a program of the room in the current folder; None leaves a flag out, True is a switch."""
+    words = [sys.executable, program]
+    for name, value in flags.items():
+        if value is not None:
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    code = subprocess.run(words).returncode
+    if code:
+        raise StageError(code)
+
+
+def _percent(value: float | None) -> str:
+    return "nan" if value is None else f"{100 * value:.2f}"
+
+
+def experiment(flags, unseen: int, modes: str) -> None:
+    """One split and text mode."""
+    print(f"NTU{flags.ntu}u{unseen} {modes}", flush=True)
+    work, val = Path("results") / f"{unseen}_{flags.st}", Path("results") / f"{unseen}_{flags.st}_val"
+    shared = {"ss": unseen, "st": flags.st, "ve": flags.ve, "le": flags.le, "tm": modes, "ntu": flags.ntu}
+    on_train = {"phase": "train", "dataset": f"sk_feats/{flags.ve}_{unseen}_{flags.st}/", "wdir": work}
+    on_val = {"phase": "val", "dataset": f"sk_feats/{flags.ve}_val_{unseen}_{flags.st}/", "wdir": val}
+    schedule = {
+        "num_cycles": flags.num_cycles, "num_epoch_per_cycle": flags.num_epoch_per_cycle, "mode": "train",
+        "latent_size": flags.latent_size, "gpu": flags.gpu, "resume": flags.resume or None,
+    }  # fmt: skip
+    own = {"alpha": flags.alpha, "lmd": flags.lmd, "use_cr_fact": flags.use_cr_fact, "version": flags.version}
+    folder = results_folder(work, flags.le, modes)
+
+    print("Stage 1", flush=True)
+    _call(flags.train_program, **shared, **on_train, **schedule, **own)
+    aligned = load_json(folder / "train.json")
+    accuracy, cycle = _percent(aligned["zsl_accuracy"]), aligned["best_cycle"]
+    print(f"Best ZSL Acc: {accuracy} on cycle {cycle}")
+    print("Stage 2", flush=True)
+    _call(flags.train_program, **shared, **on_val, **schedule, **own)
+    print("Stage 3", flush=True)
+    _call("gating_train.py", **shared, **on_val, th=flags.th, t=flags.t)
+    gate = load_json(folder / "gating_train.json")
+    print("Stage 4", flush=True)
+    _call("gating_eval.py", **shared, **on_train, thresh=gate["threshold"], temp=gate["temperature"])
+    told = load_json(folder / "gating_eval.json")
+    seen, unseen_accuracy, harmonic = (
+        _percent(told[f"{key}"]) for key in ("seen_accuracy", "unseen_accuracy", "h_mean")
+    )
+    print(f"S_Acc: {seen}, U_Acc: {unseen_accuracy}, H_Mean: {harmonic}")
+    print("Log", flush=True)
+    _call("log.py", ntu=flags.ntu, ss=unseen, tm=modes, za=accuracy, sa=seen, ua=unseen_accuracy, hm=harmonic,
+          le=flags.le, ls=flags.latent_size, nepc=flags.num_epoch_per_cycle)  # fmt: skip
+    print("Finish", flush=True)
+
+
+def main() -> int:
+    parser = Parser("python -m skeleton_lab.zero_shot.staged", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--ntu", type=int, required=True)
+    add("--ss", type=int, nargs="+", required=True, help="unseen classes, of one split after the other")
+    add("--tm", nargs="+", default=list(MODES), help="text modes (default: all five)")
+    add("--st", default="r")
+    add("--ve", default="shift")
+    add("--le", default="ViT-B/32")
+    add("--num_cycles", type=int, default=10)
+    add("--num_epoch_per_cycle", type=int, required=True)
+    add("--latent_size", type=int, required=True)
+    add("--gpu", default="0")
+    add("--train_program", default="train.py")
+    for name in ("alpha", "lmd", "use_cr_fact", "version"):
+        add(f"--{name}", help="of FS-VAE")
+    add("--th", type=int, default=50, help="threshold of the gate in percent; 0: search")
+    add("--t", type=int, default=2, help="temperature of the gate; 0: search")
+    add("--resume", action="store_true", help="take up interrupted trainings where they stopped")
+    flags = parser.parse_args()
+    try:
+        _call("gen_text_feat.py", ntu=flags.ntu, arch=flags.le, gpu=flags.gpu)
+        for unseen in flags.ss:
+            for modes in flags.tm:
+                experiment(flags, unseen, modes)
+    except StageError as failed:
+        return failed.code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(guarded(main))

@@ -1,0 +1,1 @@
+"""Class texts and their CLIP features: sentences, tokeniser, text tower, weights, files."""

@@ -1,0 +1,332 @@
+"""``--classes`` of the programs, and features of supervised rooms in the layout of the zero-shot methods."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+from toy_room import arguments, call, make_room
+
+from skeleton_lab import cost, rooms
+from skeleton_lab.data import synthetic
+from skeleton_lab.engine import classes
+from skeleton_lab.engine.losses import logits_of
+from skeleton_lab.errors import UsageError
+from skeleton_lab.imports import import_class
+from skeleton_lab.predict.network import Network
+from skeleton_lab.zero_shot import extract, features, splits
+from skeleton_lab.zero_shot.heads import WithFeatures
+
+# --classes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3", [3]),
+        ("0-3,7", [0, 1, 2, 3, 7]),
+        ("7 0-1", [0, 1, 7]),
+        ("ntu60_55_5:unseen", [10, 11, 19, 26, 56]),
+        ("ru5,0", [0, 10, 11, 19, 26, 56]),
+        ("ntu60_55_5:val_unseen", [16, 21, 25, 31, 48]),
+        ("rv10_0", [5, 10, 32, 61, 72, 74, 76, 77, 83, 96]),
+    ],
+)
+def test_classes_of_a_text(text: str, expected: list[int]) -> None:
+    found = classes.parse(text)
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(("n", "s"), [(60, 5), (60, 12), (120, 10), (120, 24)])
+def test_named_splits_are_those_of_the_zero_shot_programs(n: int, s: int) -> None:
+    name = f"ntu{n}_{n - s}_{s}"
+    seen, unseen = (classes.parse(f"{name}:{side}").tolist() for side in ("seen", "unseen"))
+    assert sorted(seen + unseen) == list(range(n))
+    val_seen, val_unseen = (classes.parse(f"{name}:{side}").tolist() for side in ("val_seen", "val_unseen"))
+    assert sorted(val_seen + val_unseen) == seen
+    assert classes.parse(f"rs{n - s}").tolist() == seen
+
+
+@pytest.mark.parametrize("text", ["", "3-1", "one", "-2", "ntu60_55_5", "ntu60_54_6:seen", "1.5", "0-99999999"])
+def test_wrong_classes_are_one_line(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--classes: '.*' names no classes"):
+        classes.parse(text)
+
+
+RESTRICT = """
+    def restrict(self, rows):
+        self.label = [self.label[i] for i in rows]
+        self.data = self.data[rows]
+        self.sample_name = [self.sample_name[i] for i in rows]
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    room = make_room(tmp_path / "room")
+    feeder = room / "feeders" / "toy_feeder.py"
+    feeder.write_text(feeder.read_text().replace("    def __len__", RESTRICT + "\n    def __len__"))
+    return room
+
+
+def test_training_and_evaluation_see_these_classes_alone(toy: Path, tmp_path: Path) -> None:
+    work = tmp_path / "run"
+    assert call(toy, arguments(work, "--classes", "1-2", train="n=44", test="n=13")) == 0
+    made = np.load(work / "evaluation.npz")
+    assert set(made["labels"]) == {1, 2}
+    assert made["logits"].shape == (6, 4)  # all outputs stay
+    config = yaml.safe_load((work / "config.yaml").read_text())
+    assert config["classes"] == "1-2"
+
+    (tmp_path / "own.yaml").write_text("classes: [1, 2]\n")
+    other = tmp_path / "again"
+    assert call(toy, arguments(other, "--config", str(tmp_path / "own.yaml"), train="n=44", test="n=13")) == 0
+    np.testing.assert_array_equal(np.load(other / "evaluation.npz")["logits"], made["logits"])
+
+
+def test_resuming_with_other_classes_is_refused(toy: Path, tmp_path: Path, capsys) -> None:
+    work = tmp_path / "run"
+    assert call(toy, arguments(work, "--classes", "1-2", train="n=44")) == 0
+    capsys.readouterr()
+    argv = arguments(work, "--classes", "0-2", "--num-epoch", "3", "--resume", train="n=44")
+    assert call(toy, argv) == 2
+    assert "classes was '1-2' and is '0-2' now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [("0-4", "class 4 is not among the network's 0..3"), ("some", "'some' names no classes")],
+)
+def test_impossible_classes_are_one_line(toy: Path, tmp_path: Path, capsys, chosen: str, words: str) -> None:
+    assert call(toy, arguments(tmp_path / "run", "--classes", chosen)) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.strip().count("\n") == 0
+
+
+def test_a_feeder_that_cannot_be_restricted_is_told(tmp_path: Path, capsys) -> None:
+    room = make_room(tmp_path / "room")
+    assert call(room, arguments(tmp_path / "run", "--classes", "1")) == 2
+    assert "has no method restrict(indices)" in capsys.readouterr().err
+
+
+# the vector in front of the classifier
+
+
+class Pooling(nn.Module):
+    """The classifier runs on every person; logits are the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(6, 7), nn.Conv2d(7, 5, 1)
+
+    def forward(self, x):
+        h = torch.relu(self.first(x.flatten(0, 1)))
+        return self.head(h[..., None, None]).view(len(x), 2, 5).mean(1)
+
+
+class Sum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.a(x) + self.b(x[:, :4]), "more"
+
+
+def test_features_are_the_input_of_the_last_layer() -> None:
+    torch.manual_seed(0)
+    net, x = Pooling(), torch.randn(3, 2, 6)
+    found = WithFeatures(net)(x)
+    logits, vectors = found[:, :5], found[:, 5:]
+    torch.testing.assert_close(logits, net(x))
+    torch.testing.assert_close(vectors, torch.relu(net.first(x)).mean(1))
+
+    net, x = Sum(), torch.randn(3, 6)
+    torch.testing.assert_close(WithFeatures(net)(x)[:, 5:], torch.cat([x, x[:, :4]], 1))
+
+
+@pytest.mark.parametrize(
+    ("room", "config", "width"),
+    [
+        ("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", 256),
+        ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", 384),
+        ("FreqMixFormer", "config/nturgbd-cross-subject/joint.yaml", None),
+        ("SkateFormer", "config/train/ntu_cs/SkateFormer_j_tiny.yaml", None),
+        ("Hyper-GCN", "config/base/nturgbd-cross-subject/hyper_joint.yaml", None),
+        ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", 256),
+        ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", 512),
+    ],
+)
+def test_every_supervised_room_has_features(room: str, config: str, width: int | None) -> None:
+    settings = yaml.safe_load((rooms.find(room).path / config).read_text())
+    args = settings["model_args"] | ({"frame_size": 16} if room == "FreqMixFormer" else {})
+    torch.manual_seed(0)
+    with rooms.room(room), torch.no_grad():
+        net = import_class(settings["model"])(**args).eval()
+        classifiers = [m for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and m.weight.shape[0] == 60]
+        for module in classifiers:
+            nn.init.normal_(module.weight)
+        inputs = cost.example(args, 3, 16, single_person=0.5)
+        logits = logits_of(net(*inputs))
+        found = WithFeatures(net)(*inputs)
+    torch.testing.assert_close(found[:, :60], logits)
+    vectors = found[:, 60:]
+    assert width in (None, vectors.shape[1])
+    weight = torch.cat([module.weight.detach().flatten(1) for module in classifiers[-2 if width == 512 else -1 :]], 1)
+    bias = sum(module.bias.detach() for module in classifiers[-2 if width == 512 else -1 :])
+    torch.testing.assert_close(vectors @ weight.T + bias, logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+
+
+def test_logits_that_come_from_elsewhere_are_told() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh())
+    with pytest.raises(UsageError, match="not the output of a fully connected layer"):
+        WithFeatures(net)(torch.randn(2, 4))
+
+
+# features of a room
+
+
+def test_unseen_columns_are_below_all_others() -> None:
+    logits = np.array([[1.0, 5, -2, 9], [0, 0, 3, 4]], np.float32)
+    found = features.masked(logits, np.array([0, 2]))
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1, -3, -2, -3], [0, -1, 3, -1]]
+
+
+def test_held_out_clips_are_some_of_each_class() -> None:
+    labels = np.repeat([3, 5, 8, 9], [100, 10, 2, 1])
+    order = features.Order(Path("x"), splits.load("r", 5, 60), "val", held_out=4)
+    mask = features._some_of_each(labels, order)
+    assert [int(mask[labels == k].sum()) for k in (3, 5, 8, 9)] == [4, 2, 1, 0]
+    np.testing.assert_array_equal(mask, features._some_of_each(labels, order))
+
+
+@pytest.fixture(scope="module")
+def stgcn(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
+    """A synthetic archive and an untrained ST-GCN with its configuration."""
+    folder = tmp_path_factory.mktemp("stgcn")
+    archive = folder / "clips.npz"
+    synthetic.write(archive, train=66, test=44, classes=22, resample=8, progress=False)
+    config = yaml.safe_load((rooms.find("ST-GCN").path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
+    for part in ("train", "test"):
+        config[f"{part}_feeder_args"] = {"data_path": str(archive), "split": part}
+    config |= {"device": "cpu", "seed": 1, "classes": "ntu60_48_12:seen"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "val.yaml").write_text(yaml.safe_dump(config | {"classes": None}))
+    with rooms.room("ST-GCN"):
+        torch.manual_seed(0)
+        net = rooms.load("ST-GCN", config["model"])(**config["model_args"])
+        torch.save(net.state_dict(), folder / "net.pt")
+    return Namespace(folder=folder, archive=archive, config=folder / "config.yaml", weights=folder / "net.pt", net=net)
+
+
+def command(stgcn: Namespace, out: Path, *more: str, config: str = "config.yaml") -> list[str]:
+    return [
+        "--room", "ST-GCN", "--config", str(stgcn.folder / config), "--weights", str(stgcn.weights),
+        "--archive", str(stgcn.archive), "--ss", "12", "--ve", "shift", "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def arrays(folder: Path) -> dict[str, np.ndarray]:
+    return {path.stem: np.load(path) for path in folder.glob("*.npy")}
+
+
+def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
+    assert extract.main(command(stgcn, tmp_path)) == 0
+    made = arrays(tmp_path / "shift_12_r")
+    names = {"train", "train_label", "ztest", "z_label", "gtest", "g_label", "gtest_out", "ztest_out"}
+    assert made.keys() == names
+    with np.load(stgcn.archive) as archive:
+        train, test = archive["y_train"].argmax(1), archive["y_test"].argmax(1)
+        clips = archive["x_test"]
+    unseen = splits.load("r", 12, 60).unseen
+    np.testing.assert_array_equal(made["train_label"], train[~np.isin(train, unseen)])
+    np.testing.assert_array_equal(made["z_label"], test[np.isin(test, unseen)])
+    np.testing.assert_array_equal(made["g_label"], test)
+    np.testing.assert_array_equal(made["ztest"], made["gtest"][np.isin(test, unseen)])
+    for name in ("train", "ztest", "gtest"):
+        assert made[name].dtype == np.float32
+        assert made[name].shape[1] == 256
+    assert all(made[name].dtype == np.int64 for name in ("train_label", "z_label", "g_label"))
+
+    # the classifier on the features is the network on the clips
+    head = next(m for m in reversed(list(stgcn.net.modules())) if isinstance(m, nn.Conv2d))
+    with torch.no_grad():
+        x = torch.from_numpy(clips).view(len(clips), -1, 2, 25, 3).permute(0, 4, 1, 3, 2)
+        expected = stgcn.net.eval()(x).numpy()
+        again = torch.from_numpy(made["gtest"]) @ head.weight[:, :, 0, 0].T + head.bias
+    np.testing.assert_allclose(again.numpy(), expected, atol=1e-4)
+    seen = np.setdiff1d(np.arange(60), unseen)
+    np.testing.assert_allclose(made["gtest_out"][:, seen], expected[:, seen], atol=1e-4)
+    lowest = made["gtest_out"][:, seen].min(1, keepdims=True)
+    np.testing.assert_allclose(made["gtest_out"][:, unseen], np.repeat(lowest - 1, 12, 1), atol=1e-5)
+
+
+def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> None:
+    assert extract.main(command(stgcn, tmp_path, "--phase", "val", "--held-out", "1", config="val.yaml")) == 0
+    made = arrays(tmp_path / "shift_val_12_r")
+    names = {"train", "train_label", "ztest", "z_label", "val", "val_label", "ztest_out", "val_out"}
+    assert made.keys() == names
+    split = splits.load("r", 12, 60, "val")
+    assert np.isin(made["z_label"], split.unseen).all()
+    assert np.isin(made["train_label"], split.seen).all()
+    assert np.bincount(made["val_label"]).max() == 1
+    assert np.isin(np.unique(made["train_label"]), made["val_label"]).all()
+    with np.load(stgcn.archive) as archive:
+        train = archive["y_train"].argmax(1)
+    both = np.concatenate([made["train_label"], made["val_label"]])
+    np.testing.assert_array_equal(np.sort(both), np.sort(train[np.isin(train, split.seen)]))
+
+
+def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(
+    stgcn: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    assert extract.main(command(stgcn, tmp_path / "whole")) == 0
+    monkeypatch.setattr(features, "BLOCK", 20)
+    logits, calls = Network.logits, []
+
+    def counted(self, feeder, title="predicting"):
+        calls.append(len(feeder))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return logits(self, feeder, title)
+
+    monkeypatch.setattr(Network, "logits", counted)
+    argv = command(stgcn, tmp_path / "parts")
+    assert extract.main(argv) == 130
+    assert extract.main(argv) == 0
+    total = sum(len(np.load(tmp_path / f"whole/shift_12_r/{name}.npy")) for name in ("train", "ztest", "gtest"))
+    assert sum(calls) - calls[3] == total  # no block twice, but for the one that was broken off
+    whole, parts = (arrays(tmp_path / name / "shift_12_r") for name in ("whole", "parts"))
+    for name, array in whole.items():
+        np.testing.assert_allclose(parts[name], array, atol=1e-5)
+    done = len(calls)
+    assert extract.main(argv) == 0
+    assert len(calls) == done
+    assert not (tmp_path / "parts" / "shift_12_r" / ".parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--phase", "val"), "class 4 is unseen here"),
+        (("--ss", "7"), "rs53"),
+        (("--ntu", "120", "--ss", "10"), "the network has 60 outputs and --ntu says 120"),
+        (("--room", "FS-VAE"), "trains no backbone"),
+        (("--archive", "none.npz"), "--archive none.npz: there is no such file"),
+        (("--held-out", "0"), "--held-out 0"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(stgcn: Namespace, tmp_path: Path, capsys, more, words) -> None:
+    assert extract.main(command(stgcn, tmp_path, *more)) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.strip().count("\n") == 0
+    assert not list(tmp_path.iterdir())
