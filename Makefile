@@ -5,12 +5,11 @@ VENV       := .venv
 MIN_VENV   := .venv-min
 JOBS       ?= 2
 DEMO       := $(CURDIR)/demo
-DEMO_FLAGS := --num-epoch 9 --step 6 8 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --num-worker 0 --device cpu \
-	--train-feeder-args 'window_size=24,p_interval=[0.9,1],random_rot=False' --test-feeder-args window_size=24
+ROOM       ?= CTR-GCN
 
 .PHONY: help setup demo zero-shot-demo test test-min lint images smoke clean-demo
 help:        ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 setup: $(VENV)/ready  ## a virtual environment in .venv with everything pinned
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -19,12 +18,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-deps open_clip_torch || echo 'no CLIP merges: --bpe PATH names them'
 	@touch $@
 
-demo: setup $(DEMO)/NTU60_CS.npz  ## make an NTU60-format archive, train CTR-GCN on it, write a report (CPU, minutes)
-	cd CTR-GCN && NTU60_ROOT=$(DEMO) ../$(VENV)/bin/python main.py --config config/nturgbd-cross-subject/default.yaml \
-		--work-dir $(DEMO)/ctrgcn $(DEMO_FLAGS)
-$(DEMO)/NTU60_CS.npz: | setup
-	@mkdir -p $(DEMO)
-	$(VENV)/bin/python -m skeleton_lab.data.synthetic --out $@ --train 640 --test 200 --classes 10
+demo: setup  ## make an NTU60-format archive, train CTR-GCN (or ROOM=...) on it, write a report (CPU, minutes)
+	@DEMO=$(DEMO) PYTHON=$(VENV)/bin/python bash tools/demo_room.sh $(ROOM)
 zero-shot-demo: setup  ## archive, backbone, features, texts, FS-VAE, gate: accuracy on unseen classes (CPU, minutes)
 	$(VENV)/bin/python dataset_tools/zero_shot_demo.py --out $(DEMO)/zero_shot
 clean-demo:  ## remove what `make demo` made

@@ -390,7 +390,7 @@ def test_demo_writes_the_published_features_and_keeps_others(tmp_path: Path) -> 
     folder = tmp_path / "text_feats" / "ViT-B" / "32"
     folder.mkdir(parents=True)
     (folder / "ad_60.npy").write_bytes(b"mine")
-    Demo(tmp_path, "fsvae", "lb", 1, 1, 1).texts()
+    Demo(tmp_path, "fsvae", "lb", 660, 1, 1, 1).texts()
     published = np.load(PARITY / "text_feats" / "ViT-B" / "32" / "lb_60.npy")
     np.testing.assert_array_equal(np.load(folder / "lb_60.npy"), published)
     assert np.load(folder / "md_60.npy").shape == (60, 512)
@@ -398,7 +398,7 @@ def test_demo_writes_the_published_features_and_keeps_others(tmp_path: Path) -> 
 
 
 def test_demo_does_not_mix_settings(tmp_path: Path) -> None:
-    Demo(tmp_path, "fsvae", "lb", 2, 1, 1).check()
-    Demo(tmp_path, "msf-gzssar", "ad", 2, 9, 9).check()
+    Demo(tmp_path, "fsvae", "lb", 660, 2, 1, 1).check()
+    Demo(tmp_path, "msf-gzssar", "ad", 660, 2, 9, 9).check()
     with pytest.raises(UsageError, match=r"settings\.json: the folder was made with .*2.*choose another --out"):
-        Demo(tmp_path, "fsvae", "lb", 3, 1, 1).check()
+        Demo(tmp_path, "fsvae", "lb", 660, 3, 1, 1).check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -18,6 +19,7 @@ from zero_shot_folder import LE, ROOT, copied, environment, flags, one_error, wr
 
 from skeleton_lab.zero_shot import gating, programs, report, splits, synthetic
 from skeleton_lab.zero_shot.smoke import smoke_test
+from skeleton_lab.zero_shot.training import Trainer
 
 ROOMS = {"FS-VAE": "fsvae", "MSF-GZSSAR": "msf"}
 
@@ -191,6 +193,21 @@ def test_resume_of_another_run_is_refused(given, tmp_path, capsys):
     assert programs.train("msf", flags(given, tmp_path, num_cycles=1)) == 0
     assert programs.train("msf", flags(given, tmp_path, seed=6, resume=True)) == 2
     assert "seed" in one_error(capsys)
+
+
+def test_first_cycle_is_saved_whatever_it_got_right(given, tmp_path, monkeypatch):
+    """Later stages need its files; published, a run without one right answer saves nothing."""
+    real = Trainer.score
+
+    def nothing_right(self, classifier):
+        return dataclasses.replace(real(self, classifier), accuracy=0.0)
+
+    monkeypatch.setattr(Trainer, "score", nothing_right)
+    assert programs.train("msf", flags(given, tmp_path)) == 0
+    folder = tmp_path / "5_r" / LE / "lb"
+    told = json.loads((folder / "train.json").read_text())
+    assert told["best_cycle"] == 0 and [entry["improved"] for entry in told["cycles"]] == [True, False]
+    assert (folder / "classifier.pth.tar").is_file() and (folder / "MSF_5_r_gzsl_zs.npy").is_file()
 
 
 def test_modes_of_evaluation(given, tmp_path, capsys):

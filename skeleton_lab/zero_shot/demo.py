@@ -27,7 +27,7 @@ from skeleton_lab.zero_shot.settings import load_json, results_folder, save_json
 
 TEXTS = Path(__file__).parent / "resources" / "text_feats_vit_b_32.npz"
 NTU, SS, LE = 60, 12, "ViT-B/32"
-TRAIN, TEST, FRAMES = 660, 330, 12
+FRAMES = 16
 SIDES = {"train": "seen", "val": "val_seen"}
 METHODS = {"fsvae": "FS-VAE", "msf-gzssar": "MSF-GZSSAR"}
 
@@ -36,12 +36,13 @@ class Demo:
     """One folder with everything in it.
 
     Args:
+        clips: of the archive for training; half as many test.
         epochs: of the backbones; cycles: of the alignment; steps: of each cycle.
     """
 
-    def __init__(self, folder: Path, method: str, modes: str, epochs: int, cycles: int, steps: int) -> None:
+    def __init__(self, folder: Path, method: str, modes: str, clips: int, epochs: int, cycles: int, steps: int) -> None:
         self.folder, self.method, self.modes = folder, METHODS[method], modes
-        self.epochs, self.cycles, self.steps = epochs, cycles, steps
+        self.clips, self.epochs, self.cycles, self.steps = clips, epochs, cycles, steps
         self.archive = folder / "clips.npz"
 
     def call(self, title: str, room: str | None, script: str, *words: object) -> None:
@@ -58,29 +59,29 @@ class Demo:
     def records(self) -> None:
         if not self.archive.is_file():
             print(f"\n== Synthetic archive {self.archive}", flush=True)
-            synthetic.write(self.archive, train=TRAIN, test=TEST, classes=22, frames=100, resample=FRAMES)
+            sizes = {"train": self.clips, "test": self.clips // 2, "frames": 100, "resample": FRAMES}
+            synthetic.write(self.archive, classes=22, **sizes)
 
     def backbone(self, phase: str) -> None:
-        """ST-GCN on the seen classes; for validation some subjects are held out, on whom the gate is trained."""
-        work = self.folder / f"stgcn_{phase}"
-        words = ["recognition", "-c", "config/st_gcn/ntu-xsub/train.yaml", "--work-dir", work]
-        for part in ("train", "test"):
-            words += [f"--{part}-feeder-args", f"data_path={str(self.archive)!r},label_path=null,split={part}"]
-        words += [
-            "--model-args", "dropout=0", "--classes", f"ntu{NTU}_{NTU - SS}_{SS}:{SIDES[phase]}", "--seed", 1,
-            "--num-epoch", self.epochs, "--step", max(self.epochs * 3 // 4, 1), "--optimizer", "Adam",
-            "--base-lr", 0.001, "--batch-size", 16, "--eval-interval", self.epochs, "--save-interval", self.epochs,
-            "--device", "cpu", "--num-worker", 0,
+        """Hyper-GCN on the seen classes; for validation some subjects are held out, on whom the gate is trained."""
+        work = self.folder / f"hypergcn_{phase}"
+        common = f"data_path={str(self.archive)!r},window_size={FRAMES}"
+        words = [
+            "--config", "config/base/nturgbd-cross-subject/hyper_joint.yaml", "--work-dir", work,
+            "--train-feeder-args", f"{common},p_interval=[0.9,1],random_rot=False", "--test-feeder-args", common,
+            "--classes", f"ntu{NTU}_{NTU - SS}_{SS}:{SIDES[phase]}", "--num-epoch", self.epochs,
+            "--step", max(self.epochs * 3 // 4, 1), "--warm_up_epoch", min(self.epochs - 1, 1), "--batch-size", 16,
+            "--save_epoch", self.epochs - 1, "--device", "cpu", "--num-worker", 0,
         ]  # fmt: skip
         words += ["--val-split", "subjects", "--val-share", 0.2] if phase == "val" else []
         words += ["--resume"] if (work / LAST).is_file() else []
-        self.call(f"ST-GCN on the classes {SIDES[phase]}", "ST-GCN", "main.py", *words)
+        self.call(f"Hyper-GCN on the classes {SIDES[phase]}", "Hyper-GCN", "main.py", *words)
 
     def features(self, phase: str) -> None:
-        work = self.folder / f"stgcn_{phase}"
-        weights = work / f"epoch{self.epochs}_model.pt"
+        work = self.folder / f"hypergcn_{phase}"
+        weights = next(work.glob(f"runs-{self.epochs}-*.pt"))
         self.call(
-            f"Features of phase {phase}", None, "dataset_tools/extract_features.py", "--room", "ST-GCN", "--config",
+            f"Features of phase {phase}", None, "dataset_tools/extract_features.py", "--room", "Hyper-GCN", "--config",
             work / "config.yaml", "--weights", weights, "--archive", self.archive, "--ntu", NTU, "--ss", SS,
             "--phase", phase, "--out", self.folder / "sk_feats",
         )  # fmt: skip
@@ -97,8 +98,8 @@ class Demo:
     def common(self, phase: str) -> list[object]:
         suffix = "_val" if phase == "val" else ""
         return [
-            "--ntu", NTU, "--ss", SS, "--st", "r", "--ve", "stgcn", "--le", LE, "--tm", self.modes, "--phase", phase,
-            "--dataset", self.folder / "sk_feats" / f"stgcn{suffix}_{SS}_r", "--wdir", self.work(phase),
+            "--ntu", NTU, "--ss", SS, "--st", "r", "--ve", "hypergcn", "--le", LE, "--tm", self.modes, "--phase", phase,
+            "--dataset", self.folder / "sk_feats" / f"hypergcn{suffix}_{SS}_r", "--wdir", self.work(phase),
         ]  # fmt: skip
 
     def work(self, phase: str) -> Path:
@@ -147,7 +148,7 @@ class Demo:
 
     def check(self) -> None:
         """Refuse to mix runs with other settings in one folder."""
-        path, now = self.folder / "settings.json", {"epochs": self.epochs}
+        path, now = self.folder / "settings.json", {"clips": self.clips, "epochs": self.epochs}
         if path.is_file() and load_json(path) != now:
             raise UsageError(f"{path}: the folder was made with {json.dumps(load_json(path))}; choose another --out")
         try:
@@ -166,15 +167,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, default=Path("demo/zero_shot"), help="folder for everything (default: %(default)s)")
     add("--method", choices=tuple(METHODS), default="fsvae", help="default: %(default)s")
     add("--tm", default="lb_ad_md", help="texts: lb, ad, md joined by _ (default: %(default)s)")
-    add("--epochs", type=int, default=8, help="of the two backbones (default: %(default)s)")
+    add("--clips", type=int, default=660, help="for training; half as many for the test (default: %(default)s)")
+    add("--epochs", type=int, default=6, help="of the two backbones (default: %(default)s)")
     add("--cycles", type=int, default=3, help="of the alignment (default: %(default)s)")
     add("--steps", type=int, default=1700, help="of a cycle (default: %(default)s, as published)")
     flags = parser.parse_args(argv)
 
     def program() -> int:
-        for name in ("epochs", "cycles", "steps"):
-            if getattr(flags, name) < 1:
-                raise UsageError(f"--{name} must be at least 1, not {getattr(flags, name)}")
-        return Demo(flags.out.absolute(), flags.method, flags.tm, flags.epochs, flags.cycles, flags.steps).run()
+        least = {"clips": 200, "epochs": 1, "cycles": 1, "steps": 1}
+        for name, number in least.items():
+            if getattr(flags, name) < number:
+                raise UsageError(f"--{name} must be at least {number}, not {getattr(flags, name)}")
+        sizes = (getattr(flags, name) for name in least)
+        return Demo(flags.out.absolute(), flags.method, flags.tm, *sizes).run()
 
     return guarded(program)

@@ -172,7 +172,7 @@ def _evaluate(trainer, flags: argparse.Namespace) -> int:
 def _summary(trainer) -> None:
     best, last = trainer.best, trainer.history[-1] if trainer.history else None
     if best is None or last is None:
-        say("no cycle was trained" if last is None else "no cycle got a single test sequence right: nothing was saved")
+        say("no cycle was trained")
         return
     say(
         f"best cycle {best['cycle']}: zsl accuracy {100 * best['zsl_accuracy']:.2f}%, picked by the test sequences "

@@ -67,7 +67,7 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The cycle that was saved: the first with the highest accuracy above 0."""
+        """The cycle that was saved: the first with the highest accuracy (published: above 0, or nothing is saved)."""
         improved = [entry for entry in self.history if entry["improved"]]
         return improved[-1] if improved else None
 
@@ -89,8 +89,8 @@ class Trainer:
             files.save_networks(self.folder, self.packed, epoch)
         classifier = unseen_classifier.fit(self.networks["te"], self.data.unseen_texts)
         score = self.score(classifier)
-        improved = score.accuracy > (self.best["zsl_accuracy"] if self.best else 0)
-        self.drawer.after_pass(3 if improved and self.settings.phase == "val" else 2)
+        improved = self.best is None or score.accuracy > self.best["zsl_accuracy"]
+        self.drawer.after_pass(3 if improved and score.accuracy and self.settings.phase == "val" else 2)
         self.history.append({
             "cycle": cycle, "epoch": epoch, "zsl_accuracy": score.accuracy, "improved": improved,
             "loss": losses.mean().item(), "last_loss": losses[-1].item(), "seconds": seconds,

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Train a room on a synthetic archive, with its own recipe shortened to what two cores do in some ten minutes:
+#   bash tools/demo_room.sh MS-G3D [flags of its main.py; they win over those below]
+# DEMO=FOLDER instead of demo/, PYTHON=FILE instead of .venv/bin/python.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+room=${1:-}
+shift || true
+python=$(realpath -s "${PYTHON:-$root/.venv/bin/python}")
+demo=$(realpath -m "${DEMO:-$root/demo}")
+short=(--device cpu --num-worker 0)
+
+archive() {  # NAME [flags of synthetic]: made once
+    [ -f "$demo/$1" ] || (cd "$root" && "$python" -m skeleton_lab.data.synthetic \
+        --out "$demo/$1" --train 640 --test 200 --classes 10 "${@:2}")
+}
+
+train() {  # flags of main.py
+    cd "$root/$room"
+    NTU60_ROOT=$demo exec "$python" main.py "$@"
+}
+
+work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')
+window="window_size=24,p_interval=[0.9,1],random_rot=False"
+case $room in
+CTR-GCN)
+    archive NTU60_CS.npz
+    train --config config/nturgbd-cross-subject/default.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 9 --step 6 8 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 \
+        --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
+    ;;
+MS-G3D)  # takes clips as they are: of 24 frames
+    archive whole24.npz --resample 24
+    train --config config/nturgbd-cross-subject/train_joint_kaggle.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 11 --step 8 10 --batch-size 16 --forward-batch-size 16 --test-batch-size 50 \
+        --train-feeder-args "data_path='$demo/whole24.npz'" --test-feeder-args "data_path='$demo/whole24.npz'" "$@"
+    ;;
+FreqMixFormer)
+    archive NTU60_CS.npz
+    train --config config/nturgbd-cross-subject/joint.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 14 --step 10 13 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
+        --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
+    ;;
+SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
+    archive NTU60_CS.npz
+    train --config config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 18 --warm_up_epoch 1 --batch-size 16 --test-batch-size 50 \
+        --train-feeder-args "window_size=16,thres=16,num_person=1,p_interval=[0.9,1],intra_p=0.0,inter_p=0.0" \
+        --test-feeder-args window_size=16,thres=16,num_person=1 \
+        --model-args num_people=1,attn_drop=0.0,drop_path=0.0 "$@"
+    ;;
+Hyper-GCN)
+    archive NTU60_CS.npz
+    train --config config/base/nturgbd-cross-subject/hyper_joint.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 6 --step 4 5 --warm_up_epoch 1 --batch-size 16 \
+        --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
+    ;;
+ST-GCN)  # takes clips as they are: of 16 frames, the first person
+    archive whole16.npz --resample 16
+    [ -f "$demo/one16.npz" ] ||
+        "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16.npz" --output "$demo/one16.npz" --persons 1
+    train recognition -c config/st_gcn/ntu-xsub/train.yaml --work_dir "$work" --use_gpu False --num_worker 0 \
+        --num_epoch 25 --step 17 23 --base_lr 0.05 --batch_size 8 --test_batch_size 50 --eval_interval 1 \
+        --model_args dropout=0 --train_feeder_args "data_path='$demo/one16.npz',split=train" \
+        --test_feeder_args "data_path='$demo/one16.npz',split=test" "$@"
+    ;;
+*)
+    echo "error: ROOM '$room': choose CTR-GCN, MS-G3D, FreqMixFormer, SkateFormer, Hyper-GCN or ST-GCN" >&2
+    exit 2
+    ;;
+esac
