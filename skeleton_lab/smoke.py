@@ -58,10 +58,20 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
 
     Returns:
         The loss and the share of right answers, in percent, before the step.
+
+    Raises:
+        UsageError: so few values that batch normalisation has only one per channel.
     """
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    logits = logits_of(model(x))
+    try:
+        logits = logits_of(model(x))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            "batch normalisation needs more than one value per channel: larger --batch-size or --frames"
+        ) from error
     loss = nn.functional.cross_entropy(logits, y)
     optimizer.zero_grad()
     loss.backward()

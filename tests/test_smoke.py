@@ -41,6 +41,17 @@ def test_sizes_below_one_are_one_line(capsys, flag):
     assert capsys.readouterr().err.splitlines() == [f"error: {flag} must be at least 1, not 0"]
 
 
+def test_one_value_for_batch_norm_is_one_line(capsys):
+    class Normed(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.BatchNorm1d(CLASSES)(super().forward(x))
+
+    assert smoke_test("X", lambda frames: Normed(), 24, ["--batch-size", "1"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: batch normalisation needs more than one value per channel: larger --batch-size or --frames"
+    ]
+
+
 def test_sgd_step_reports_the_state_before_it_and_learns():
     torch.manual_seed(0)
     model, x, y = Tiny(), torch.randn(4, 3, 8, 25, 2), torch.tensor([1, 2, 3, 4])
