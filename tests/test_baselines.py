@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from skeleton_lab.baselines import benchmark, gpu
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.baselines.models import SimpleMLP, SimpleSTBackbone, STGCNBackbone, adjacency
+from skeleton_lab.data import convert
 from skeleton_lab.errors import ArchiveError, UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -171,6 +172,14 @@ def test_dataset_transform_and_one_person_file(arrays, tmp_path, data):
         NTU60SkeletonDataset(data, "val")
 
 
+def test_dataset_of_a_folder_of_arrays(arrays, data, tmp_path):
+    """As the converter writes it: labels lie beside the arrays."""
+    convert.convert(data, tmp_path / "xsub", to="npy", show=False)
+    of_folder, of_file = (NTU60SkeletonDataset(path, "test") for path in (tmp_path / "xsub", data))
+    assert torch.equal(of_folder.labels, of_file.labels)
+    assert torch.equal(of_folder[3][0], of_file[3][0])
+
+
 def test_module_as_a_script(data, five):
     for path in (data, five):
         lines = right("baselines/skeleton_dataset_ctrgcn.py", "--npz-path", path)
@@ -256,6 +265,7 @@ def test_mistakes_are_one_line(data, tmp_path, monkeypatch):
     refused(script("baselines/train_skeleton_gcn.py", "--npz-path", data, "--epochs", 0), "--epochs")
     refused(script("baselines/train_skeleton_gcn.py", "--npz-path", data, "--batch-size", 0), "--batch-size")
     refused(script("baselines/train_skeleton_gcn.py", "--npz-path", data, "--num-worker", -1), "--num-worker")
+    refused(script("baselines/train_npz_mlp.py", "--npz-path", data, "--seed", 10**20), "--seed")
     (tmp_path / "text.npz").write_text("no archive")
     refused(script("baselines/train_skeleton_gcn.py", "--npz-path", tmp_path / "text.npz"), "text.npz")
 

@@ -260,8 +260,27 @@ def test_user_mistakes_are_one_line(kaggle, tmp_path):
     refused(script(*anything, tmp_path / "u", "--to", "ucla"), "20 joints")
     refused(script(*anything, out, "--frames", 100), "300 frames")
     refused(script(*anything, out, "--persons", 0), "--persons")
+    refused(script(*anything, out, "--persons", -2), "--persons must be at least 1")
+    refused(script(*anything, out, "--num-class", 0), "--num-class must be at least 1")
     refused(script(*anything, kaggle / "x.npz"), "--output")
+    refused(script(*anything, out, "--label-path", "nope"), "--label-path nope", "labels of its own")
     assert not out.exists()
+
+
+def test_input_in_the_folder_to_be_written_is_kept(kaggle, tmp_path):
+    assert script("dataset_tools/convert.py", "--input", kaggle, "--output", tmp_path / "ntu").returncode == 0
+    array = tmp_path / "ntu" / "train_data_joint.npy"
+    before = array.read_bytes()
+    words = ("--input", array, "--output", tmp_path / "ntu", "--to", "npy", "--persons", 1)
+    refused(script("dataset_tools/convert.py", *words), "--output", "folder of the input")
+    assert array.read_bytes() == before
+
+
+def test_folder_without_a_name(tmp_path):
+    """A folder of clips named by a dot."""
+    (tmp_path / "a.json").write_text("{}")
+    words = ("--input", ".", "--output", "x.npz")
+    refused(script(ROOT / "dataset_tools" / "convert.py", *words, cwd=tmp_path), f"{tmp_path.name}_label.json")
 
 
 def test_nan_stops_a_conversion_and_leaves_the_old_file(arrays, tmp_path):

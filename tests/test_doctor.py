@@ -297,6 +297,25 @@ def test_missing_file_is_one_line():
         examine("nowhere.npz")
 
 
+def test_what_must_not_be_written_is_one_line(clean, tmp_path):
+    """The archive itself above all; told before the work, and nothing is touched."""
+    mine, other = tmp_path / "mine.json", tmp_path / "file"
+    mine.write_bytes(clean.read_bytes())
+    other.write_text("kept")
+    for words, told in (
+        ([mine, "--json", mine], "is the input itself"),
+        ([clean, "--json", other], "must end in .json"),
+        ([clean, "--json", clean], "must end in .json"),
+        ([clean, "--picture", tmp_path], "is a folder"),
+        ([clean, "--picture", other / "x.png"], "is a file, not a folder"),
+        ([clean, "--json", "/proc/nowhere/x.json"], "cannot be written"),
+        ([clean, "--doctor", "--label-path", other], "has labels of its own"),
+    ):
+        done = script(*words)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and told in done.stderr, done.stderr
+    assert mine.read_bytes() == clean.read_bytes() and other.read_text() == "kept"
+
+
 def test_program_writes_json_and_picture(clean, arrays, tmp_path):
     done = script(clean, "--json", tmp_path / "a.json", "--picture", tmp_path / "a.png")
     assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("SOUND"), done.stderr

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skeleton_lab.baselines.models import CLASSES, COORDINATES, JOINTS
+from skeleton_lab.data import sources
 from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.locate import DEFAULTS, default_archive, locate
 from skeleton_lab.errors import ArchiveError
@@ -51,7 +52,8 @@ class NTU60SkeletonDataset(Dataset):
         transform: Callable[[Tensor], Tensor] | None = None,
     ):
         path = locate(npz_path)
-        self.clips = open_archive(path, split)
+        data, labels = sources.located(path, split)
+        self.clips = open_archive(data, split, label_path=labels)
         if (self.clips.C, self.clips.V) != (COORDINATES, JOINTS):
             raise ArchiveError(
                 f"{path} holds {self.clips.V} joints of {self.clips.C} coordinates, the baselines take 25 joints of 3"

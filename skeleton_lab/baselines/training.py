@@ -153,6 +153,8 @@ def run(recipe: Recipe, options: argparse.Namespace) -> int:
     check_sizes(options, "batch_size", *(["epochs"] if options.epochs is not None else []))
     if options.num_worker < 0:
         raise UsageError(f"--num-worker must be at least 0, not {options.num_worker}")
+    if not 0 <= options.seed < 1 << 63:
+        raise UsageError(f"--seed must be a whole number from 0 to 2^63 - 1, not {options.seed}")
     steps = recipe.steps if options.epochs is None else None
     if steps is None and options.epochs is None:
         options.epochs = recipe.epochs

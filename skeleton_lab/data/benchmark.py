@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from skeleton_lab import rooms
 from skeleton_lab.data.feeder import Batch, Feeder
-from skeleton_lab.errors import guarded
+from skeleton_lab.engine import yamlfile
+from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
+from skeleton_lab.smoke import check_sizes
 
 
 @dataclass
@@ -65,10 +66,14 @@ def feeder_of(room: str, config: str | None, split: str, changes: dict[str, Any]
     """What opens the feeder of a room's configuration, with some of its arguments changed.
 
     Raises:
-        UsageError: there is no such room or class.
+        UsageError: there is no such room, file or class.
     """
     place = rooms.find(room)
-    given = yaml.safe_load((place.path / (config or place.config)).read_text())
+    if place.config is None:
+        raise UsageError(f"--room {room}: it reads features, not clips; choose a supervised room")
+    given = yamlfile.read(place.path / (config or place.config))
+    if "feeder" not in given:
+        raise UsageError(f"--config {config}: there is no key 'feeder' in it")
     kind = rooms.load(room, given["feeder"])
     arguments = given.get(f"{split}_feeder_args") or {}
     return lambda: kind(**{**arguments, **{name: value for name, value in changes.items() if value is not None}})
@@ -88,6 +93,7 @@ def main() -> None:
     parser.add_argument("--bone", action="store_true", default=None, help="of feeders with such an argument")
     parser.add_argument("--vel", action="store_true", default=None)
     given = parser.parse_args()
+    check_sizes(given, "batch_size", "batches", "threads")
     torch.set_num_threads(given.threads)
     changes = {name: getattr(given, name) for name in ("data_path", "label_path", "window_size", "bone", "vel")}
     figures = measure(feeder_of(given.room, given.config, given.split, changes), given.batch_size, given.batches)

@@ -38,6 +38,7 @@ WRITERS = {
 FORMATS = (*WRITERS, "pyskl")
 BY_SUFFIX = {".pkl": "pyskl", ".pickle": "pyskl", ".h5": "h5", ".hdf5": "h5", "": "npy"}
 ARRAYS = ("kaggle", "5d", "h5", "npy")  # padded to one length
+FOLDERS = ("npy", "ucla", "kinetics")
 RAGGED = ("pyskl", "nw-ucla")  # sources without padding
 KNOWN_CLASSES = (60, 120)
 MOST_CLASSES = 10_000  # a label above is damage, not a class
@@ -100,6 +101,8 @@ def convert(
     # A link to the input is replaced by the new file, and the input is left alone.
     if target.exists() and source.exists() and target.samefile(source) and not target.is_symlink():
         raise UsageError(f"--output {target} is the input itself; give another name")
+    if to in FOLDERS and target.is_dir() and target.samefile(source.absolute().parent):
+        raise UsageError(f"--output {target} is the folder of the input, which could be replaced; give another one")
     if normalise not in (None, "msg3d"):
         raise UsageError(f"--normalise {normalise}: only msg3d is known")
     total = sum(len(part) for part in clips.values())
@@ -146,6 +149,9 @@ def _materials(clips: dict[str, Clips], to: str, num_class, frames, persons, nor
     M = first.M if persons is None else persons
     if persons is None and first.V == NTU_JOINTS and to in ARRAYS:
         M = NTU_PERSONS
+    for flag, number in (("--persons", persons), ("--num-class", num_class)):
+        if number is not None and number < 1:
+            raise UsageError(f"{flag} must be at least 1, not {number}")
     if M < 1 or (M < first.M and persons is None):
         raise UsageError(f"{first.path} has places for {first.M} persons; --persons {max(M, 1)} keeps the first ones")
     if normalise and (to not in ARRAYS or (T, first.V, first.C, M) != (NTU_FRAMES, NTU_JOINTS, 3, NTU_PERSONS)):

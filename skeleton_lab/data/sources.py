@@ -43,9 +43,11 @@ def open_source(
         with parsing(path):
             pairs = {name: _pair(path, PARTS[name]) for name in wanted}
         found = {name: pair for name, pair in pairs.items() if pair}
+        if found and label_path is not None:
+            raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
         if found:
             return {name: open_archive(data, name, label_path=label, **about) for name, (data, label) in found.items()}
-    if label_path is not None or _alone(path):
+    if _alone(path, label_path):
         name = split or _told(path) or "train"
         return {name: open_archive(path, name, label_path=label_path or _beside(path), **about)}
     shapes = _shapes(path)
@@ -73,7 +75,7 @@ def located(path: Path, split: str, label_path: str | Path | None = None) -> tup
     pair = _pair(path, PARTS[split]) if path.is_dir() else None
     if pair is not None:
         return pair
-    if label_path is not None or _alone(path):
+    if _alone(path, label_path):
         return path, Path(label_path or _beside(path))
     return path, None
 
@@ -87,16 +89,24 @@ def _pair(folder: Path, part: str) -> tuple[Path, Path] | None:
     return (clips, folder / f"kinetics_{part}_label.json") if clips.is_dir() else None
 
 
-def _alone(path: Path) -> bool:
-    """Whether it is one split without labels of its own: an array, or a folder of Kinetics clips."""
+def _alone(path: Path, label_path: str | Path | None) -> bool:
+    """Whether it is one split without labels of its own: an array, or a folder of Kinetics clips.
+
+    Raises:
+        UsageError: it has labels, and others are named: which ones would count?
+    """
     if not path.exists():
         return False
     with parsing(path):
         if path.is_dir():
             names = [p.name for p in path.iterdir() if p.suffix == ".json"]
-            return bool(names) and not any(ucla.FILE_NAME.fullmatch(name) for name in names)
-        with open(path, "rb") as file:
-            return file.read(len(npy.MAGIC)) == npy.MAGIC
+            alone = bool(names) and not any(ucla.FILE_NAME.fullmatch(name) for name in names)
+        else:
+            with open(path, "rb") as file:
+                alone = file.read(len(npy.MAGIC)) == npy.MAGIC
+    if label_path is not None and not alone:
+        raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
+    return alone
 
 
 def _beside(path: Path) -> Path:
@@ -106,7 +116,8 @@ def _beside(path: Path) -> Path:
         UsageError: there is none.
     """
     if path.is_dir():
-        label = path.with_name(f"{path.name}_label.json")
+        whole = path.resolve()  # "." has no name
+        label = whole.parent / f"{whole.name}_label.json"
     else:
         label = path.with_name(f"{path.name.partition('_data')[0]}_label.pkl")
     if not label.exists():

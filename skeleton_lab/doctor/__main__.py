@@ -12,8 +12,8 @@ from skeleton_lab.data import h5, npz
 from skeleton_lab.data.locate import default_archive
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.doctor.examine import examine
-from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, guarded
-from skeleton_lab.files import write_atomically
+from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.files import check_output, write_atomically
 from skeleton_lab.flags import Parser
 
 
@@ -71,20 +71,26 @@ def run(options: argparse.Namespace, doctor: bool) -> int:
     path = found(options)
     if not doctor:
         return show_members(path)
+    to_screen = str(options.json) == "-"
+    if options.json is not None and not to_screen:
+        check_output("--json", options.json, ".json", path, options.label_path)
+    if options.picture is not None:
+        check_output("--picture", options.picture, ".png", path, options.label_path)
     diagnosis = examine(
         path, expect=options.expect, label_path=options.label_path, layout=options.layout, show=not options.quiet
     )
     text = json.dumps(diagnosis.as_json(), indent=1)
-    if options.json is not None and str(options.json) == "-":
-        print(text)
-    else:
-        print(diagnosis.text())
-        if options.json is not None:
+    print(text if to_screen else diagnosis.text())
+    try:
+        if options.json is not None and not to_screen:
             write_atomically(options.json, lambda file: file.write(text.encode() + b"\n"))
-    if options.picture is not None:
-        from skeleton_lab.doctor.picture import draw
+        if options.picture is not None:
+            from skeleton_lab.doctor.picture import draw
 
-        draw(diagnosis, options.picture)
+            draw(diagnosis, options.picture)
+    except OSError as error:
+        flags = " ".join(f"--{name} {value}" for name in ("json", "picture") if (value := getattr(options, name)))
+        raise UsageError(f"{flags}: cannot be written ({error.strerror or error})") from error
     return 0 if diagnosis.sound else FAILURE
 
 

@@ -50,6 +50,8 @@ def take_in(path: Path, label_path: Path | None, layout: str | None) -> tuple[Di
             start = file.read(8)
         for magic, kind, word in ((npz.MAGIC, npz.Npz, "NPZ"), (h5.MAGIC, h5.H5, "HDF5")):
             if start.startswith(magic):
+                if label_path is not None:
+                    raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
                 diagnosis = Diagnosis(str(path), word)
                 return diagnosis, _members(path, kind, diagnosis)
     diagnosis = Diagnosis(str(path), "unknown")

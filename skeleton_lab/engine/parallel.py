@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -131,4 +132,7 @@ class Team:
 
     def close(self) -> None:
         if self.world > 1 and dist.is_initialized():
+            # torch 2.3 joins Gloo's threads with the interpreter's lock in its hand. A thread that has yet to drop the
+            # tensor of its last work waits for that lock: neither would ever go on. Asleep, this process lends it.
+            time.sleep(0.2)
             dist.destroy_process_group()

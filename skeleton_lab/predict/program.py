@@ -74,6 +74,11 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
     """
     path = options.input
     if reading.is_keypoints(path):
+        for flag in ("index", "split", "label_path"):
+            if getattr(options, flag) is not None:
+                raise UsageError(
+                    f"--{flag.replace('_', '-')} is for archives, and {path} holds key points: leave it out"
+                )
         target = scheme_for(network.joints, str(options.config))
         found, source = reading.read(path, lambda V, where: placing.scheme_of(options.keypoints, V, where))
         recordings: Recordings = Own(found, source, target, options.up)
