@@ -2,4 +2,5 @@
 # All MSF-GZSSAR experiments on NTU-60: 55/5 and 48/12, five text modes; needs sk_feats/ and text_feats/.
 # Further flags go to skeleton_lab.zero_shot.staged: --resume, --tm lb, --num_cycles 3 ...
 cd "$(dirname "$0")" || exit 1
-exec python3 -m skeleton_lab.zero_shot.staged --ntu 60 --ss 5 12 --num_epoch_per_cycle 1700 --latent_size 100 "$@"
+python=../.venv/bin/python; [ -x "$python" ] || python=python3
+exec "$python" -m skeleton_lab.zero_shot.staged --ntu 60 --ss 5 12 --num_epoch_per_cycle 1700 --latent_size 100 "$@"

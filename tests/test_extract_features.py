@@ -219,17 +219,23 @@ def stgcn(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
         config[f"{part}_feeder_args"] = {"data_path": str(archive), "split": part}
     config |= {"device": "cpu", "seed": 1, "classes": "ntu60_48_12:seen"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "val.yaml").write_text(yaml.safe_dump(config | {"classes": None}))
+    for name, chosen in (("val", "ntu60_48_12:val_seen"), ("all", None), ("alone", None)):
+        (folder / name).mkdir()
+        (folder / name / f"{'own' if name == 'alone' else 'config'}.yaml").write_text(
+            yaml.safe_dump(config | {"classes": chosen})
+        )
     with rooms.room("ST-GCN"):
         torch.manual_seed(0)
         net = rooms.load("ST-GCN", config["model"])(**config["model_args"])
-        torch.save(net.state_dict(), folder / "net.pt")
+        for place in ("", "val", "all", "alone"):
+            torch.save(net.state_dict(), folder / place / "net.pt")
     return Namespace(folder=folder, archive=archive, config=folder / "config.yaml", weights=folder / "net.pt", net=net)
 
 
 def command(stgcn: Namespace, out: Path, *more: str, config: str = "config.yaml") -> list[str]:
+    path = stgcn.folder / config
     return [
-        "--room", "ST-GCN", "--config", str(stgcn.folder / config), "--weights", str(stgcn.weights),
+        "--room", "ST-GCN", "--config", str(path), "--weights", str(path.with_name("net.pt")),
         "--archive", str(stgcn.archive), "--ss", "12", "--ve", "shift", "--out", str(out), *more,
     ]  # fmt: skip
 
@@ -270,7 +276,7 @@ def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
 
 
 def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> None:
-    assert extract.main(command(stgcn, tmp_path, "--phase", "val", "--held-out", "1", config="val.yaml")) == 0
+    assert extract.main(command(stgcn, tmp_path, "--phase", "val", "--held-out", "1", config="val/config.yaml")) == 0
     made = arrays(tmp_path / "shift_val_12_r")
     names = {"train", "train_label", "ztest", "z_label", "val", "val_label", "ztest_out", "val_out"}
     assert made.keys() == names
@@ -283,6 +289,23 @@ def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> Non
         train = archive["y_train"].argmax(1)
     both = np.concatenate([made["train_label"], made["val_label"]])
     np.testing.assert_array_equal(np.sort(both), np.sort(train[np.isin(train, split.seen)]))
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "told"),
+    [
+        ("all/config.yaml", "all", "--config: the network was trained on all classes"),
+        ("alone/own.yaml", "alone", "--config: the network was trained on all classes"),
+        ("val/config.yaml", "val", "other classes are seen here"),
+        ("config.yaml", "all", "all/config.yaml: the network was trained on all classes"),
+    ],
+)
+def test_weights_that_have_seen_unseen_classes_are_refused(config, weights, told, stgcn, tmp_path, capsys) -> None:
+    words = [*command(stgcn, tmp_path, config=config), "--weights", str(stgcn.folder / weights / "net.pt")]
+    assert extract.main(words) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("error: ") and told in error[-1] and "--classes ntu60_48_12:seen" in error[-1]
+    assert extract.main([*words, "--allow-leak"]) == 0
 
 
 def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(

@@ -210,6 +210,23 @@ def test_first_cycle_is_saved_whatever_it_got_right(given, tmp_path, monkeypatch
     assert (folder / "classifier.pth.tar").is_file() and (folder / "MSF_5_r_gzsl_zs.npy").is_file()
 
 
+def test_second_run_leaves_the_first_in_a_folder_of_its_own(given, tmp_path, capsys):
+    assert programs.train("msf", flags(given, tmp_path)) == 0
+    folder = tmp_path / "5_r" / LE / "lb"
+    (folder / "gating_model.pkl").write_bytes(b"gate of the first")
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert programs.train("msf", flags(given, tmp_path, num_cycles=1, latent_size=6)) == 0
+    assert {path.name: path.read_bytes() for path in (folder / "previous" / "1").iterdir()} == first
+    assert not (folder / "se_59.pth.tar").exists() and (folder / "se_29.pth.tar").exists()
+    assert "previous/1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flag", "word"), [("phase", "vall"), ("mode", "evall")])
+def test_typo_is_no_other_command(flag, word, given, tmp_path, capsys):
+    assert programs.train("msf", flags(given, tmp_path, **{flag: word})) == 2
+    assert f"--{flag}" in one_error(capsys) and not (tmp_path / "5_r").exists()
+
+
 def test_modes_of_evaluation(given, tmp_path, capsys):
     assert programs.train("fsvae", flags(given, tmp_path)) == 0
     capsys.readouterr()

@@ -17,6 +17,7 @@ WRITTEN = (
     "epoch*_test_score.pkl", "epoch*_val_score.pkl", "epoch*_each_class_acc.csv", "test_result.pkl",
     "right-samples.txt", "wrong-samples.txt", "evaluation.npz", "hardest.npz", "report.html", "plots",
 )  # fmt: skip
+PREVIOUS = "previous"
 TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt")  # a run has got somewhere
 
 
@@ -54,15 +55,20 @@ def move_earlier(work_dir: Path, sources: Iterable[str] = ()) -> Path | None:
     """
     if not holds_run(work_dir):
         return None
-    archive = work_dir / "previous"
-    numbers = [int(p.name) for p in archive.glob("*") if p.name.isdigit()]
-    target = archive / str(max(numbers, default=0) + 1)
+    target = next_previous(work_dir)
     for pattern in (*WRITTEN, *sources):
         for path in sorted(work_dir.glob(pattern)):
             destination = target / path.relative_to(work_dir)
             destination.parent.mkdir(parents=True, exist_ok=True)
             path.replace(destination)
     return target
+
+
+def next_previous(work_dir: Path) -> Path:
+    """``previous/<n>`` with the first n that is not taken; it is not made."""
+    archive = work_dir / PREVIOUS
+    numbers = [int(p.name) for p in archive.glob("*") if p.name.isdigit()]
+    return archive / str(max(numbers, default=0) + 1)
 
 
 def read_metrics(path: Path) -> list[dict]:

@@ -39,7 +39,7 @@ class Network:
         config, weights: as of ``main.py``; device: ``--device``.
 
     Attributes:
-        joints: of the skeletons that its feeder takes; K: its classes, None if nothing tells.
+        joints: of the skeletons that its feeder takes; K: its classes, None if nothing tells; weights: the path.
 
     Raises:
         UsageError: what the program's own options raise. WeightsError: the weights do not fit.
@@ -59,7 +59,7 @@ class Network:
         net = make_net(options)
         load_weights(net, weights, ignore=options.ignore_weights, rule=style.ignores, strict=True, say=lambda _: None)
         net.to(team.device)
-        self.K = classes_of(options, net)
+        self.K, self.weights = classes_of(options, net), weights
         self.job = Job(
             options=options, style=style, work_dir=Path("unused"), fabric=fabric, team=team, log=log, stop=Stop(),
             net=net, model=fabric.setup_module(net), criterion=Criterion(0.0, style.diverge), loaders=Loaders(),

@@ -35,6 +35,7 @@ def _parser() -> Parser:
     add("--held-out", type=int, default=40, help="--phase val: training clips of each class for val.npy, unless the "
         "training itself held out subjects (default: 40)")  # fmt: skip
     add("--seed", type=int, default=0, help="which clips are held out (default: 0)")
+    add("--allow-leak", action="store_true", help="also with weights whose training saw the unseen classes")
     add("--device", default="cpu", help="cpu, 0, cuda:0 (default: cpu)")
     return parser
 
@@ -57,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"--{flag} {path}: there is no such file")
     folder = options.out / folder_name(options.ve or this.image, options.ss, options.st, options.phase)
     order = Order(
-        options.archive.absolute(), split, options.phase, options.label_path, options.held_out, options.seed
+        options.archive.absolute(), split, options.phase, options.label_path, options.held_out, options.seed,
+        options.allow_leak,
     )  # fmt: skip
     from skeleton_lab.predict.network import Network
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.engine import yamlfile
 from skeleton_lab.engine.classes import parse
 from skeleton_lab.engine.loaders import subjects_apart
 from skeleton_lab.errors import UsageError
@@ -38,6 +39,7 @@ class Order:
     Attributes:
         archive, label_path: the data; split: of the classes; phase: train or val.
         held_out: clips of every class, of the training part, for the file ``val``; seed: which ones.
+        allow_leak: take the network though its training may have seen the unseen classes.
     """
 
     archive: Path
@@ -46,6 +48,7 @@ class Order:
     label_path: Path | None = None
     held_out: int = 40
     seed: int = 0
+    allow_leak: bool = False
 
 
 def folder_name(ve: str, ss: int, st: str, phase: str) -> str:
@@ -59,16 +62,31 @@ def check_network(network: Network, order: Order) -> None:
     Raises:
         UsageError: its outputs or its ``classes`` do not go with the split.
     """
-    n, trained = order.split.num_class, network.job.options.classes
+    n, options = order.split.num_class, network.job.options
     if n != network.K:
         raise UsageError(f"--config: the network has {network.K} outputs and --ntu says {n} classes")
-    if trained is not None and not np.array_equal(parse(trained), order.split.seen):
-        leak = np.intersect1d(parse(trained), order.split.unseen)
-        why = f"class {leak[0]} is unseen here" if leak.size else "other classes are seen here"
+    if order.allow_leak:
+        return
+    right = f"ntu{n}_{n - _unseen(order)}_{_unseen(order)}:{'val_seen' if order.phase == 'val' else 'seen'}"
+    for where, trained in [("--config", options.classes), *_told_beside(network.weights)]:
+        if trained is None:
+            why = "on all classes, the unseen ones too"
+        elif np.array_equal(parse(trained), order.split.seen):
+            continue
+        else:
+            leak = np.intersect1d(parse(trained), order.split.unseen)
+            why = f"with --classes {trained}, and "
+            why += f"class {leak[0]} is unseen here" if leak.size else "other classes are seen here"
         raise UsageError(
-            f"--config: the network was trained with --classes {trained}, and {why}; the split's is "
-            f"--classes ntu{n}_{n - _unseen(order)}_{_unseen(order)}:{'val_seen' if order.phase == 'val' else 'seen'}"
+            f"{where}: the network was trained {why}; the split's is --classes {right} (--allow-leak: all the same)"
         )
+
+
+def _told_beside(weights: Path) -> list[tuple[str, str | None]]:
+    """What the configuration of the run that wrote ``weights`` says of its classes, where it lies there."""
+    folder = weights.parent.parent if weights.parent.name == "weights" else weights.parent
+    path = folder / "config.yaml"
+    return [(str(path), yamlfile.read(path).get("classes"))] if path.is_file() else []
 
 
 def _unseen(order: Order) -> int:

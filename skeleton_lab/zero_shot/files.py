@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from skeleton_lab.engine.checkpoints import load_tensors, save_tensors, weights_of
+from skeleton_lab.engine.workdir import PREVIOUS, next_previous
 from skeleton_lab.errors import UsageError, WeightsError
 from skeleton_lab.files import write_atomically
 from skeleton_lab.zero_shot.networks import MLP, TRAINED
@@ -18,6 +19,22 @@ from skeleton_lab.zero_shot.packed import Packed
 SIDE = "resume.pth.tar"
 FORMAT = 1
 CLASSIFIERS = ("classifier.pth.tar", "clasifier.pth.tar")  # the published programs read the second spelling
+
+
+def move_earlier(folder: Path) -> Path | None:
+    """Move what an earlier run and its gate left to ``previous/<n>/``; nothing is deleted, nothing of two runs mixed.
+
+    Returns:
+        The folder that they went to, None if there was no earlier run.
+    """
+    if not any((folder / name).exists() for name in (SIDE, *CLASSIFIERS)):
+        return None
+    target = next_previous(folder)
+    target.mkdir(parents=True)
+    for path in sorted(folder.iterdir()):
+        if path.name != PREVIOUS:
+            path.replace(target / path.name)
+    return target
 
 
 def restore_optimizer(packed: Packed, content: Mapping[str, Any], path: Path) -> None:

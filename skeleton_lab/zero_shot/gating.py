@@ -73,8 +73,7 @@ def gating_eval(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(flags: argparse.Namespace) -> int:
-    phase = "val" if flags.phase == "val" else "train"
-    split = splits.load(flags.st, flags.ss, flags.ntu, phase, flags.label_splits)
+    split = splits.load(flags.st, flags.ss, flags.ntu, flags.phase, flags.label_splits)
     folder = results_folder(flags.wdir, flags.le, flags.tm)
     zero_shot = _scores(folder, flags.ss, "gzsl")
     logits = folders.numbers(flags.dataset, "gtest_out", columns=flags.ntu)

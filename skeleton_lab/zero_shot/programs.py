@@ -36,7 +36,8 @@ def common(program: str, *, needed: Sequence[str]) -> Parser:
     flag("wdir", Path, "work dir; files go to <wdir>/<le>/<tm>/")
     flag("le", str, "folder of the text encoder: ViT-B/32 or ViT-B/16")
     flag("ve", str, "name of the visual features; no effect")
-    flag("phase", str, "train, or val: the validation split, on which the gate is trained", "train")
+    parser.add_argument("--phase", choices=("train", "val"), default="train",
+                        help="val: the validation split, on which the gate is trained (default: train)")  # fmt: skip
     flag("tm", str, "text mode: names of text features joined by _, such as lb_ad_md")
     parser.add_argument("--label_splits", type=Path, default=splits.FOLDER, metavar="FOLDER",
                         help="lists of classes that go before the published ones (default: %(default)s)")  # fmt: skip
@@ -56,7 +57,7 @@ def _train_flags(variant: str) -> Parser:
     add("--num_cycles", type=int, required=True, help="cycles (published: 10)")
     add("--num_epoch_per_cycle", type=int, required=True, help="steps of a cycle (published: 1700, NTU-120 1900)")
     add("--latent_size", type=int, required=True, help="latent size (published: 100, NTU-120 200)")
-    add("--mode", default="train", help="eval: test --load_epoch; anything else trains")
+    add("--mode", choices=("train", "eval"), default="train", help="eval: test --load_epoch (default: train)")
     add("--load_epoch", type=int, help="begin behind this saved epoch")
     add("--load_classifier", action="store_true", help="in mode eval: load the classifier instead of training one")
     about = "FS-VAE's" if variant == "fsvae" else "of FS-VAE, ignored here:"
@@ -95,7 +96,7 @@ def _settings(variant: str, flags: argparse.Namespace) -> Settings:
         if getattr(flags, name) < 1:
             raise UsageError(f"--{name} must be at least 1, not {getattr(flags, name)}")
     return Settings(
-        objective_of(variant, flags), flags.ntu, flags.ss, flags.st, "val" if flags.phase == "val" else "train",
+        objective_of(variant, flags), flags.ntu, flags.ss, flags.st, flags.phase,
         flags.tm, flags.le, flags.latent_size, flags.num_epoch_per_cycle, flags.seed, flags.published_rng,
     )  # fmt: skip
 
@@ -134,7 +135,9 @@ def _cuda(index: int) -> str:
 
 
 def _start(trainer, flags: argparse.Namespace) -> None:
-    """Warn, and restore what is to be restored."""
+    """Warn, and restore what is to be restored, or put away what an earlier run left."""
+    from skeleton_lab.zero_shot import files
+
     length = flags.num_epoch_per_cycle
     late = trainer.settings.objective.variant == "msf" or trainer.settings.objective.use_cr_fact
     if late and length <= aligned_from(length) + 1:
@@ -152,6 +155,8 @@ def _start(trainer, flags: argparse.Namespace) -> None:
         else:
             say("--resume: no cycle was finished here, starting with the first")
     else:
+        if (moved := files.move_earlier(trainer.folder)) is not None:
+            say(f"{trainer.folder} held a run; its files are in {moved} now")
         trainer.forget()
 
 

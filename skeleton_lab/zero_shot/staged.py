@@ -10,8 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from skeleton_lab.errors import guarded
+from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
+from skeleton_lab.zero_shot import splits
 from skeleton_lab.zero_shot.settings import load_json, results_folder
 
 MODES = ("lb", "ad", "md", "ad_md", "lb_ad_md")
@@ -97,6 +98,18 @@ def main() -> int:
     add("--t", type=int, default=2, help="temperature of the gate; 0: search")
     add("--resume", action="store_true", help="take up interrupted trainings where they stopped")
     flags = parser.parse_args()
+    return guarded(lambda: run(flags))
+
+
+def run(flags) -> int:
+    for unseen in flags.ss:  # mistakes show before hours of work
+        for phase, kind in (("train", ""), ("val", "_val")):
+            splits.load(flags.st, unseen, flags.ntu, phase)
+            folder = Path("sk_feats") / f"{flags.ve}{kind}_{unseen}_{flags.st}"
+            if not folder.is_dir():
+                raise UsageError(
+                    f"--ss {unseen} --st {flags.st} --ve {flags.ve}: there is no folder {folder.absolute()}"
+                )
     try:
         _call("gen_text_feat.py", ntu=flags.ntu, arch=flags.le, gpu=flags.gpu)
         for unseen in flags.ss:
@@ -108,4 +121,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(guarded(main))
+    raise SystemExit(main())
