@@ -209,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_the_run(lab, capsys):
 @pytest.mark.parametrize(
     ("flags", "data", "words"),
     [
-        ((), {"train": "n=22,wrong=7"}, ("7", "num_class 4")),
+        ((), {"train": "n=22,wrong=7"}, ("7", "4 classes")),
         ((), {"test": "n=13,wrong=-1"}, ("-1", "0..3")),
         (("--batch-size", "64"), {}, ("--batch-size 64", "22")),
         (("--model-args", "colour=3"), {}, ("colour",)),

@@ -76,7 +76,9 @@ def make_net(options: Options) -> nn.Module:
         UsageError: no such class, or arguments that it does not take.
     """
     if not options.model:
-        raise UsageError("--model: no network is named, e.g. --model model.ctrgcn.Model; or give a --config")
+        raise UsageError(
+            "--model: no network is named; give --config with a file of config/, or the class of a network"
+        )
     network, arguments = import_class(options.model), options.model_args
     if hasattr(network, "fitted_arguments"):  # what the clips' length decides
         arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)

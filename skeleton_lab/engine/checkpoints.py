@@ -53,7 +53,7 @@ def load_tensors(path: Path) -> Any:
         ) from error
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         raise WeightsError(
-            f"{path}: truncated or not a PyTorch file ({str(error).partition(chr(10))[0][:200]})"
+            f"{path}: truncated or not a PyTorch file; get it again, or take an earlier one of the run"
         ) from error
 
 

@@ -73,7 +73,7 @@ def only(feeder: Any, options: Namespace, outputs: int | None, split: str) -> Da
     if outputs is not None and chosen[-1] >= outputs:
         raise UsageError(
             f"--classes: class {chosen[-1]} is not among the network's 0..{outputs - 1}; labels stay as they are in "
-            "the archive, so num_class in --model-args remains the number of all classes"
+            "the archive, so the number of classes in --model-args remains the number of all classes"
         )
     if not hasattr(feeder, "restrict"):
         raise UsageError(f"--classes: {options.feeder} has no method restrict(indices) to choose clips with")

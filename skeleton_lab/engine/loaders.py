@@ -198,8 +198,8 @@ def check_labels(feeder: Dataset, classes: int | None, where: str) -> None:
     if len(wrong):
         raise UsageError(
             f"{where} label {labels[wrong].max() if labels[wrong].max() >= classes else labels[wrong].min()} "
-            f"(first wrong sample: {wrong[0]}) lies outside 0..{classes - 1}: the model has num_class {classes}; "
-            "set num_class in --model-args to the data's number of classes"
+            f"(first wrong sample: {wrong[0]}) lies outside 0..{classes - 1}: the model has {classes} classes; "
+            "set num_class (SkateFormer: num_classes) in --model-args to the data's number of classes"
         )
 
 
