@@ -38,7 +38,7 @@ MS-G3D)  # takes clips as they are: of 24 frames
 FreqMixFormer)
     archive NTU60_CS.npz
     train --config config/nturgbd-cross-subject/joint.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 14 --step 10 13 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
+        --num-epoch 12 --step 10 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
         --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
@@ -60,8 +60,8 @@ ST-GCN)  # takes clips as they are: of 16 frames, the first person
     [ -f "$demo/one16.npz" ] ||
         "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16.npz" --output "$demo/one16.npz" --persons 1
     train recognition -c config/st_gcn/ntu-xsub/train.yaml --work_dir "$work" --use_gpu False --num_worker 0 \
-        --num_epoch 25 --step 17 23 --base_lr 0.05 --batch_size 8 --test_batch_size 50 --eval_interval 1 \
-        --model_args dropout=0 --train_feeder_args "data_path='$demo/one16.npz',split=train" \
+        --num_epoch 24 --step 17 22 --optimizer Adam --base_lr 0.001 --seed 1 --batch_size 8 --test_batch_size 50 \
+        --eval_interval 1 --model_args dropout=0 --train_feeder_args "data_path='$demo/one16.npz',split=train" \
         --test_feeder_args "data_path='$demo/one16.npz',split=test" "$@"
     ;;
 *)
