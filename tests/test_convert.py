@@ -274,6 +274,10 @@ def test_input_in_the_folder_to_be_written_is_kept(kaggle, tmp_path):
     words = ("--input", array, "--output", tmp_path / "ntu", "--to", "npy", "--persons", 1)
     refused(script("dataset_tools/convert.py", *words), "--output", "folder of the input")
     assert array.read_bytes() == before
+    beside = tmp_path / "ntu" / "all.npz"  # no name that a folder of arrays uses
+    beside.write_bytes(kaggle.read_bytes())
+    assert script("dataset_tools/convert.py", "--input", beside, "--output", tmp_path / "ntu").returncode == 0
+    assert array.read_bytes() == before and beside.read_bytes() == kaggle.read_bytes()
 
 
 def test_folder_without_a_name(tmp_path):

@@ -64,36 +64,14 @@ def test_four_stages_as_scripts(given, tmp_path):
     assert told["train"][3].startswith("zsl_accuracy increased to ") and "on cycle  " in told["train"][3]
     assert told["train"][-1] == "checkpoint saved"
     shared = ["--ss", "5", "--st", "r", "--ve", "shift", "--le", LE, "--tm", "lb", "--ntu", "60"]
-    third = [
-        "--phase",
-        "val",
-        "--th",
-        "50",
-        "--t",
-        "2",
-        "--dataset",
-        "sk_feats/shift_val_5_r/",
-        "--wdir",
-        "results/5_r_val",
-    ]
-    ran = script(room, "gating_train.py", *shared, *third, cwd=tmp_path)
+    on_val = ["--phase", "val", "--dataset", "sk_feats/shift_val_5_r/", "--wdir", "results/5_r_val"]
+    ran = script(room, "gating_train.py", *shared, *on_val, "--th", "50", "--t", "2", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[0].startswith("best validation accuracy for the gating model 0.")
     assert lines[1:] == ["best threshold 0.5", "best temperature 2"]
-    fourth = [
-        "--phase",
-        "train",
-        "--thresh",
-        "0.5",
-        "--temp",
-        "2",
-        "--dataset",
-        "sk_feats/shift_5_r/",
-        "--wdir",
-        "results/5_r",
-    ]
-    ran = script(room, "gating_eval.py", *shared, *fourth, cwd=tmp_path)
+    on_train = ["--phase", "train", "--dataset", "sk_feats/shift_5_r/", "--wdir", "results/5_r"]
+    ran = script(room, "gating_eval.py", *shared, *on_train, "--thresh", "0.5", "--temp", "2", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     folder = tmp_path / "results" / "5_r" / LE / "lb"
     figures = json.loads((folder / "gating_eval.json").read_text())

@@ -101,7 +101,8 @@ def convert(
     # A link to the input is replaced by the new file, and the input is left alone.
     if target.exists() and source.exists() and target.samefile(source) and not target.is_symlink():
         raise UsageError(f"--output {target} is the input itself; give another name")
-    if to in FOLDERS and target.is_dir() and target.samefile(source.absolute().parent):
+    replaceable = source.is_dir() or source.suffix == ".npy"  # what the folders hold
+    if to in FOLDERS and replaceable and target.is_dir() and target.samefile(source.absolute().parent):
         raise UsageError(f"--output {target} is the folder of the input, which could be replaced; give another one")
     if normalise not in (None, "msg3d"):
         raise UsageError(f"--normalise {normalise}: only msg3d is known")

@@ -33,7 +33,7 @@ def open_source(
 
     Raises:
         ArchiveError, ArchiveKeyError, ArchiveNotFoundError: the archive is missing or damaged.
-        UsageError: unknown split, or labels that must be named.
+        UsageError: unknown split, labels that must be named, or that are named and not needed.
     """
     if split not in (None, *SPLITS):
         raise UsageError(f"--split {split}: choose train or test.{nearest(split, SPLITS)}")
@@ -43,9 +43,8 @@ def open_source(
         with parsing(path):
             pairs = {name: _pair(path, PARTS[name]) for name in wanted}
         found = {name: pair for name, pair in pairs.items() if pair}
-        if found and label_path is not None:
-            raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
         if found:
+            refuse_labels(path, label_path)
             return {name: open_archive(data, name, label_path=label, **about) for name, (data, label) in found.items()}
     if _alone(path, label_path):
         name = split or _told(path) or "train"
@@ -70,10 +69,11 @@ def located(path: Path, split: str, label_path: str | Path | None = None) -> tup
     """What a feeder calls data_path and label_path of one split; no labels where the data holds them itself.
 
     Raises:
-        UsageError: labels that must be named.
+        UsageError: labels that must be named, or that are named and not needed.
     """
     pair = _pair(path, PARTS[split]) if path.is_dir() else None
     if pair is not None:
+        refuse_labels(path, label_path)
         return pair
     if _alone(path, label_path):
         return path, Path(label_path or _beside(path))
@@ -93,7 +93,7 @@ def _alone(path: Path, label_path: str | Path | None) -> bool:
     """Whether it is one split without labels of its own: an array, or a folder of Kinetics clips.
 
     Raises:
-        UsageError: it has labels, and others are named: which ones would count?
+        UsageError: it has labels, and others are named.
     """
     if not path.exists():
         return False
@@ -104,9 +104,15 @@ def _alone(path: Path, label_path: str | Path | None) -> bool:
         else:
             with open(path, "rb") as file:
                 alone = file.read(len(npy.MAGIC)) == npy.MAGIC
-    if label_path is not None and not alone:
-        raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
+    if not alone:
+        refuse_labels(path, label_path)
     return alone
+
+
+def refuse_labels(path: Path, label_path: str | Path | None) -> None:
+    """UsageError if labels are named for an archive that has its own: which ones would count?"""
+    if label_path is not None:
+        raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
 
 
 def _beside(path: Path) -> Path:

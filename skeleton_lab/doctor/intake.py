@@ -12,7 +12,7 @@ from skeleton_lab.data import h5, npy, npz
 from skeleton_lab.data.archive import FLAT, JOINTS_5D, PERSONS_5D, SPLITS
 from skeleton_lab.data.clips import Clips
 from skeleton_lab.data.npy import StoredArray, parsing
-from skeleton_lab.data.sources import open_source
+from skeleton_lab.data.sources import open_source, refuse_labels
 from skeleton_lab.doctor.diagnosis import ERROR, WARNING, Diagnosis, Member
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
 
@@ -50,8 +50,7 @@ def take_in(path: Path, label_path: Path | None, layout: str | None) -> tuple[Di
             start = file.read(8)
         for magic, kind, word in ((npz.MAGIC, npz.Npz, "NPZ"), (h5.MAGIC, h5.H5, "HDF5")):
             if start.startswith(magic):
-                if label_path is not None:
-                    raise UsageError(f"--label-path {label_path}: {path} has labels of its own; leave it out")
+                refuse_labels(path, label_path)
                 diagnosis = Diagnosis(str(path), word)
                 return diagnosis, _members(path, kind, diagnosis)
     diagnosis = Diagnosis(str(path), "unknown")

@@ -49,16 +49,26 @@ def write(work_dir: str | os.PathLike) -> Path:
     return path
 
 
+def plot_folder(work_dir: Path) -> Path | None:
+    """``plots/`` in a work dir, made; None, with a warning, where nothing can be drawn."""
+    try:
+        from skeleton_lab.report import plots  # noqa: F401  (it needs matplotlib)
+    except ImportError:
+        logging.getLogger("skeleton_lab").warning("matplotlib is not installed: the report has no plots/*.png")
+        return None
+    folder = work_dir / "plots"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def _plots(
     run: Run, names: Sequence[str], drawn: Sequence[Chart], matrix: Confusion | None, clips: Sequence[Clip]
 ) -> None:
-    try:
-        from skeleton_lab.report import plots
-    except ImportError:
-        logging.getLogger("skeleton_lab").warning("matplotlib is not installed: the report has no plots/*.png")
+    folder = plot_folder(run.work_dir)
+    if folder is None:
         return
-    folder = run.work_dir / "plots"
-    folder.mkdir(exist_ok=True)
+    from skeleton_lab.report import plots
+
     if drawn:
         plots.curves(drawn, folder / "curves.png")
     if matrix is not None:

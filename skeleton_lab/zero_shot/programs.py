@@ -157,7 +157,7 @@ def _start(trainer, flags: argparse.Namespace) -> None:
     else:
         if (moved := files.move_earlier(trainer.folder)) is not None:
             say(f"{trainer.folder} held a run; its files are in {moved} now")
-        trainer.forget()
+        trainer.write_metrics(finished=False)
 
 
 def _evaluate(trainer, flags: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ Reads what stages 1 and 4 left in that folder; without stage 4 the parts on the 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from skeleton_lab.data.npy import parsing
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.files import write_atomically
 from skeleton_lab.flags import Parser
-from skeleton_lab.report import page, sections, svg
+from skeleton_lab.report import page, plot_folder, sections, svg
 from skeleton_lab.report.curves import Chart
 from skeleton_lab.report.headline import tile
 from skeleton_lab.report.markup import Markup, join, tag
@@ -196,13 +195,11 @@ def write(folder: Path) -> Path:
 
 
 def _plots(found: Experiment, matrix: Confusion, chart: Chart | None, picture: Plane) -> None:
-    try:
-        from skeleton_lab.report import plots
-    except ImportError:
-        logging.getLogger("skeleton_lab").warning("matplotlib is not installed: the report has no plots/*.png")
+    folder = plot_folder(found.folder)
+    if folder is None:
         return
-    folder = found.folder / "plots"
-    folder.mkdir(exist_ok=True)
+    from skeleton_lab.report import plots
+
     names: Sequence[str] = found.names
     plots.confusion(matrix, names, folder / "confusion.png")
     plots.per_class(per_class(matrix), names, folder / "per_class.png")

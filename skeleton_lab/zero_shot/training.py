@@ -189,11 +189,6 @@ class Trainer:
         torch.set_rng_state(self.random[self.epoch_behind(self.done - 1)])
         return True
 
-    def forget(self) -> None:
-        """A new run: nothing of an earlier one in this folder is gone on from, whenever this one stops."""
-        (self.folder / files.SIDE).unlink(missing_ok=True)
-        self.write_metrics(finished=False)
-
     def load_epoch(self, epoch: int) -> list[str]:
         """Go on behind an epoch that was saved: ``--load_epoch``. Returns what could not be restored."""
         state = files.load_networks(self.folder, self.networks, epoch)
