@@ -242,11 +242,6 @@ def checkpoint_that_runs_code(arrays, folder, good):
     return [*data_flags(good), "--weights", str(folder / "evil.pt")]
 
 
-@fault("last.ckpt")
-def resume_without_a_run(arrays, folder, good):
-    return [*data_flags(good), "--resume"]
-
-
 @fault("taken")
 def work_dir_that_is_a_file(arrays, folder, good):
     (folder / "taken").write_text("")

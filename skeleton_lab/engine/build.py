@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from skeleton_lab.engine.checkpoints import random_states, restore_random_states
 from skeleton_lab.engine.classes import only
 from skeleton_lab.engine.job import Job, Loaders, Stop
 from skeleton_lab.engine.loaders import BatchPlan, check_labels, make_feeder, make_loader, split_by_subject
@@ -28,21 +29,40 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def build(options: Options, style: Style, fabric: Fabric, team: Team, log: Log, stop: Stop) -> Job:
-    """The published order: network, weights, data, optimizer; then resuming or clearing the way for a new run."""
+def build(
+    options: Options,
+    style: Style,
+    fabric: Fabric,
+    team: Team,
+    log: Log,
+    stop: Stop,
+    earlier: dict[str, Any] | None = None,
+) -> Job:
+    """Data, network, weights, optimizer; then resuming or clearing the way for a new run.
+
+    The data comes first: that it is missing should not be told minutes later. Random numbers are drawn in the
+    published order nevertheless, by the network before anyone else.
+
+    Args:
+        earlier: the content of last.ckpt that the run goes on from.
+    """
     training = options.phase == "train"
+    check_named(options)
+    states = random_states(torch.device("cpu"))
+    feeders = make_feeders(options)
+    restore_random_states(states, torch.device("cpu"))
     net = make_net(options)
     parameters = sum(p.numel() for p in net.parameters() if p.requires_grad)
     say_header(options, style, log, parameters)
     if style.normal_init:
         initialise(net)
-    if options.weights and not options.resume:
+    if options.weights and earlier is None:
         log(style.loading.format(file=options.weights))
         load_weights(
             net, Path(options.weights), ignore=options.ignore_weights, rule=style.ignores, strict=not training, say=log
         )
     classes = classes_of(options, net)
-    loaders = make_loaders(options, team, log, classes)
+    loaders = make_loaders(options, team, log, classes, feeders)
     smoothing = style.smoothing if style.smoothing is not None else options.loss_type != "CE"
     net.to(team.device)
     job = Job(
@@ -64,9 +84,17 @@ def build(options: Options, style: Style, fabric: Fabric, team: Team, log: Log, 
     )
     team.align(net, parameters=True)
     if training:
-        prepare_training(job)
+        prepare_training(job, earlier)
     open_work_dir(job, classes)
     return job
+
+
+def check_named(options: Options) -> None:
+    """UsageError if no network is named, as when --config was forgotten."""
+    if not options.model:
+        raise UsageError(
+            "--model: no network is named; give --config with a file of config/, or the class of a network"
+        )
 
 
 def make_net(options: Options) -> nn.Module:
@@ -75,10 +103,7 @@ def make_net(options: Options) -> nn.Module:
     Raises:
         UsageError: no such class, or arguments that it does not take.
     """
-    if not options.model:
-        raise UsageError(
-            "--model: no network is named; give --config with a file of config/, or the class of a network"
-        )
+    check_named(options)
     network, arguments = import_class(options.model), options.model_args
     if hasattr(network, "fitted_arguments"):  # what the clips' length decides
         arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)
@@ -137,7 +162,19 @@ def worker_count(options: Options, team: Team, log: Log) -> int:
     return count
 
 
-def make_loaders(options: Options, team: Team, log: Log, classes: int | None) -> Loaders:
+def make_feeders(options: Options) -> tuple[Any, Any]:
+    """The training feeder (None in phase test) and the test feeder (None where it has no arguments).
+
+    Raises:
+        UsageError: phase test without test data; ArchiveError and its kin from the feeders.
+    """
+    if not options.test_feeder_args and options.phase != "train":
+        raise UsageError("--phase test needs --test-feeder-args, or a --config that has them")
+    test = make_feeder(options, options.test_feeder_args) if options.test_feeder_args else None
+    return make_feeder(options, options.train_feeder_args) if options.phase == "train" else None, test
+
+
+def make_loaders(options: Options, team: Team, log: Log, classes: int | None, feeders: tuple[Any, Any]) -> Loaders:
     """Feeders, checked, behind loaders.
 
     Raises:
@@ -151,18 +188,14 @@ def make_loaders(options: Options, team: Team, log: Log, classes: int | None) ->
         plan = BatchPlan(len(feeder), size, shuffle=False, rank=team.rank, world=team.world)
         return make_loader(feeder, plan, **each)
 
-    training = options.phase == "train"
     loaders = Loaders(evaluation=evaluation)
-    if options.test_feeder_args:
-        test = make_feeder(options, options.test_feeder_args)
+    feeder, test = feeders
+    if test is not None:
         check_labels(test, classes, "test")
         test = only(test, options, classes, "test")
         loaders.test = loaders.choose = evaluation(test)
-    elif not training:
-        raise UsageError("--phase test needs --test-feeder-args, or a --config that has them")
-    if not training:
+    if feeder is None:
         return loaders
-    feeder = make_feeder(options, options.train_feeder_args)
     check_labels(feeder, classes, "training")
     feeder = only(feeder, options, classes, "training")
     if options.val_split == "subjects":

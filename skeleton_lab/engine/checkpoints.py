@@ -1,4 +1,4 @@
-"""Files that must survive a crash: weights alone (published format) and ``last.ckpt`` (everything)."""
+"""Tensors in files that must survive a crash, and random states as tensors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.errors import UsageError, WeightsError
+from skeleton_lab.errors import WeightsError
 from skeleton_lab.files import write_atomically
 
 LAST = "last.ckpt"
-FORMAT = 1
 
 
 def save_tensors(path: Path, content: Any) -> None:
@@ -55,22 +54,6 @@ def load_tensors(path: Path) -> Any:
         raise WeightsError(
             f"{path}: truncated or not a PyTorch file; get it again, or take an earlier one of the run"
         ) from error
-
-
-def load_last(work_dir: Path) -> dict[str, Any]:
-    """The content of ``work_dir/last.ckpt``.
-
-    Raises:
-        UsageError: there is none.
-        WeightsError: it is damaged or of another format.
-    """
-    path = work_dir / LAST
-    if not path.exists():
-        raise UsageError(f"--resume: there is no {path}; leave --resume out to start a new run there")
-    content = load_tensors(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise WeightsError(f"{path}: is not a checkpoint of this program (format {FORMAT})")
-    return content
 
 
 def random_states(device: torch.device) -> dict[str, Any]:

@@ -38,14 +38,14 @@ class Evaluation:
         return float((self.logits.argmax(1) == self.labels).double().mean())
 
 
-def evaluate(job: Job, loader: DataLoader, title: str) -> Evaluation:
-    """Run the network over ``loader``'s data set.
+def evaluate(job: Job, loader: DataLoader, title: str, rest: float = 0.0) -> Evaluation:
+    """Run the network over ``loader``'s data set; ``rest``: seconds that the run will need afterwards.
 
     Loss and accuracies are computed from all logits in data order, in batches of ``test_batch_size``: the mean of
     batch losses comes out the same with several processes as with one.
     """
     begun = time.monotonic()
-    logits, labels = _predict(job, loader, title)
+    logits, labels = _predict(job, loader, title, rest)
     parts = job.team.gather((logits, labels))
     total = sum(len(part[1]) for part in parts)
     all_logits, all_labels = logits.new_empty(total, logits.shape[1]), labels.new_empty(total)
@@ -58,13 +58,13 @@ def evaluate(job: Job, loader: DataLoader, title: str) -> Evaluation:
 
 
 @torch.inference_mode()
-def _predict(job: Job, loader: DataLoader, title: str) -> tuple[Tensor, Tensor]:
+def _predict(job: Job, loader: DataLoader, title: str, rest: float) -> tuple[Tensor, Tensor]:
     """This process's logits and labels, on the CPU."""
     job.net.eval()
     if len(loader) == 0:
         raise UsageError(f"{title}: there are fewer samples than processes")
     logits, labels = [], []
-    progress = Progress(title, len(loader), 0, job.team.device, job.team.first)
+    progress = Progress(title, len(loader), 0, job.team.device, job.team.first, lambda _: rest)
     try:
         for batch in loader:
             inputs, y = unpack(batch, job.style.index_t)

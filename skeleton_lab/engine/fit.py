@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.engine import evaluate as evaluation
-from skeleton_lab.engine.checkpoints import FORMAT as LAST_FORMAT
-from skeleton_lab.engine.checkpoints import LAST, random_states, save_tensors, weights_of
+from skeleton_lab.engine import lastfile
+from skeleton_lab.engine.checkpoints import random_states, save_tensors, weights_of
 from skeleton_lab.engine.job import Diverged, Job, Stopped
+from skeleton_lab.engine.lastfile import LAST
 from skeleton_lab.engine.loaders import unpack
 from skeleton_lab.engine.logs import Progress, peak_memory
 from skeleton_lab.engine.losses import logits_of
@@ -31,11 +32,8 @@ def fit(job: Job) -> None:
         if style.saves_after(number, options):
             save_weights(job, number)
         if job.loaders.choose is not None and style.evaluates_after(number, options):
-            try:
-                evaluate_epoch(job, number)
-            except Stopped:  # the epoch is trained: resuming goes on with its evaluation
-                save_last(job)
-                raise
+            save_last(job)  # whatever becomes of the evaluation, the epoch is trained
+            evaluate_epoch(job, number)
         state.epoch, state.iteration = number, 0
         save_last(job)
         (stop,) = job.team.any(bool(job.stop.signum))
@@ -54,7 +52,10 @@ def train_epoch(job: Job, snapshot: Snapshot) -> None:
     job.log(job.style.train_lines["epoch"].format(number=job.style.number(epoch + 1), lr=lr))
     job.summaries.add("train", state.step, epoch=epoch + (job.style.letter == "G"))
     begun, first, waited = time.monotonic(), state.iteration, 0.0
-    progress = Progress(f"epoch {epoch + 1}/{options.num_epoch}", total, first, job.team.device, job.team.first)
+    title = f"epoch {epoch + 1}/{options.num_epoch}"
+    progress = Progress(
+        title, total, first, job.team.device, job.team.first, lambda each: still_to_do(job, each, epoch)
+    )
     rates = []
     batches = iter(loader)
     try:
@@ -70,8 +71,24 @@ def train_epoch(job: Job, snapshot: Snapshot) -> None:
             between_batches(job)
     finally:
         progress.close()
-    seconds = time.monotonic() - begun
+    seconds, job.batch_seconds = time.monotonic() - begun, progress.seconds_each()
     describe_epoch(job, first, rates, lr, seconds, waited)
+
+
+def still_to_do(job: Job, each: float, evaluated: int) -> float:
+    """Seconds that the run will need behind the epoch in work, at ``each`` seconds a batch.
+
+    Args:
+        evaluated: the epochs up to this one need no evaluation any more. The others count with what one took so far,
+            nothing before the first.
+    """
+    last, done = job.options.num_epoch, job.state.epoch + 1
+    seconds = (last - done) * len(job.state.losses) * each
+    if job.loaders.choose is None:
+        return seconds
+    coming = sum(job.style.evaluates_after(number, job.options) for number in range(evaluated + 1, last + 1))
+    times, took = job.evaluated
+    return seconds + (coming + job.style.final_test) * took / max(times, 1)
 
 
 def train_batch(job: Job, batch: list[Tensor], lr: float, snapshot: Snapshot) -> None:
@@ -216,7 +233,9 @@ def evaluate_epoch(job: Job, number: int) -> None:
     """Evaluate after 1-based epoch ``number`` and remember it if it is the best so far."""
     state, split, style = job.state, job.loaders.split, job.style
     job.log(style.eval_lines["epoch"].format(number=style.number(number)))
-    result = evaluation.evaluate(job, job.loaders.choose, f"{split} {number}/{job.options.num_epoch}")
+    rest = still_to_do(job, job.batch_seconds, number)
+    result = evaluation.evaluate(job, job.loaders.choose, f"{split} {number}/{job.options.num_epoch}", rest)
+    job.evaluated = job.evaluated[0] + 1, job.evaluated[1] + result.seconds
     evaluation.report_evaluation(job, result, split=split)
     if style.final_test:
         job.log(f"Accuracy:  {result.accuracy}  model:  {job.work_dir / 'runs'}", file=False, stamp=False)
@@ -272,11 +291,12 @@ def save_last(job: Job, *, finished: bool = False) -> None:
         content[name] = team.sum(getattr(state, name)[: state.iteration].clone()).cpu()
     content["seconds"] = job.seconds()
     if team.first:
-        save_tensors(
-            job.work_dir / LAST,
+        lastfile.save_last(
+            job.work_dir,
             {
-                "format": LAST_FORMAT,
                 "options": job.digest,
+                "data": job.data,
+                "circumstances": job.circumstances,
                 "num_epoch": job.options.num_epoch,
                 "seed": job.options.seed,
                 "finished": finished,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Stopped(Exception):
-    """SIGTERM or SIGINT came; ``last.ckpt`` has been written if a training was on."""
+    """A signal came; ``last.ckpt`` has been written if a training was on."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -37,8 +37,11 @@ class Diverged(LabError):
     """The loss is not a number any more."""
 
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
 class Stop:
-    """SIGTERM and SIGINT.
+    """SIGTERM, SIGINT, SIGHUP (the terminal is gone) and SIGQUIT.
 
     While ``patient`` (during the training) the first one is a request that is looked at between batches, and only the
     second acts at once; otherwise the first does.
@@ -51,7 +54,9 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGTERM, signal.SIGINT):
+            for signum in SIGNALS:
+                if signum != signal.SIGINT and signal.getsignal(signum) == signal.SIG_IGN:
+                    continue  # as under nohup, which wants the run to outlive its terminal
                 self._before[signum] = signal.signal(signum, self._request)
         return self
 
@@ -87,6 +92,8 @@ class Job:
         net: the network itself, whose names are the published ones; ``model``: the same, as Fabric calls it.
         test_piece: clips per forward pass of an evaluation, halved when memory is too small.
         finished: resuming found a run that is complete.
+        digest: what a resumed run must share with this one (``state.digest``); data: the same of what it learns from;
+            circumstances: what may change, and is said.
         finite_every: batches between looks at the losses; 1 where looking costs nothing.
     """
 
@@ -110,6 +117,10 @@ class Job:
     rate: Callable[[int, int], float] | None = None
     finished: bool = False
     digest: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    circumstances: dict[str, Any] = field(default_factory=dict)
+    evaluated: tuple[int, float] = (0, 0.0)  # evaluations of this process, and the seconds they took
+    batch_seconds: float = 0.0  # of the latest epoch
     begun: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
 

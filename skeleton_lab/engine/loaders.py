@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from skeleton_lab.data.feeder import Batch, Feeder, checked_interval
 from skeleton_lab.errors import LabError, UsageError
@@ -92,13 +92,28 @@ class BatchPlan:
 
 def collate(fetched: Any) -> Any:
     """Feeders of the lab hand over a batch as a tuple of tensors; a list of items is put together as PyTorch does."""
-    return fetched if isinstance(fetched, tuple) else default_collate(fetched)
+    batch = fetched if isinstance(fetched, tuple) else default_collate(fetched)
+    return batch if get_worker_info() is None else share(batch)
+
+
+def share(batch: Any) -> Any:
+    """In a loader process: put the batch into shared memory here and now.
+
+    PyTorch does it in a thread whose failure nobody hears of: the run would wait for this batch for ever.
+    """
+    for tensor in batch if isinstance(batch, (tuple, list)) else ():
+        if isinstance(tensor, Tensor):
+            tensor.share_memory_()
+        else:
+            share(tensor)
+    return batch
 
 
 def prepare_worker(_: int) -> None:
     """One thread per worker; signals are the main process's business."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -8,12 +8,15 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from tqdm import tqdm
+
+from skeleton_lab.files import write_atomically
 
 
 class Log:
@@ -39,7 +42,7 @@ class Log:
         line = (time.strftime(self.stamp) if stamp else "") + text
         if self.screen:
             with tqdm.external_write_mode(file=sys.stdout):
-                print(line, flush=True)
+                print(printable(line), flush=True)
         if file and self.file:
             if self._path is None:
                 self._waiting.append(line)
@@ -47,8 +50,14 @@ class Log:
                 self._append(line)
 
     def _append(self, line: str) -> None:
-        with open(self._path, "a", encoding="utf-8") as file:
+        with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
+
+
+def printable(line: str) -> str:
+    """What the screen's encoding lacks, as an escape."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class Relay(logging.Handler):
@@ -91,14 +100,17 @@ class Metrics:
         if self.path is None or not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 event = json.loads(line)
             except ValueError:  # cut off by the crash
                 continue
+            if not isinstance(event, dict) or not isinstance(event.get("epoch", 0), int):
+                continue
             if event.get("event") != "result" and event.get("epoch", 0) <= epochs:
                 kept.append(line)
-        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        text = "".join(line + "\n" for line in kept)
+        write_atomically(self.path, lambda file: file.write(text.encode()))
 
 
 def _plain(value: Any) -> Any:
@@ -135,21 +147,45 @@ class Summaries:
 
 
 class Progress:
-    """Rate, time left, loss and memory on stderr: a bar on a terminal, else a plain line every 30 s.
+    """Rate, time left of the run, loss and memory on stderr: a bar on a terminal, else a plain line every 30 s.
 
     ``value`` of ``advance`` is asked for only when something is shown: reading a loss waits for the GPU.
+
+    Args:
+        after: the seconds that the run will need behind these batches, of the seconds that one batch takes here.
     """
 
     every = 30.0
+    form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"  # tqdm's, without the epoch's own end
 
-    def __init__(self, title: str, total: int, start: int, device: torch.device, show: bool) -> None:
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        start: int,
+        device: torch.device,
+        show: bool,
+        after: Callable[[float], float] = lambda seconds: 0.0,
+    ) -> None:
         self.title, self.total, self.done, self.device = title, total, start, device
         self.start, self.begun = start, time.monotonic()
-        self.shown = self.begun
+        self.shown, self.after = self.begun, after
         self.bar = None
         self.quiet = not show
         if show and sys.stderr.isatty():
-            self.bar = tqdm(total=total, initial=start, desc=title, dynamic_ncols=True, leave=False, file=sys.stderr)
+            self.bar = tqdm(
+                total=total, initial=start, desc=title, dynamic_ncols=True, leave=False, file=sys.stderr,
+                bar_format=self.form,
+            )  # fmt: skip
+
+    def seconds_each(self) -> float:
+        """Per batch, so far."""
+        return (time.monotonic() - self.begun) / max(self.done - self.start, 1)
+
+    def left(self) -> float:
+        """Seconds until the end of the run."""
+        each = self.seconds_each()
+        return (self.total - self.done) * each + self.after(each)
 
     def advance(self, value: Any = None) -> None:
         """One batch done; ``value() -> float`` gives the loss."""
@@ -158,14 +194,13 @@ class Progress:
             return
         now = time.monotonic()
         due = now - self.shown >= (1.0 if self.bar is not None else self.every)
+        left = f"{duration(self.left())} left of the run, " if due else ""
         if self.bar is not None:
             if due:
-                self.bar.set_postfix_str(self._state(value), refresh=False)
+                self.bar.set_postfix_str(left + self._state(value), refresh=False)
             self.bar.update(1)
         elif due:
-            rate = (self.done - self.start) / (now - self.begun)
-            left = (self.total - self.done) / rate
-            line = f"{self.title}: {self.done}/{self.total}, {rate:.2f} batches/s, {left:.0f} s left, "
+            line = f"{self.title}: {self.done}/{self.total}, {1 / max(self.seconds_each(), 1e-9):.2f} batches/s, {left}"
             print(line + self._state(value), file=sys.stderr, flush=True)
         if due:
             self.shown = now
@@ -180,6 +215,17 @@ class Progress:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def peak_memory(device: torch.device) -> dict[str, float | None]:

@@ -8,7 +8,6 @@ import inspect
 import os
 import platform
 import pprint
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from skeleton_lab.engine.logs import Log, Metrics, Summaries
 from skeleton_lab.engine.options import Options
 from skeleton_lab.engine.programs import NAMES
 from skeleton_lab.engine.styles import Style
+from skeleton_lab.files import write_atomically
 from skeleton_lab.imports import import_class
 
 
@@ -73,7 +73,8 @@ def copy_sources(options: Options, style: Style, work_dir: Path) -> None:
         sources.append(options.room_dir / "main.py")
     for source in sources:
         if source.is_file() and source.parent.resolve() != work_dir.resolve():
-            shutil.copyfile(source, work_dir / source.name)
+            text = source.read_bytes()
+            write_atomically(work_dir / source.name, lambda file, text=text: file.write(text))
 
 
 def environment(job: Job, classes: int | None) -> dict[str, Any]:

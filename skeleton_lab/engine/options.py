@@ -17,6 +17,7 @@ from skeleton_lab.engine.dictflag import merge
 from skeleton_lab.engine.programs import DEMO_KEYS, FLAGS, NAMES, PRESET, PRESET_TRAIN_FEEDER, PRESET_WINDOW
 from skeleton_lab.engine.values import convert
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.files import write_atomically
 
 
 class Options(argparse.Namespace):
@@ -187,6 +188,6 @@ def save(options: Options, path: str | Path) -> None:
         command = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in command)
         text = f"# command line: {command}\n\n{text}"
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        write_atomically(Path(path), lambda file: file.write(text.encode(errors="backslashreplace")))
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -55,6 +55,15 @@ def make_fabric(kind: str, indices: Sequence[int], precision: str) -> Fabric:
     )
 
 
+def may_be_first() -> bool:
+    """Before any process has been started: whether this one will be the first of the run, by what started it."""
+    told = [os.environ.get(name) for name in ("RANK", "SLURM_PROCID")]
+    rank = next((value for value in told if value), None)
+    if rank is not None:
+        return rank == "0"
+    return all(os.environ.get(name) in (None, "", "0") for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
 def _summed_gradients() -> Any:
     """Fabric's DDP strategy without the module wrapper: ``Team.sum_gradients`` takes its place."""
     from lightning_fabric.strategies import DDPStrategy

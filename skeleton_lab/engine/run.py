@@ -3,12 +3,10 @@ one phase."""
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import random
-import re
 import shutil
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -19,22 +17,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skeleton_lab.engine import devices, workdir
+from skeleton_lab.engine import containers, devices, workdir
 from skeleton_lab.engine import options as command_line
 from skeleton_lab.engine.build import build, make_net
+from skeleton_lab.engine.failures import explained
 from skeleton_lab.engine.finish import finish, test_phase
 from skeleton_lab.engine.fit import fit
-from skeleton_lab.engine.job import Diverged, Stop, Stopped
+from skeleton_lab.engine.job import Stop
 from skeleton_lab.engine.logs import Log, Relay
-from skeleton_lab.engine.memory import is_out_of_memory
-from skeleton_lab.engine.parallel import Team, make_fabric
+from skeleton_lab.engine.parallel import Team, make_fabric, may_be_first
+from skeleton_lab.engine.start import earlier_run
 from skeleton_lab.engine.styles import STYLES, Style
-from skeleton_lab.errors import FAILURE, USAGE, LabError, UsageError, guarded, one_line
+from skeleton_lab.errors import UsageError, guarded
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
 
 def run(program: str, main_file: str, argv: Sequence[str] | None = None) -> int:
@@ -47,76 +44,31 @@ def run(program: str, main_file: str, argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 success; 2 a mistake of the user, a missing file, weights that do not fit, a full disk; 1 any other failure;
-        130 and 143 after SIGINT and SIGTERM.
+        128 + n after signal n (130 and 143 after SIGINT and SIGTERM).
     """
     room = Path(main_file).resolve().parent
     if str(room) not in sys.path:
         sys.path.insert(0, str(room))
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _explained(program, arguments, room))
-
-
-def _explained(program: str, argv: list[str], room: Path) -> int:
-    """``setup``, with the failures that are nobody's bug told in one line."""
-    traceback = bool(os.environ.get("SKELETON_LAB_TRACEBACK"))
-    try:
-        return setup(program, argv, room)
-    except Stopped as stopped:
-        name = signal.Signals(stopped.signum).name
-        print(f"stopped by {name}; a training goes on with --resume", file=sys.stderr)
-        return 128 + stopped.signum
-    except Diverged as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return FAILURE
-    except LabError as error:
-        # A worker process sends its whole traceback along; the last line is the message.
-        text = str(error)
-        if traceback or "Original Traceback" not in text:
-            raise
-        print(f"error: {text.strip().splitlines()[-1].partition(': ')[2]}", file=sys.stderr)
-        return USAGE
-    except OSError as error:
-        if traceback or error.errno not in FULL_OR_FORBIDDEN:
-            raise
-        raise UsageError(
-            f"{error.filename or 'work dir'}: {error.strerror}; finished checkpoints are intact"
-        ) from error
-    except RuntimeError as error:
-        known = None if traceback else _explain(error)
-        if known is None:
-            raise
-        print(f"error: {known}", file=sys.stderr)
-        return FAILURE
-
-
-def _explain(error: RuntimeError) -> str | None:
-    """One line for errors of PyTorch that have a well-known cause."""
-    text = str(error)
-    if re.search(r"DataLoader worker .*(killed|exited)", text) or "bus error" in text.lower():
-        return (
-            "a data loading worker died, most likely for lack of (shared) memory: start the container with "
-            "--shm-size=8g, or use --num-worker 0"
-        )
-    if is_out_of_memory(error):
-        return f"out of GPU memory: {one_line(error)[:200]}"
-    if "Connection closed by peer" in text or "Connection reset by peer" in text:
-        return "another process of this run ended; its message tells why"
-    return None
+    return guarded(lambda: explained(lambda: setup(program, arguments, room)))
 
 
 def setup(program: str, argv: list[str], room: Path) -> int:
     """Options, device, processes, seed."""
     style = STYLES[program]
     options = command_line.parse(program, argv, room)
+    lock = contextlib.nullcontext()
     if options.phase != "model_size":
-        workdir.prepare(Path(options.work_dir))
+        work_dir = workdir.prepare(Path(options.work_dir))
+        options.notices += containers.lost(work_dir)
+        lock = workdir.locked(work_dir) if may_be_first() else lock
     if options.threads:
         torch.set_num_threads(options.threads)
     device = devices.resolve(options)
     notices = [*options.notices, *([device.notice] if device.notice else [])]
     precision, notice = precision_of(options, device.kind)
     notices += [notice] if notice else []
-    with Stop() as stop:
+    with Stop() as stop, lock:
         fabric = make_fabric(device.kind, device.indices, precision)
         fabric.launch()
         team = Team(fabric)
@@ -174,8 +126,9 @@ def main(options: Namespace, style: Style, fabric: Fabric, team: Team, log: Log,
         return 0
     if options.compile and not any(map(shutil.which, ("cc", "gcc", "clang", os.environ.get("CXX") or "c++"))):
         raise UsageError("--compile needs a C compiler, and there is none here; leave the flag out")
+    earlier = earlier_run(options, team, log)
     seed_everything(options, style, team)
-    job = build(options, style, fabric, team, log, stop)
+    job = build(options, style, fabric, team, log, stop, earlier)
     job.begun = begun
     try:
         if options.phase == "test":

@@ -21,6 +21,19 @@ ESSENTIAL = (
     "start_epoch", "weights", "val_split", "val_share", "classes",
 )  # fmt: skip
 PLACES = ("data_path", "label_path", "root", "cache_dir")
+# What may change, and is said: it decides the last digits, or when something is measured.
+SPOKEN = {
+    "forward_batch_size": "batch norm sees other pieces of the batch, so the numbers leave those of the unbroken run",
+    "eval_interval": "other epochs are evaluated",
+    "eval_start": "other epochs are evaluated",
+    "compile": "the numbers may differ in the last digits",
+    "activation_checkpointing": "the numbers may differ in the last digits",
+    "device": "the numbers may differ in the last digits",
+    "processes": "the numbers may differ in the last digits",
+    "torch": "the numbers may differ in the last digits",
+    "train_feeder_args.data_path": "its data is the same",
+    "test_feeder_args.data_path": "",
+}
 
 
 @dataclass
@@ -83,7 +96,6 @@ class State:
             self.losses[:done] = content["losses"].to(self.losses.device)
             self.accuracies[:done] = content["accuracies"].to(self.accuracies.device)
         self.epoch, self.iteration, self.step = content["epoch"], done, content["step"]
-        self.forward_batch = min(self.forward_batch, content["forward_batch"])
         self.best = None if content["best"] is None else Best(**content["best"])
         self.last, self.seconds = dict(content["last"]), content["seconds"]
 
@@ -113,6 +125,58 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
                 f"--resume: {name} was {before.get(name)!r} and is {value!r} now; "
                 "give the options of the earlier run (its config.yaml), or leave --resume out for a new one"
             )
+
+
+def circumstances(options: Namespace, device: str, processes: int) -> dict[str, Any]:
+    """The values of ``SPOKEN``."""
+    told = {name: getattr(options, name, None) for name in SPOKEN}
+    for split in ("train", "test"):
+        path = getattr(options, f"{split}_feeder_args").get("data_path")
+        told[f"{split}_feeder_args.data_path"] = None if path is None else str(path)
+    return {**told, "device": device, "processes": processes, "torch": str(torch.__version__)}
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A line for each circumstance that is another than before."""
+    return [
+        f"--resume: {name} was {before.get(name)} and is {now[name]} now{': ' * bool(why)}{why}"
+        for name, why in SPOKEN.items()
+        if before.get(name) != now[name]
+    ]
+
+
+def check_same_data(before: Mapping[str, Any], now: Mapping[str, Any], evaluated: bool) -> list[str]:
+    """Refuse to train on with other data, and to choose the best epoch on two test sets.
+
+    Args:
+        before, now: split -> ``digests.of_data``; evaluated: whether an epoch has been evaluated.
+
+    Returns:
+        What has to be said: a test set that nothing was measured on yet may change.
+
+    Raises:
+        UsageError: names the split and what differs.
+    """
+    said = []
+    for split in ("train", "test"):
+        old, new = before.get(split), now.get(split)
+        if old == new:
+            continue
+        what = _difference(split, old, new)
+        if split == "train" or evaluated:
+            raise UsageError(f"--resume: {what}; give the data of the earlier run, or leave --resume out for a new one")
+        said.append(f"--resume: {what}; nothing had been measured on it yet")
+    return said
+
+
+def _difference(split: str, old: Any, new: Any) -> str:
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return f"there was {'' if old else 'no '}{split} data before and there is {'some' if new else 'none'} now"
+    name = next((name for name in new if old.get(name) != new[name]), "rows")
+    if name in ("samples", "stream"):
+        return f"the {split} data had {name} {old.get(name)} and has {new[name]} now"
+    what = "its labels differ" if name == "labels" else "its clips have other coordinates"
+    return f"the {split} data is not that of the earlier run: {what}"
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import platform
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skeleton_lab.errors import UsageError
+from skeleton_lab.engine import containers
+from skeleton_lab.errors import UsageError, one_line
 
 # What the engine writes. Anything else in the folder belongs to the user and stays where it is.
 WRITTEN = (
@@ -21,19 +26,102 @@ PREVIOUS = "previous"
 TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt")  # a run has got somewhere
 
 
+LOCK = ".lock"
+_held: set[int] = set()  # descriptors of locks
+
+
 def prepare(path: Path) -> Path:
     """Create the folder and see that it can be written to.
 
     Raises:
-        UsageError: it is a file, or not writable.
+        UsageError: it is a file, not writable, or no name that a folder can have.
     """
     try:
+        str(path).encode()
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path, prefix=".writable"):
             pass
     except OSError as error:
-        raise UsageError(f"--work-dir {path}: cannot be written to ({error.strerror or error})") from error
+        hint = containers.other_user(error)
+        raise UsageError(f"--work-dir {path}: cannot be written to ({error.strerror or error}){hint}") from error
+    except ValueError as error:  # a NUL; bytes that are no text, which no log could show
+        raise UsageError(f"--work-dir {str(path)!a}: is no name of a folder ({one_line(error)})") from error
     return path
+
+
+@contextlib.contextmanager
+def locked(folder: Path, flag: str = "--work-dir") -> Iterator[None]:
+    """Keep the folder to this process: the file ``.lock`` in it, locked by the system, so that no crash leaves it shut.
+
+    Where locks or the file cannot be had (read-only folders, some network file systems) it goes on without.
+
+    Args:
+        flag: by which the user named the folder.
+
+    Raises:
+        UsageError: another process has it.
+    """
+    descriptor = _lock(folder, flag)
+    if descriptor is None:
+        yield
+        return
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        _held.discard(descriptor)
+        with contextlib.suppress(OSError):
+            (folder / LOCK).unlink()
+        os.close(descriptor)
+
+
+def _lock(folder: Path, flag: str) -> int | None:
+    file = folder / LOCK
+    while True:
+        try:
+            descriptor = _opened(file)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine, there = os.fstat(descriptor), file.lstat()
+        except BlockingIOError:
+            who = "".join(c for c in os.read(descriptor, 100).decode(errors="replace") if c.isprintable())
+            os.close(descriptor)
+            raise UsageError(
+                f"{flag} {folder}: another run is at work there{f' ({who})' * bool(who)}; wait for its end, or give "
+                "another folder"
+            ) from None
+        except FileNotFoundError:  # whoever had it has just removed it
+            os.close(descriptor)
+            continue
+        except OSError:
+            os.close(descriptor)
+            return None
+        if os.path.samestat(mine, there):
+            break
+        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+    return descriptor
+
+
+def _opened(file: Path) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:  # left by another user's run that was killed: to lock it, reading is enough
+        return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def _let_go() -> None:
+    """In a forked process, such as a loader's: it must not keep the lock when this one is killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def holds_run(work_dir: Path) -> bool:
