@@ -56,7 +56,9 @@ class Room:
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these images alone, for example: ctrgcn msg3d")
     parser.add_argument("--device", help="cpu, cuda:N ... (default: cuda:0 with --use-gpus, else cpu)")
     parser.add_argument("--use-gpus", action="store_true", help="give the containers the GPUs (docker run --gpus all)")

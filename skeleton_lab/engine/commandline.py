@@ -10,6 +10,7 @@ from skeleton_lab.engine.values import convert, shown
 from skeleton_lab.errors import UsageError, nearest
 
 _SHORT = {flag.short: flag.name for flag in FLAGS.values() if flag.short}
+ALIASES = {"lr": "base_lr", "learning_rate": "base_lr"}  # as other programs have it
 _LISTS = ("ints", "floats", "strs", "device", "classes")
 _METAVARS = {
     "int": "N", "ints": "N", "float": "X", "floats": "X", "bool": "YES|NO", "str": "TEXT", "strs": "TEXT",
@@ -46,25 +47,40 @@ def _is_number(text: str) -> bool:
 def _flag_name(option: str, program: str) -> str:
     """The flag behind ``--batch_size``, ``--batch-size``, ``--batch`` or ``-model_saved_name``.
 
-    An abbreviation is looked up among the program's own flags before those of the others.
+    An abbreviation is looked up among the program's own flags before those of the others. It is refused where it may
+    mean another flag: one that begins so too, or whose last word it is (``--log``: log_interval, print_log).
     """
     word = option.lstrip("-").replace("-", "_")
     if word == "help" or option == "-h":
         return "help"
     if option in _SHORT:
         return _SHORT[option]
-    if word in FLAGS:
-        return word
+    if word in FLAGS or word in ALIASES:
+        return ALIASES.get(word, word)
+    own = [name for name, flag in FLAGS.items() if program in flag.programs]
     if option.startswith("--") and word:
-        own = [name for name, flag in FLAGS.items() if program in flag.programs and name.startswith(word)]
-        found = own or [name for name in FLAGS if name.startswith(word)]
+        found = next((names for flags in (own, list(FLAGS)) if (names := _meant(word, flags))), [])
         if len(found) == 1:
             return found[0]
         if found:
-            matches = ", ".join(FLAGS[name].option for name in found)
-            raise UsageError(f"{option} is ambiguous, it could be {matches}")
+            raise UsageError(f"{option} is ambiguous, it could be {_listed(found)}")
+    related = [name for name in own if set(word.split("_")) & set(name.split("_"))]
     known = [flag.option for flag in FLAGS.values()]
-    raise UsageError(f"unknown flag {option}.{nearest('--' + word.replace('_', '-'), known)}")
+    hint = nearest("--" + word.replace("_", "-"), known)
+    if len(related) > 1 and "_" not in word:  # --decay
+        hint = f" It could be {_listed(related)}."
+    raise UsageError(f"unknown flag {option}.{hint}")
+
+
+def _meant(word: str, flags: list[str]) -> list[str]:
+    """The flags that ``word`` abbreviates, and if there is one, those that it names as well."""
+    together = word.replace("_", "")  # --warmup is --warm-up-epoch
+    found = [name for name in flags if name.replace("_", "").startswith(together)]
+    return found + [name for name in flags if found and name.endswith(f"_{word}")]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(FLAGS[name].option for name in names)
 
 
 def _spelled(argv: list[str], program: str) -> list[str]:
@@ -98,7 +114,7 @@ def _parser(program: str) -> _Parser:
         prog=f"main.py {sub}" if sub else "main.py",
         usage="%(prog)s [--config FILE] [flags]",
         description=f"Train or test {room}. Defaults in brackets; they give way to the YAML file, that to flags.",
-        epilog="Hyphens and underscores are the same; flags can be abbreviated.",
+        epilog="Hyphens and underscores are the same; flags can be abbreviated, and --lr is --base-lr.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )

@@ -187,6 +187,8 @@ def save(options: Options, path: str | Path) -> None:
         command = shlex.join(["main.py", *options.argv])
         command = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in command)
         text = f"# command line: {command}\n\n{text}"
+    if not Path(path).parent.is_dir():
+        raise UsageError(f"{path}: cannot be written (there is no folder {Path(path).parent})")
     try:
         write_atomically(Path(path), lambda file: file.write(text.encode(errors="backslashreplace")))
     except OSError as error:
