@@ -82,7 +82,7 @@ def test_log_lines(lab):
     stamp = r"\[ \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} \] "
     for line in (
         r"using warm up, epoch: 1",
-        r"Parameters:",
+        r"Parameters: .*work/config\.yaml",
         r"# Parameters: 354",
         r"Training epoch: 2",
         r"\tMean training loss: \d\.\d{4}\.  Mean training acc: \d+\.\d\d%\.",

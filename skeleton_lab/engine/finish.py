@@ -24,10 +24,8 @@ def finish(job: Job) -> None:
         if job.loaders.split == "val":  # the test set has not been looked at yet
             last = {"epoch": last["epoch"], "step": last["step"], **_test(job, "last epoch on test").results()}
         job.net.load_state_dict(state.best.weights)
-        job.log(style.eval_lines["epoch"].format(number=1), file=False)
         result = _test(job, "best epoch on test")
         stem = Path(style.weights.format(epoch=state.best.epoch, step=state.best.step)).stem
-        report_evaluation(job, result, file=False)
         write_results(job, result, job.loaders.test, 1, scores=True, lists=(job.work_dir, stem), final=True)
         best = {"epoch": state.best.epoch, "step": state.best.step, **result.results()}
         job.net.load_state_dict(ends_with)

@@ -61,14 +61,18 @@ def printable(line: str) -> str:
 
 
 class Relay(logging.Handler):
-    """Notices of the library (``logging.getLogger("skeleton_lab")``) become log lines while a run lasts."""
+    """Notices of the library (``logging.getLogger("skeleton_lab")``) become log lines while a run lasts, each once."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.INFO)
         self.log = log
+        self.told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.log(record.getMessage())
+        text = record.getMessage()
+        if text not in self.told:  # the training and the test feeder notice the same
+            self.told.add(text)
+            self.log(text)
 
     def __enter__(self) -> Relay:
         logger = logging.getLogger("skeleton_lab")

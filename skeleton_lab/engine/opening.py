@@ -7,7 +7,7 @@ import importlib.metadata
 import inspect
 import os
 import platform
-import pprint
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,18 @@ from skeleton_lab.engine.styles import Style
 from skeleton_lab.files import write_atomically
 from skeleton_lab.imports import import_class
 
+CONFIG = "config.yaml"
+
+
+def keeps_config(options: Options) -> bool:
+    """Whether the run writes config.yaml; an evaluation in the folder of a training leaves it the training's."""
+    return options.phase == "train" or not workdir.holds_run(Path(options.work_dir))
+
 
 def say_header(options: Options, style: Style, log: Log, parameters: int) -> None:
-    shown = options.settings()
-    text = pprint.pformat(shown) if style.letter == "G" else str(shown)
+    """What runs; the published programs print all their options here, which config.yaml holds in a readable form."""
+    work_dir = Path(options.work_dir)
+    text = str(work_dir / CONFIG) if keeps_config(options) else shlex.join(options.argv)
     if getattr(options, "warm_up_epoch", 0) and style.schedule in ("warmup", "cosine") and options.phase == "train":
         log(f"using warm up, epoch: {options.warm_up_epoch}")
     if style.letter in "CHSG":
@@ -42,12 +50,12 @@ def open_work_dir(job: Job, classes: int | None) -> None:
     if not job.team.first:
         return
     training = options.phase == "train"
-    beside_run = not training and workdir.holds_run(work_dir)
+    beside_run = not keeps_config(options)
     job.log.open(work_dir / "log.txt")
     if job.finished:
         return
     if not beside_run:  # the configuration of a training stays with it
-        command_line.save(options, work_dir / "config.yaml")
+        command_line.save(options, work_dir / CONFIG)
     if style.copies_source and training:
         copy_sources(options, style, work_dir)
     metrics = work_dir / "metrics.jsonl"

@@ -75,7 +75,7 @@ def setup(program: str, argv: list[str], room: Path) -> int:
         log = make_log(style, options, team)
         try:
             with Relay(log):
-                for notice in notices:
+                for notice in dict.fromkeys(notices):
                     log(notice)
                 return main(options, style, fabric, team, log, stop)
         finally:

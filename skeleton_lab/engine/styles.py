@@ -67,7 +67,7 @@ class Style:
     clips_gradients: bool = False
     counts_from_zero: bool = False
     stamp: str = "[ %a %b %e %H:%M:%S %Y ] "
-    header: tuple[str, ...] = ("Parameters:\n{options}\n", "# Parameters: {parameters}")
+    header: tuple[str, ...] = ("Parameters: {options}", "# Parameters: {parameters}")
     summary: tuple[str, ...] = (
         "Best accuracy: {accuracy}",
         "Epoch number: {epoch}",
@@ -140,12 +140,11 @@ STYLES = {
         class_csv=False,
         ignores="equals",
         results="{word}-samples.txt",
-        header=("Parameters:\n{options}\n", "Model total number of params: {parameters}"),
+        header=("Parameters: {options}", "Model total number of params: {parameters}"),
         summary=(
             "Best accuracy: {accuracy}",
             "Epoch number: {epoch}",
             "Model name: {work_dir}",
-            "Model total number of params: {parameters}",
             "Weight decay: {weight_decay}",
             "Base LR: {base_lr}",
             "Batch Size: {batch_size}",
@@ -175,7 +174,7 @@ STYLES = {
         copies_source=False,
         counts_from_zero=True,
         stamp="[%m.%d.%y|%H:%M:%S] ",
-        header=("Parameters:\n{options}\n",),
+        header=("Parameters: {options}",),
         summary=(),
         test_lines=("Model:   {model}.", "Weights: {weights}.", "Evaluation Start:"),
         train_lines={
