@@ -25,9 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
+from skeleton_lab import trust
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
-from skeleton_lab.imports import import_class
+from skeleton_lab.imports import check_arguments, import_class
 from skeleton_lab.rooms import room
 
 GIB = 2**30
@@ -162,7 +163,7 @@ def example(model_args: dict[str, Any], batch: int, frames: int, single_person: 
 
 def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
     """The model of a room's configuration, and its ``model_args``."""
-    with room(arguments.room) as this:
+    with room(arguments.room) as this, trust.trusting(arguments.trust_code):
         config = arguments.config or this.config
         if config is None:
             raise UsageError(f"--config: room {this.folder} names no default configuration; give one")
@@ -175,7 +176,8 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
         model_args = dict(settings.get("model_args") or {})
         if arguments.num_class:
             model_args["num_classes" if "num_classes" in model_args else "num_class"] = arguments.num_class
-        network = import_class(settings["model"])
+        network = import_class(settings["model"], "model")
+        check_arguments(model_args, "--config: model_args")
         if "frame_size" in inspect.signature(network).parameters:
             model_args["frame_size"] = arguments.frames
         model = network(**model_args)
@@ -195,6 +197,7 @@ def parser() -> Parser:
     options.add_argument("--num-class", type=int, help="instead of the configuration's")
     options.add_argument("--single-person", type=float, default=0.0, help="share of samples without a second person")
     options.add_argument("--activation-checkpointing", action="store_true")
+    options.add_argument("--trust-code", action="store_true", help=trust.HELP)
     options.add_argument("--budget", type=float, default=BUDGET_GIB, help="GPU memory in GiB (default: %(default)s)")
     return options
 

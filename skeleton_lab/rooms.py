@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skeleton_lab import trust
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.imports import import_class
 
@@ -77,7 +78,8 @@ def room(name: str) -> Iterator[Room]:
     sys.modules.update(_modules.get(this.folder, {}))
     sys.path.insert(0, path)
     try:
-        yield this
+        with trust.opened(this.path):
+            yield this
     finally:
         sys.path.remove(path)
         mine = {key: module for key, module in sys.modules.items() if _belongs(module, this.path)}
@@ -92,7 +94,7 @@ def _of_some_room(module: Any) -> bool:
     return any(_belongs(module, room.path) for room in ROOMS)
 
 
-def load(name: str, dotted: str) -> Any:
-    """The class ``dotted`` of a room: ``load("CTR-GCN", "model.ctrgcn.Model")``."""
+def load(name: str, dotted: str, kind: str | None = None) -> Any:
+    """The class ``dotted`` of a room: ``load("CTR-GCN", "model.ctrgcn.Model")``; ``kind`` as of ``import_class``."""
     with room(name):
-        return import_class(dotted)
+        return import_class(dotted, kind)

@@ -125,7 +125,7 @@ class Model(nn.Module):
         if graph is None:
             raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
         check_frame_size(frame_size)
-        self.graph = import_class(graph)(**(graph_args or {}))
+        self.graph = import_class(graph, "graph")(**(graph_args or {}))
         if self.graph.num_node != num_point:
             raise UsageError(f"FreqMixFormer: num_point {num_point}, but {graph} has {self.graph.num_node} joints")
         self.sizes = in_channels, frame_size, num_point, num_person

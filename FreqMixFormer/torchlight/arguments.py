@@ -44,6 +44,6 @@ class DictAction(argparse.Action):
 def import_class(name: str) -> Any:
     """Import ``a.b`` and return its ``C`` for ``a.b.C``; an ImportError that names the class if there is none."""
     try:
-        return imports.import_class(name)
+        return imports.named(name)
     except UsageError as error:
         raise ImportError(str(error)) from error

@@ -74,7 +74,7 @@ class HyperGCN(nn.Module):
         super().__init__()
         if graph is None:
             raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
-        self.graph = import_class(graph)(hyper_joints, **graph_args)
+        self.graph = import_class(graph, "graph")(hyper_joints, **graph_args)
         if self.graph.num_node != num_point:
             raise UsageError(f"num_point is {num_point}, but {graph} has {self.graph.num_node} joints")
         U = num_point + hyper_joints

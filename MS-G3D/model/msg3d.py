@@ -187,7 +187,7 @@ class Model(nn.Module):
         in_channels: int = 3,
     ):  # fmt: skip
         super().__init__()
-        self.graph = import_class(graph)()
+        self.graph = import_class(graph, "graph")()
         if self.graph.num_nodes != num_point:
             raise UsageError(f"num_point={num_point}, but {graph} has {self.graph.num_nodes} joints: make them agree")
         if min(num_gcn_scales, num_g3d_scales) < 1:

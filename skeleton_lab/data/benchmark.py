@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skeleton_lab import rooms
+from skeleton_lab import rooms, trust
 from skeleton_lab.data.feeder import Batch, Feeder
 from skeleton_lab.engine import yamlfile
 from skeleton_lab.errors import UsageError, guarded
@@ -74,7 +74,7 @@ def feeder_of(room: str, config: str | None, split: str, changes: dict[str, Any]
     given = yamlfile.read(place.path / (config or place.config))
     if "feeder" not in given:
         raise UsageError(f"--config {config}: there is no key 'feeder' in it")
-    kind = rooms.load(room, given["feeder"])
+    kind = rooms.load(room, given["feeder"], "feeder")
     arguments = given.get(f"{split}_feeder_args") or {}
     return lambda: kind(**{**arguments, **{name: value for name, value in changes.items() if value is not None}})
 
@@ -92,11 +92,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bone", action="store_true", default=None, help="of feeders with such an argument")
     parser.add_argument("--vel", action="store_true", default=None)
+    parser.add_argument("--trust-code", action="store_true", help=trust.HELP)
     given = parser.parse_args()
     check_sizes(given, "batch_size", "batches", "threads")
     torch.set_num_threads(given.threads)
     changes = {name: getattr(given, name) for name in ("data_path", "label_path", "window_size", "bone", "vel")}
-    figures = measure(feeder_of(given.room, given.config, given.split, changes), given.batch_size, given.batches)
+    with trust.trusting(given.trust_code):
+        opened = feeder_of(given.room, given.config, given.split, changes)
+    figures = measure(opened, given.batch_size, given.batches)
     print(f"first batch, from opening the archive: {figures.first_batch_seconds:.2f} s")
     for when, (processor, elapsed) in (("at first touch", figures.first_touch_ms), ("later", figures.later_ms)):
         print(f"per sample {when}: {processor:.3f} ms of processor time, {elapsed:.3f} ms elapsed")

@@ -23,7 +23,7 @@ from skeleton_lab.engine.start import prepare_training
 from skeleton_lab.engine.styles import Style
 from skeleton_lab.engine.weights import load_weights
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.imports import import_class
+from skeleton_lab.imports import check_arguments, import_class
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -104,7 +104,8 @@ def make_net(options: Options) -> nn.Module:
         UsageError: no such class, or arguments that it does not take.
     """
     check_named(options)
-    network, arguments = import_class(options.model), options.model_args
+    network, arguments = import_class(options.model, "model"), options.model_args
+    check_arguments(arguments, "--model-args")
     if hasattr(network, "fitted_arguments"):  # what the clips' length decides
         arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)
     try:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 
 from skeleton_lab.data.feeder import Batch, Feeder, checked_interval
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.imports import import_class
+from skeleton_lab.imports import check_arguments, import_class
 
 
 class Seeded(Dataset):
@@ -136,7 +136,8 @@ def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
 
     The argument ``observe`` is every feeder's: the share of each clip that is seen.
     """
-    feeder_class = import_class(options.feeder)
+    feeder_class = import_class(options.feeder, "feeder")
+    check_arguments(arguments, f"feeder {options.feeder}")
     arguments = dict(arguments)
     observe = arguments.pop("observe", None)
     try:

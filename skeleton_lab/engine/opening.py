@@ -39,7 +39,7 @@ def say_header(options: Options, style: Style, log: Log, parameters: int) -> Non
     if getattr(options, "warm_up_epoch", 0) and style.schedule in ("warmup", "cosine") and options.phase == "train":
         log(f"using warm up, epoch: {options.warm_up_epoch}")
     if style.letter in "CHSG":
-        log(str(import_class(options.model)), file=False, stamp=False)
+        log(str(import_class(options.model, "model")), file=False, stamp=False)
     for line in style.header:
         log(line.format(options=text, parameters=parameters))
 
@@ -71,12 +71,12 @@ def open_work_dir(job: Job, classes: int | None) -> None:
 
 
 def source_names(options: Options) -> list[str]:
-    return [Path(inspect.getfile(import_class(options.model))).name, "main.py"]
+    return [Path(inspect.getfile(import_class(options.model, "model"))).name, "main.py"]
 
 
 def copy_sources(options: Options, style: Style, work_dir: Path) -> None:
     """The module that defines the network, as it was (MS-G3D: and main.py)."""
-    sources = [Path(inspect.getfile(import_class(options.model)))]
+    sources = [Path(inspect.getfile(import_class(options.model, "model")))]
     if style.letter == "G":
         sources.append(options.room_dir / "main.py")
     for source in sources:

@@ -89,6 +89,8 @@ def _from_file(program: str, path: str | None, room_dir: Path, notices: list[str
             foreign.append(key)
         elif key not in FLAGS:
             raise UsageError(f"--config {path}: unknown key '{key}'.{nearest(str(key), FLAGS)}")
+        elif key == "trust_code" and value not in (False, None):
+            raise UsageError(f"--config {path}: trust_code is for the command line, where you say it yourself")
         elif program in FLAGS[key].programs:
             config[key] = convert(FLAGS[key], value, f"--config {path}: {key}")
         elif value != FLAGS[key].default_for(program):
@@ -181,7 +183,13 @@ def save(options: Options, path: str | Path) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    done = {"memory_friendly": False, "train_window_size": None, "test_window_size": None, "resume": False}
+    done = {
+        "memory_friendly": False,
+        "train_window_size": None,
+        "test_window_size": None,
+        "resume": False,
+        "trust_code": False,
+    }
     text = yamlfile.dump(options.settings() | done, indent=4 if options.program == "T" else 2)
     if options.program != "G":
         command = shlex.join(["main.py", *options.argv])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from skeleton_lab.trust import HELP
+
 ALL = "CFHSGT"
 NAMES = {"C": "CTR-GCN", "F": "FreqMixFormer", "H": "Hyper-GCN", "S": "SkateFormer", "G": "MS-G3D", "T": "ST-GCN"}
 
@@ -82,6 +84,7 @@ RUN = _group(
     Flag("debug", "bool", False, "only the first 100 samples of each split"),
     Flag("model_saved_name", "str", "", "prefix of checkpoints; replaced by {work_dir}/runs in training",
          programs="CFHSG", unused="G"),
+    Flag("trust_code", "bool", False, HELP),
     Flag("assume_yes", "bool", False, "no effect, nothing is ever asked", unused=ALL),
 )
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from skeleton_lab import trust
 from skeleton_lab.engine import containers, devices, workdir
 from skeleton_lab.engine import options as command_line
 from skeleton_lab.engine.build import build, make_net
@@ -25,6 +26,7 @@ from skeleton_lab.engine.finish import finish, test_phase
 from skeleton_lab.engine.fit import fit
 from skeleton_lab.engine.job import Stop
 from skeleton_lab.engine.logs import Log, Relay
+from skeleton_lab.engine.options import Options
 from skeleton_lab.engine.parallel import Team, make_fabric, may_be_first
 from skeleton_lab.engine.start import earlier_run
 from skeleton_lab.engine.styles import STYLES, Style
@@ -54,9 +56,15 @@ def run(program: str, main_file: str, argv: Sequence[str] | None = None) -> int:
 
 
 def setup(program: str, argv: list[str], room: Path) -> int:
-    """Options, device, processes, seed."""
+    """Options, and whose code they may name."""
     style = STYLES[program]
     options = command_line.parse(program, argv, room)
+    with trust.opened(room), trust.trusting(options.trust_code):
+        return launch(options, style)
+
+
+def launch(options: Options, style: Style) -> int:
+    """Device and processes, then one phase in each."""
     lock = contextlib.nullcontext()
     if options.phase != "model_size":
         work_dir = workdir.prepare(Path(options.work_dir))

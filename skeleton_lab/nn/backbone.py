@@ -86,7 +86,7 @@ class TenBlocks(nn.Module):
         """The graph object of a dotted class name; UsageError (a ValueError) without a name."""
         if name is None:
             raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
-        return import_class(name)(**(arguments or {}))
+        return import_class(name, "graph")(**(arguments or {}))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 3:

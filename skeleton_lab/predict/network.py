@@ -65,7 +65,7 @@ class Network:
             net=net, model=fabric.setup_module(net), criterion=Criterion(0.0, style.diverge), loaders=Loaders(),
             parameters=0, metrics=Metrics(None), summaries=Summaries(None), test_piece=options.test_batch_size,
         )  # fmt: skip
-        self.feeder_class = import_class(options.feeder)
+        self.feeder_class = import_class(options.feeder, "feeder")
         if not issubclass(self.feeder_class, Feeder):
             raise UsageError(f"--config {config}: {options.feeder} is no feeder of this lab; predict.py needs one")
         self.joints = _joints(self.feeder_class, options)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skeleton_lab import trust
 from skeleton_lab.data import sources
 from skeleton_lab.data.archive import SPLITS
 from skeleton_lab.engine.programs import NAMES
@@ -51,6 +52,7 @@ def _parser(program: str) -> Parser:
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
         help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
+    add("--trust-code", action="store_true", help=trust.HELP)
     return made
 
 
@@ -165,6 +167,11 @@ def predict(program: str, room: Path, argv: Sequence[str] | None = None) -> None
     """Raises ``LabError`` for what the user can put right."""
     options = _parser(program).parse_args(argv)
     _checked(options)
+    with trust.opened(room), trust.trusting(options.trust_code):
+        _predict(program, room, options)
+
+
+def _predict(program: str, room: Path, options: argparse.Namespace) -> None:
     network = Network(program, room, options.config, options.weights, options.device)
     for notice in network.notices:
         print(notice, file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from skeleton_lab import rooms
+from skeleton_lab import rooms, trust
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
 from skeleton_lab.zero_shot import splits
@@ -37,6 +37,7 @@ def _parser() -> Parser:
     add("--seed", type=int, default=0, help="which clips are held out (default: 0)")
     add("--allow-leak", action="store_true", help="also with weights whose training saw the unseen classes")
     add("--device", default="cpu", help="cpu, 0, cuda:0 (default: cpu)")
+    add("--trust-code", action="store_true", help=trust.HELP)
     return parser
 
 
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     from skeleton_lab.predict.network import Network
 
-    with rooms.room(options.room):
+    with rooms.room(options.room), trust.trusting(options.trust_code):
         network = Network(this.program, this.path, options.config, options.weights, options.device)
         for notice in network.notices:
             print(notice)
