@@ -14,7 +14,7 @@ help:        ## this list
 setup: $(VENV)/ready  ## a virtual environment in .venv with everything pinned
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,search,text,dev]'
+	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,search,text,weights,dev]'
 	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-deps open_clip_torch || echo 'no CLIP merges: --bpe PATH names them'
 	@touch $@
 
@@ -32,7 +32,7 @@ test-min: $(MIN_VENV)/ready  ## the same tests with the image's versions (torch 
 	$(MIN_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q
 $(MIN_VENV)/ready: pyproject.toml
 	$(MIN_PYTHON) -m venv $(MIN_VENV)
-	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,dev]'
+	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,weights,dev]'
 	@touch $@
 
 lint: setup  ## ruff

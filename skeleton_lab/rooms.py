@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,17 @@ ROOMS = (
     Room("FS-VAE", "fsvae", None),
     Room("MSF-GZSSAR", "msf-gzssar", None),
 )
+# a parameter that every network of the name has, and no other room's
+TELLING = (
+    ("CTR-GCN", "l1.gcn1.convs.0.conv1.weight"),
+    ("CTR-GCN's baseline", "l1.gcn1.conv_d.0.weight"),
+    ("MS-G3D", "gcn3d1.gcn3d.0.gcn3d.1.A_res"),
+    ("FreqMixFormer", "l1.spa_mixf.alpha"),
+    ("SkateFormer", "stages.0.blocks.0.transformer.gconv"),
+    ("Hyper-GCN", "l1.gcn1.conv_d.weight"),
+    ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
+    ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
+)
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 
@@ -51,6 +62,11 @@ def find(name: str) -> Room:
             return room
     known = [room.folder for room in ROOMS]
     raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(name, known)}")
+
+
+def owner(parameters: Container[str]) -> str | None:
+    """Whose network has these parameters (names of a state dict), if it is one of a room."""
+    return next((name for name, parameter in TELLING if parameter in parameters), None)
 
 
 def _belongs(module: Any, folder: Path) -> bool:

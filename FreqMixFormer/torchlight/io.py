@@ -72,7 +72,8 @@ class IO:
         weights.load_weights(model, path, ignore=ignored, rule=rule, say=self.print_log)
         if fix_weights:
             drops = weights.DROPS[rule]
-            loaded = {key for key in weights.read_weights(path) if not any(drops(key, word) for word in ignored)}
+            found = weights.named_for(model.state_dict(), weights.read_weights(path), path)
+            loaded = {key for key in found if not any(drops(key, word) for word in ignored)}
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad and name not in loaded)
         return model

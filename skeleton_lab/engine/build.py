@@ -21,7 +21,7 @@ from skeleton_lab.engine.options import Options
 from skeleton_lab.engine.parallel import Team
 from skeleton_lab.engine.start import prepare_training
 from skeleton_lab.engine.styles import Style
-from skeleton_lab.engine.weights import load_weights
+from skeleton_lab.engine.weights import HINT, load_weights
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.imports import check_arguments, import_class
 
@@ -58,9 +58,11 @@ def build(
         initialise(net)
     if options.weights and earlier is None:
         log(style.loading.format(file=options.weights))
+        typed = any(word.startswith("--ignore") for word in options.argv)
         load_weights(
-            net, Path(options.weights), ignore=options.ignore_weights, rule=style.ignores, strict=not training, say=log
-        )
+            net, Path(options.weights), ignore=options.ignore_weights, rule=style.ignores, strict=not training,
+            complete=not training and not typed, hint=HINT, say=log,
+        )  # fmt: skip
     classes = classes_of(options, net)
     loaders = make_loaders(options, team, log, classes, feeders)
     smoothing = style.smoothing if style.smoothing is not None else options.loss_type != "CE"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import random
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from skeleton_lab.errors import WeightsError
 from skeleton_lab.files import write_atomically
 
 LAST = "last.ckpt"
+GLOBAL = re.compile(r"GLOBAL ([\w.]+)|[Uu]nsupported class ([\w.]+)")  # what torch names when it refuses a file
 
 
 def save_tensors(path: Path, content: Any) -> None:
@@ -46,9 +48,10 @@ def load_tensors(path: Path) -> Any:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
+        named = GLOBAL.search(str(error))
+        what = f"it holds {named[1] or named[2]}" if named else "it holds other things, or it is damaged"
         raise WeightsError(
-            f"{path}: is not a file of plain tensors; nothing in it is run or loaded ({reason[:200]})"
+            f"{path}: is not a file of plain tensors: {what}; nothing of it was run or loaded"
         ) from error
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         raise WeightsError(

@@ -57,7 +57,10 @@ class Network:
         options.seed = options.seed or 0
         seed_everything(options, style, team)
         net = make_net(options)
-        load_weights(net, weights, ignore=options.ignore_weights, rule=style.ignores, strict=True, say=lambda _: None)
+        load_weights(
+            net, weights, ignore=options.ignore_weights, rule=style.ignores, strict=True, complete=True,
+            say=self.notices.append,
+        )  # fmt: skip
         net.to(team.device)
         self.K, self.weights = classes_of(options, net), weights
         self.job = Job(
