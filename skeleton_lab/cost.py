@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,6 +25,7 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab import trust
+from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
 from skeleton_lab.imports import check_arguments, import_class
@@ -77,7 +77,7 @@ def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
     with PeakMemory() as memory:
         with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
             output = model(x, *more)
-            loss = F.cross_entropy(output[0] if isinstance(output, tuple) else output, y)
+            loss = Criterion()(output, y)
         loss.backward()
     gradients = sum(4 * p.numel() for p in model.parameters() if p.grad is not None)
     return Cost(

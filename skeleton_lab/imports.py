@@ -141,6 +141,26 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(inner, key)
 
 
+def submodules(package: str) -> Callable[[str], Any]:
+    """``__getattr__`` of a room's package: ``import graph``, then ``graph.ntu_rgb_d``, imports that module.
+
+    So published networks find their graph: their helper imports the first part of a dotted name and walks on by
+    attributes.
+    """
+
+    def attribute(name: str) -> Any:
+        module = f"{package}.{name}"
+        try:
+            if not name.startswith("__"):
+                return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return attribute
+
+
 def optional(module: str, package: str, extra: str, purpose: str) -> Any:
     """A module of a package that only few things need.
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from skeleton_lab.engine.losses import logits_of
+from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
 
@@ -52,7 +52,7 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     """One step of SGD (learning rate 0.01, momentum 0.9) with cross entropy.
 
     Args:
-        model: maps ``x`` to logits (N, K), or to a tuple that begins with them.
+        model: maps ``x`` to logits (N, K), a tuple that begins with them, or a list of heads.
         x: (N, C, T, V, M).
         y: (N,) class ids.
 
@@ -65,14 +65,14 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     try:
-        logits = logits_of(model(x))
+        output = model(x)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise UsageError(
             "batch normalisation needs more than one value per channel: larger --batch-size or --frames"
         ) from error
-    loss = nn.functional.cross_entropy(logits, y)
+    loss, logits = Criterion()(output, y), logits_of(output)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

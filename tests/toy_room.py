@@ -119,7 +119,7 @@ def call(room: Path, argv: list[str], program: str = "C") -> int:
     finally:
         os.chdir(folder)
         sys.path[:] = path
-        for name in [n for n in sys.modules if n.partition(".")[0] in ("model", "feeders")]:
+        for name in [n for n in sys.modules if n.partition(".")[0] in ("model", "feeders", "graph")]:
             del sys.modules[name]
 
 

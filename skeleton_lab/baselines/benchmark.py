@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab import cost
@@ -26,7 +25,7 @@ from skeleton_lab.baselines.models import (
     STGCNBackbone,
 )
 from skeleton_lab.baselines.training import half
-from skeleton_lab.engine.losses import logits_of
+from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.errors import FAILURE, LabError, UsageError, guarded, nearest, one_line
 from skeleton_lab.flags import Parser
 from skeleton_lab.rooms import find, room
@@ -116,7 +115,7 @@ def measure(key: str, options: argparse.Namespace, device: torch.device) -> Resu
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with half(device) if options.amp else contextlib.nullcontext():
-            loss = F.cross_entropy(logits_of(model(*inputs)).float(), y)
+            loss = Criterion()(model(*inputs), y)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()

@@ -14,7 +14,7 @@ from skeleton_lab.engine import results
 from skeleton_lab.engine.job import Job, Stopped
 from skeleton_lab.engine.loaders import unpack
 from skeleton_lab.engine.logs import Progress
-from skeleton_lab.engine.losses import logits_of
+from skeleton_lab.engine.losses import heads_of, summed
 from skeleton_lab.engine.memory import OutOfMemory, is_out_of_memory, release
 from skeleton_lab.errors import UsageError
 
@@ -45,13 +45,14 @@ def evaluate(job: Job, loader: DataLoader, title: str, rest: float = 0.0) -> Eva
     batch losses comes out the same with several processes as with one.
     """
     begun = time.monotonic()
-    logits, labels = _predict(job, loader, title, rest)
-    parts = job.team.gather((logits, labels))
+    heads, labels = _predict(job, loader, title, rest)
+    parts = job.team.gather((heads, labels))
     total = sum(len(part[1]) for part in parts)
-    all_logits, all_labels = logits.new_empty(total, logits.shape[1]), labels.new_empty(total)
+    all_heads, all_labels = heads.new_empty(total, *heads.shape[1:]), labels.new_empty(total)
     for rank, (part, part_labels) in enumerate(parts):
-        all_logits[rank :: len(parts)], all_labels[rank :: len(parts)] = part, part_labels
-    losses = job.criterion.of_batches(all_logits, all_labels, job.options.test_batch_size)
+        all_heads[rank :: len(parts)], all_labels[rank :: len(parts)] = part, part_labels
+    losses = job.criterion.of_batches(all_heads, all_labels, job.options.test_batch_size)
+    all_logits = summed(all_heads)
     top = top_accuracies(all_logits, all_labels, job.options.show_topk)
     seconds = time.monotonic() - begun
     return Evaluation(all_logits, all_labels, sum(losses) / len(losses), len(losses), top, seconds)
@@ -59,16 +60,16 @@ def evaluate(job: Job, loader: DataLoader, title: str, rest: float = 0.0) -> Eva
 
 @torch.inference_mode()
 def _predict(job: Job, loader: DataLoader, title: str, rest: float) -> tuple[Tensor, Tensor]:
-    """This process's logits and labels, on the CPU."""
+    """This process's heads (N, H, K) and labels (N,), on the CPU."""
     job.net.eval()
     if len(loader) == 0:
         raise UsageError(f"{title}: there are fewer samples than processes")
-    logits, labels = [], []
+    heads, labels = [], []
     progress = Progress(title, len(loader), 0, job.team.device, job.team.first, lambda _: rest)
     try:
         for batch in loader:
             inputs, y = unpack(batch, job.style.index_t)
-            logits.append(_forward(job, inputs))
+            heads.append(_forward(job, inputs))
             labels.append(y)
             progress.advance()
             if job.stop.signum and job.team.world == 1:
@@ -76,11 +77,11 @@ def _predict(job: Job, loader: DataLoader, title: str, rest: float) -> tuple[Ten
     finally:
         progress.close()
         job.net.train()
-    return torch.cat(logits).float().cpu(), torch.cat(labels)
+    return torch.cat(heads).float().cpu(), torch.cat(labels)
 
 
 def _forward(job: Job, inputs: list[Tensor]) -> Tensor:
-    """Logits of one batch, in pieces if the memory asks for it."""
+    """Heads (N, H, K) of one batch, in pieces if the memory asks for it."""
     size, device = len(inputs[0]), job.team.device
     while True:
         piece = min(job.test_piece, size)
@@ -88,7 +89,7 @@ def _forward(job: Job, inputs: list[Tensor]) -> Tensor:
             outputs = []
             for first in range(0, size, piece):
                 part = [x[first : first + piece].to(device, non_blocking=True) for x in inputs]
-                outputs.append(logits_of(job.model(*part)))
+                outputs.append(torch.stack(heads_of(job.model(*part)), 1))
             return torch.cat(outputs)
         except RuntimeError as error:
             if not is_out_of_memory(error):

@@ -221,10 +221,23 @@ def check_labels(feeder: Dataset, classes: int | None, where: str) -> None:
 
 def unpack(batch: Sequence[Tensor], index_t: bool) -> tuple[list[Tensor], Tensor]:
     """What the network is called with, and the labels: of (data, label), (data, label, index) or, with ``index_t``,
-    (data, index_t, label, index)."""
+    (data, index_t, label, index). ``data`` may be a tuple of several inputs, each with the clips along its first axis.
+
+    Raises:
+        UsageError: the items are of another form.
+    """
     inputs = 2 if index_t else 1
     if len(batch) <= inputs:
         raise UsageError(
             f"the feeder's items have {len(batch)} parts; expected data{', index_t' * index_t}, label, ..."
         )
-    return list(batch[:inputs]), torch.as_tensor(batch[inputs]).long()
+    first = list(batch[0]) if isinstance(batch[0], (tuple, list)) else [batch[0]]
+    given = [*first, *batch[1:inputs]]
+    labels = torch.as_tensor(batch[inputs]).long()
+    wrong = [each for each in given if not isinstance(each, Tensor) or each.shape[:1] != labels.shape]
+    if wrong or not given or labels.dim() != 1:
+        raise UsageError(
+            "the feeder's items are (data, label, index) with one label per item; data is an array or a tuple of "
+            f"arrays, not {type(wrong[0]).__name__ if wrong else 'nothing'}"
+        )
+    return given, labels

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from skeleton_lab.errors import UsageError
 
 SMOOTHING = 0.1  # Hyper-GCN and SkateFormer
 
@@ -42,23 +45,49 @@ def divergence(h: Sequence[Tensor]) -> Tensor:
 
 
 class Criterion:
-    """What a program minimises: ``criterion(output, y)``, output being logits or ``(logits, extra)``."""
+    """What a program minimises: ``criterion(output, y)``, of what a network returns (see ``heads_of``)."""
 
     def __init__(self, smoothing: float = 0.0, diverge: bool = False) -> None:
         self.smoothing = smoothing
         self.diverge = diverge
 
-    def __call__(self, output: Tensor | tuple, y: Tensor) -> Tensor:
-        loss = cross_entropy(logits_of(output), y, self.smoothing)
-        if self.diverge and isinstance(output, tuple):
+    def __call__(self, output: Any, y: Tensor) -> Tensor:
+        """The sum of the heads' losses."""
+        loss = sum(cross_entropy(head, y, self.smoothing) for head in heads_of(output))
+        if self.diverge and isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], (list, tuple)):
             loss = loss + divergence(output[1])
         return loss
 
-    def of_batches(self, logits: Tensor, y: Tensor, size: int) -> list[float]:
-        """Losses of consecutive batches of ``size`` clips; the last one may be smaller."""
-        pairs = zip(logits.split(size), y.split(size))
-        return [float(cross_entropy(piece, labels, self.smoothing)) for piece, labels in pairs]
+    def of_batches(self, heads: Tensor, y: Tensor, size: int) -> list[float]:
+        """Losses of consecutive batches of ``size`` clips; the last may be smaller. heads (N, H, K), or one (N, K)."""
+        heads = heads.unsqueeze(1) if heads.dim() == 2 else heads
+        pairs = zip(heads.split(size), y.split(size))
+        return [float(self(list(piece.unbind(1)), labels)) for piece, labels in pairs]
 
 
-def logits_of(output: Tensor | tuple) -> Tensor:
-    return output[0] if isinstance(output, (tuple, list)) else output
+def heads_of(output: Any) -> list[Tensor]:
+    """The logits (N, K) of every head: a tensor is one, a list holds several, a tuple begins with either.
+
+    Raises:
+        UsageError: the output is something else.
+    """
+    if isinstance(output, tuple) and output:
+        return heads_of(output[0])
+    if isinstance(output, list) and output:
+        return [head for each in output for head in heads_of(each)]
+    if isinstance(output, Tensor):
+        return [output]
+    raise UsageError(
+        f"the network returns {type(output).__name__}; understood are logits (N, K), a tuple (logits, ...), and a list "
+        "of heads, whose logits and losses are added up"
+    )
+
+
+def logits_of(output: Any) -> Tensor:
+    """The sum of the heads' logits, (N, K)."""
+    return summed(torch.stack(heads, 1)) if len(heads := heads_of(output)) > 1 else heads[0]
+
+
+def summed(heads: Tensor) -> Tensor:
+    """Logits (N, K) of heads (N, H, K)."""
+    return heads[:, 0] if heads.shape[1] == 1 else heads.sum(1)

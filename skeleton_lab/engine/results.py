@@ -74,7 +74,8 @@ def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels
         (work_dir / "hardest.npz").unlink(missing_ok=True)
         return
     dataset = feeder if hasattr(feeder, "__getitems__") else Seeded(feeder, 0)
-    data = np.asarray(collate(dataset.__getitems__(Batch(hard.tolist())))[0])
+    data = collate(dataset.__getitems__(Batch(hard.tolist())))[0]
+    data = np.asarray(data[0] if isinstance(data, (tuple, list)) else data)  # of several inputs the first is shown
     edges = np.array(list(getattr(feeder, "edges", ())), dtype=np.int64).reshape(-1, 2)
     write_atomically(
         work_dir / "hardest.npz",
