@@ -130,7 +130,7 @@ def stack(streams: Sequence[Scores]) -> tuple[np.ndarray, list[str]]:
     return np.stack(rows), notices
 
 
-def read_labels(path: Path, names: Sequence[Any]) -> np.ndarray:
+def read_labels(path: Path, names: Sequence[Any], layout: str | None = None) -> np.ndarray:
     """Test labels (N,) int64 of ``evaluation.npz``, of a label pickle, or of an archive in any layout.
 
     They come in the order of ``names`` if the file names its samples likewise, else in its own order.
@@ -153,7 +153,7 @@ def read_labels(path: Path, names: Sequence[Any]) -> np.ndarray:
             else:
                 have, labels = content
     else:
-        labels = open_archive(path, "test").labels
+        labels = open_archive(path, "test", layout=layout).labels
     ids = class_ids(np.asarray(labels), where)[0]
     place = {str(name): i for i, name in enumerate(have if have is not None else ())}
     wanted = [str(name) for name in names]
@@ -165,7 +165,7 @@ def read_labels(path: Path, names: Sequence[Any]) -> np.ndarray:
 def find_labels(options: argparse.Namespace, recipe: Recipe, room: Path, first: Scores) -> tuple[np.ndarray, Path]:
     """Labels (N,) of the samples of ``first``, and the file they are from."""
     path = labels_path(options, room / recipe.labels[options.dataset], first.path.with_name("evaluation.npz"), room)
-    labels = read_labels(path, first.names)
+    labels = read_labels(path, first.names, options.layout)
     n, k = first.logits.shape
     if len(labels) != n:
         own = first.path.with_name("evaluation.npz")
@@ -202,6 +202,7 @@ def parse(recipe: Recipe, argv: Sequence[str] | None) -> tuple[argparse.Namespac
     parser.add_argument("--alpha", type=float, help="weight of the second of two streams (default: 1)")
     parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="one per stream, in the order above")
     parser.add_argument("--labels", metavar="FILE", help="test labels: evaluation.npz, a label pickle or an archive")
+    parser.add_argument("--layout", help="of that archive, where its content does not tell: pyskl:xsub ...")
     instead = "search on a grid instead" if recipe.searched else "search weights as well"
     parser.add_argument("--fit", action="store_true", help=f"{instead}; they are {FITTED}")
     parser.add_argument("--json", metavar="FILE", help="write the results there")

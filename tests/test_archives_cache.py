@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,3 +177,77 @@ def test_memory_while_unpacking(tmp_path, cache):
     )
     assert int(result.stdout) < 150_000 and time.time() - start < 60
     assert "unpacking a.npz" in result.stderr
+
+
+def test_a_replaced_archive_of_equal_size_and_time_is_seen(tmp_path, cache):
+    """The labels come from the new file, so must the clips."""
+    path = tmp_path / "a.pkl"
+
+    def write(seed: int) -> np.ndarray:
+        x = np.random.RandomState(seed).rand(1, 6, 25, 3).astype(np.float32)
+        clip = {"frame_dir": "a", "total_frames": 6, "label": seed, "keypoint": x}
+        path.write_bytes(pickle.dumps({"split": {"train": ["a"]}, "annotations": [clip]}))
+        os.utime(path, (1e9, 1e9))
+        return x
+
+    for seed in (1, 2):
+        x, clips = write(seed), open_archive(path, "train", layout="pyskl:raw", cache_dir=cache)
+        assert clips.labels.tolist() == [seed]
+        assert np.array_equal(clips.gather(np.array([0]), np.arange(6)[None])[0, :, 0], x[0])
+
+
+def test_a_change_inside_a_large_file_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "EDGE", 64), monkeypatch.setattr(store, "PIECE", 32)
+    content = bytearray(np.random.RandomState(0).bytes(40_000))
+    (tmp_path / "a").write_bytes(content)
+    first = store.sampled_digest(tmp_path / "a")
+    for at in (0, 63, 64, 39_935, 39_999):  # both ends, the first and the last piece between them
+        changed = bytearray(content)
+        changed[at] ^= 1
+        (tmp_path / "a").write_bytes(changed)
+        assert store.sampled_digest(tmp_path / "a") != first, at
+
+
+def test_one_of_many_files_changes(tmp_path):
+    """A folder of clips: size and time stay, the content does not."""
+    for k in range(3):
+        (tmp_path / f"a01_s01_e0{k}_v01.json").write_text(json.dumps({"skeletons": [[[1, 2, 3]] * 20], "label": 1}))
+    files = sorted(tmp_path.glob("*.json"))
+    before, times = store.state_of(files), files[1].stat()
+    files[1].write_text(files[1].read_text().replace("3", "4", 1))
+    os.utime(files[1], ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert store.state_of(files) != before
+
+
+def test_the_store_of_another_user_is_not_used(packed, cache, monkeypatch):
+    open_archive(packed, "train", cache_dir=cache)
+    mine, uid = stores(cache)[0], os.getuid()
+    with monkeypatch.context() as patch:
+        patch.setattr(store.os, "getuid", lambda: uid + 1)  # somebody else, with the same cache
+        patch.setattr(store, "_own", lambda path: mine not in (path, path.parent))
+        open_archive(packed, "train", cache_dir=cache)
+        assert len(stores(cache)) == 2 and mine in stores(cache)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_a_store_given_by_another_user_is_built_again(packed, cache):
+    open_archive(packed, "train", cache_dir=cache)
+    folder = stores(cache)[0]
+    rows = folder / "rows.f32"
+    rows.write_bytes(bytes(rows.stat().st_size))  # what somebody else would like us to train on
+    for path in (folder, rows, folder / "index.npz"):
+        os.chown(path, 12345, 12345)
+        assert open_archive(packed, "train", cache_dir=cache).clips(np.arange(12)).any()
+        rows.write_bytes(bytes(rows.stat().st_size))
+
+
+def test_the_lock_follows_no_link(packed, cache, tmp_path):
+    open_archive(packed, "train", cache_dir=cache)
+    lock = next(cache.glob("*.lock"))
+    lock.unlink()
+    (tmp_path / "precious").write_text("text")
+    lock.symlink_to(tmp_path / "precious")
+    shutil.rmtree(stores(cache)[0])
+    with pytest.raises(LabError):
+        open_archive(packed, "train", cache_dir=cache)
+    assert (tmp_path / "precious").read_text() == "text"

@@ -227,7 +227,35 @@ def test_an_array_without_labels_is_a_question_to_the_user(arrays, tmp_path):
 
 def test_labels_of_an_object_array_are_not_unpickled(arrays, tmp_path):
     np.savez(tmp_path / "ill.npz", **changed(arrays, "y_test", lambda y: y.argmax(1).astype(object)))
-    assert "damaged" in examine(tmp_path / "ill.npz").codes(ERROR)
+    diagnosis = examine(tmp_path / "ill.npz")
+    assert diagnosis.codes(ERROR) == {"objects"}  # nothing is damaged
+    assert "np.int64" in diagnosis.text() and "get the file again" not in diagnosis.text()
+
+
+@pytest.mark.parametrize("classes", [5, 8])
+def test_ids_from_one_of_any_number_of_classes(classes, tmp_path):
+    ids = np.arange(3 * classes) % classes
+    x = np.random.default_rng(0).random((2, len(ids), 3, 20, 17, 1)).astype(np.float32)
+    for shift, expected in ((0, set()), (1, {"one-based"})):
+        np.savez(tmp_path / "a.npz", x_train=x[0], y_train=ids + shift, x_test=x[1], y_test=ids + shift)
+        assert examine(tmp_path / "a.npz").codes(ERROR) == expected
+
+
+def test_keys_and_splits_that_are_not_read(arrays, tmp_path):
+    more = {f"{key.partition('_')[0]}_val": arrays[key] for key in ("x_test", "y_test")}
+    np.savez(tmp_path / "a.npz", **arrays, **more, extra=np.arange(3))
+    diagnosis = examine(tmp_path / "a.npz")
+    assert diagnosis.codes(WARNING) == {"not-read"} and diagnosis.sound
+    assert "x_val, y_val, extra" in diagnosis.text() and "splits called val" in diagnosis.text()
+
+
+def test_lines_about_a_clip_name_it(arrays, tmp_path):
+    np.savez(tmp_path / "a.npz", **changed(arrays, "x_train", put((7, 3, 11), np.nan)))
+    assert f"clip 7 ({arrays['name_train'][7]}), frame 3" in examine(tmp_path / "a.npz").text()
+    np.savez(tmp_path / "a.npz", **changed(arrays, "y_train", put((4, slice(0, 2)), 1)))
+    assert f"({arrays['name_train'][4]})" in examine(tmp_path / "a.npz").text()
+    np.savez(tmp_path / "a.npz", **changed(arrays, "x_train", put(5, arrays["x_test"][2])))
+    assert f"clip 2 ({arrays['name_test'][2]})" in examine(tmp_path / "a.npz").text()
 
 
 @pytest.fixture(scope="module")

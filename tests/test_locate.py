@@ -9,7 +9,7 @@ import pytest
 
 from skeleton_lab.data import locate as module
 from skeleton_lab.data.locate import locate
-from skeleton_lab.errors import ArchiveNotFoundError
+from skeleton_lab.errors import ArchiveNotFoundError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +28,21 @@ def make(path: Path) -> Path:
 
 
 def test_an_existing_path_is_taken_as_it_is(tmp_path, caplog):
-    for path in (make(tmp_path / "other.npz"), tmp_path):
+    clips = make(tmp_path / "clips/a01_s01_e00_v01.json").parent
+    arrays = make(tmp_path / "arrays/train_data_joint.npy").parent
+    for path in (make(tmp_path / "other.npz"), clips, arrays, tmp_path / "work"):
         assert locate(path) == path and locate(str(path)) == path
     assert not caplog.records
+
+
+def test_a_folder_with_one_archive_is_that_archive(tmp_path, caplog):
+    folder = make(tmp_path / "NTU60/NTU60_CS.npz").parent
+    make(folder / "README.txt"), make(folder / "train_label.pkl")
+    assert locate(folder) == locate(str(folder)) == folder / "NTU60_CS.npz"
+    assert str(folder / "NTU60_CS.npz") in caplog.text
+    make(folder / "NTU60_CV.npz")
+    with pytest.raises(UsageError, match=r"several.*NTU60_CS\.npz, NTU60_CV\.npz"):
+        locate(folder)
 
 
 PLACES = [

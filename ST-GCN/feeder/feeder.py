@@ -23,6 +23,7 @@ class Feeder(whole.WholeClipFeeder):
         mmap: no effect, files are always mapped.
         split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
         num_person: persons in every item; None: as stored.
+        layout: archive layout, where the file's content does not tell (docs/data.md).
 
     Raises:
         FeederArgumentError: unknown or missing argument.
@@ -43,6 +44,7 @@ class Feeder(whole.WholeClipFeeder):
         mmap: bool = True,
         split: str | None = None,
         num_person: int | None = None,
+        layout: str | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(type(self), unknown)
@@ -50,7 +52,7 @@ class Feeder(whole.WholeClipFeeder):
         note_unused(type(self), mmap=mmap)
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
         read = whole.ReadClip(whole.checked_window(window_size, random_choose), choose=random_choose)
-        clips, split = whole.open_whole(data_path, split, label_path, self.room_dir)
+        clips, split = whole.open_whole(data_path, split, label_path, self.room_dir, layout)
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
         super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug)
 

@@ -38,6 +38,7 @@ class NTU60SkeletonDataset(Dataset):
         split: "train" or "test".
         use_both_persons: otherwise person 0 only.
         transform: is called with every x, last.
+        layout: archive layout, where the file's content does not tell (docs/data.md).
 
     Raises:
         ArchiveError, ArchiveKeyError, ArchiveNotFoundError: the archive is missing or not of this kind.
@@ -50,10 +51,11 @@ class NTU60SkeletonDataset(Dataset):
         split: str = "train",
         use_both_persons: bool = True,
         transform: Callable[[Tensor], Tensor] | None = None,
+        layout: str | None = None,
     ):
         path = locate(npz_path)
         data, labels = sources.located(path, split)
-        self.clips = open_archive(data, split, label_path=labels)
+        self.clips = open_archive(data, split, label_path=labels, layout=layout)
         if (self.clips.C, self.clips.V) != (COORDINATES, JOINTS):
             raise ArchiveError(
                 f"{path} holds {self.clips.V} joints of {self.clips.C} coordinates, the baselines take 25 joints of 3"

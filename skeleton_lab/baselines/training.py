@@ -134,6 +134,7 @@ def parser(recipe: Recipe) -> Parser:
     add = made.add_argument
     add("--npz-path", type=Path, metavar="FILE", help="archive in any layout; default: where documents "
         "put NTU60_CS.npz")  # fmt: skip
+    add("--layout", help="of the archive, where its content does not tell: pyskl:1 ... (docs/data.md)")
     add("--epochs", type=int, metavar="E", help=f"passes over the training split; default: {length}")
     add("--batch-size", type=int, default=recipe.batch_size, metavar="N", help="clips in a batch")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -162,8 +163,8 @@ def run(recipe: Recipe, options: argparse.Namespace) -> int:
     path = find_archive(options.npz_path, *([recipe.paths] if recipe.paths else []))
     if not recipe.header:
         print(f"Loading dataset from {path} ...", flush=True)
-    train = NTU60SkeletonDataset(path, "train")
-    test = NTU60SkeletonDataset(path, "test") if recipe.test else None
+    train = NTU60SkeletonDataset(path, "train", layout=options.layout)
+    test = NTU60SkeletonDataset(path, "test", layout=options.layout) if recipe.test else None
     device = pick_device(options.device)
     announce(recipe, options, path, train, device, steps)
     trainer = Trainer(recipe.build(train), device)

@@ -14,11 +14,13 @@ import numpy as np
 from skeleton_lab.data import h5, kinetics, npy, npz, orders, pickles, pyskl, ucla
 from skeleton_lab.data.clips import Clips, MappedClips
 from skeleton_lab.data.labels import class_ids, subjects_of
+from skeleton_lab.data.locate import held
 from skeleton_lab.data.npy import StoredArray, listing, parsing
-from skeleton_lab.data.store import BLOCK, PackedClips, Writer, stored
+from skeleton_lab.data.store import BLOCK, PackedClips, Writer, state_of, stored
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, nearest
 
 SPLITS = ("train", "test")
+MEMBERS = tuple(f"{kind}_{split}" for split in SPLITS for kind in ("x", "y", "name"))  # of NPZ and HDF5
 FLAT = {150: (25, 2), 75: (25, 1), 102: (17, 2)}  # columns: joints, persons
 JOINTS_5D, PERSONS_5D = (25, 17), 2
 UAV_JOINTS = 17
@@ -45,14 +47,14 @@ def open_archive(
 
     Args:
         path: NPZ (Kaggle (N, T, 150|75|102), or 5-D (N, C, T, V, M)), HDF5 with the same members, NPY, NW-UCLA
-            folder or tar, PYSKL pickle, or folder of Kinetics-skeleton JSON.
+            folder or tar, PYSKL pickle, folder of Kinetics-skeleton JSON, or a folder that holds one of the files.
         split: "train" or "test". NPY files and Kinetics folders hold one split, whatever it is called.
         label_path: the labels of an NPY file (pickled (names, labels), or an array) or of a Kinetics folder.
         num_class: labels must be below it.
         joints: joints of the graph. By default 25 for flat files, 25 or 17 for 5-D NPZ, any for NPY.
         layout: "kaggle" or "5d" where the shape alone should not decide ("5d" switches off the search for scrambled
-            columns); "scrambled-vcm|cvm" and "repair-vcm|cvm", see ``orders``; "pyskl:<benchmark>[:raw]" picks xsub,
-            xview or xset of a PYSKL pickle and, with raw, leaves out the centring on joint 1.
+            columns); "scrambled-vcm|cvm" and "repair-vcm|cvm", see ``orders``; "pyskl:<division>[:raw]" picks xsub,
+            xview, 1 ... of a PYSKL pickle and, with raw, leaves out the centring on joint 1.
         cache_dir: where to unpack, by default $SKELETON_LAB_CACHE or ~/.cache/skeleton_lab.
         pack: unpack a mappable array too: about a sixth of the bytes, for archives on slow disks.
 
@@ -67,13 +69,14 @@ def open_archive(
         raise ArchiveNotFoundError(
             f"archive {given} does not exist (looked for {path.absolute()}); in a container, is its folder mounted?"
         )
+    path = held(path)
     if path.is_dir():
         clips = _folder(path, split, label_path, layout, cache_dir)
     else:
         clips = _file(path, split, label_path, joints, layout, cache_dir, pack)
     if num_class is not None:
         where = f"{path}: y_{split}" if clips.layout in ("kaggle", "5d") else str(label_path or path)
-        class_ids(clips.labels, where, num_class)
+        class_ids(clips.labels, where, num_class, clips.names)
     return clips
 
 
@@ -107,7 +110,7 @@ def _file(path: Path, split: str, label_path, joints: int | None, layout: str | 
     if start.startswith(TAR) or start[257:262] == b"ustar":
         _only_layout(path, layout, "nw-ucla")
         return ucla.open_ucla(path, split, cache_dir)
-    if start[:1] in (b"\x80", b"("):
+    if start[:1] in pyskl.STARTS:
         return pyskl.open_pyskl(path, split, layout, cache_dir)
     raise ArchiveError(f"{path} is in no known format: expected NPZ, NPY, HDF5, a PYSKL pickle, or the NW-UCLA tar")
 
@@ -141,7 +144,10 @@ def _members(file: npz.Npz | h5.H5, split: str, joints: int | None, layout: str 
     labels, columns = class_ids(y.read(), f"{file.path}: {wanted[1]}")
     names = _names(file, f"name_{split}", len(labels)) if f"name_{split}" in keys else None
     about = dict(num_class=columns, names=names, subjects=subjects_of(names))
-    return _array(x, "kaggle" if len(x.shape) == 3 else "5d", shape, labels, layout, cache_dir, pack, about)
+    clips = _array(x, "kaggle" if len(x.shape) == 3 else "5d", shape, labels, layout, cache_dir, pack, about)
+    others = [key for key in keys if key not in MEMBERS]
+    clips.unread = [f"members {listing(others)}"] if others else []
+    return clips
 
 
 def _flat_shape(x: StoredArray, joints: int | None) -> tuple[int, int, int, int]:
@@ -238,9 +244,8 @@ def _array(
     if x.mappable and not pack:
         clips = MappedClips(x, kind, shape, labels, **about)
     else:
-        status = x.path.stat()
         store = stored(
-            x.path, x.key, [status.st_size, status.st_mtime_ns], lambda writer: _fill(writer, x, shape),
+            x.path, x.key, state_of([x.path]), lambda writer: _fill(writer, x, shape),
             cache_dir=cache_dir, total=x.shape[0], show=x.nbytes > LARGE,
         )  # fmt: skip
         clips = PackedClips(x.path, kind, store, labels, key=x.key, **about)

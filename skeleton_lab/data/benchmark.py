@@ -83,6 +83,7 @@ def main() -> None:
     parser = Parser(prog="python -m skeleton_lab.data.benchmark", description=__doc__)
     parser.add_argument("--data-path", required=True, help="archive of clips")
     parser.add_argument("--label-path", help="labels of a .npy archive")
+    parser.add_argument("--layout", help="of the archive, where its content does not tell: pyskl:1 ...")
     parser.add_argument("--room", default="CTR-GCN", help="whose feeder")
     parser.add_argument("--config", help="YAML file with the feeder's arguments, relative to the room's folder")
     parser.add_argument("--split", default="train", choices=["train", "test"], help="train: with the augmentations")
@@ -96,7 +97,8 @@ def main() -> None:
     given = parser.parse_args()
     check_sizes(given, "batch_size", "batches", "threads")
     torch.set_num_threads(given.threads)
-    changes = {name: getattr(given, name) for name in ("data_path", "label_path", "window_size", "bone", "vel")}
+    names = ("data_path", "label_path", "layout", "window_size", "bone", "vel")
+    changes = {name: getattr(given, name) for name in names}
     with trust.trusting(given.trust_code):
         opened = feeder_of(given.room, given.config, given.split, changes)
     figures = measure(opened, given.batch_size, given.batches)

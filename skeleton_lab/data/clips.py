@@ -26,6 +26,7 @@ class Clips:
         names: the sample names that the archive tells, else None.
         subjects: (N,) int64 performer of each clip where the archive tells, else None.
         has_skeleton: (N,) bool of a Kinetics folder, else None.
+        unread: what the archive holds besides, and neither split reads: a line each.
         C, T, V, M: coordinates, frames (padded length; the longest clip of a ragged archive), joints, persons.
 
     Objects can be pickled and forked: files are opened again by path, arrays of coordinates do not travel.
@@ -51,6 +52,7 @@ class Clips:
         self.num_class = num_class
         self.names = None if names is None else [str(name) for name in names]
         self.subjects, self.has_skeleton = subjects, has_skeleton
+        self.unread: list[str] = []
         self._order = order
         self._at: np.ndarray | None = None  # place of each clip in the archive; None: all, in order
 
@@ -97,6 +99,11 @@ class Clips:
         if idx.size and not (idx.min() >= 0 and idx.max() < len(self)):
             raise IndexError(f"clip {idx.min() if idx.min() < 0 else idx.max()} of {len(self)}")
         return idx if self._at is None else self._at[idx]
+
+    def _shown(self, clip: int) -> str:
+        """A clip by its place in the archive, and by its name where the archive tells one."""
+        rows = np.array([clip]) if self._at is None else np.flatnonzero(self._at == clip)
+        return f"{clip} ({self.names[rows[0]]})" if self.names and len(rows) else str(clip)
 
     def _lengths(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
@@ -149,7 +156,8 @@ class MappedClips(Clips):
     def _measure(self, clip: int, file: int, buffer: np.ndarray) -> None:
         size = buffer.nbytes
         if os.preadv(file, [buffer.reshape(-1).view(np.uint8)], self._array.offset + clip * size) < size:
-            raise ArchiveError(f"{self.path}: {self.key} ends inside sample {clip}: the file has become shorter")
+            shown = self._shown(clip)
+            raise ArchiveError(f"{self.path}: {self.key} ends inside sample {shown}: the file has become shorter")
         rows = buffer if buffer.dtype == FLOAT else _as_float32(buffer)
         present = _nonzero_rows(rows)
         if self._planes > 1:
@@ -166,7 +174,7 @@ class MappedClips(Clips):
         bad = (~np.isfinite(rows)).any(axis=1)
         if bad.any():
             frame = int(bad.reshape(self._planes, self.T).any(axis=0).argmax())
-            raise non_finite(self.path, self.key, clip, frame)
+            raise non_finite(self.path, self.key, self._shown(clip), frame)
 
     def _gather(self, at: np.ndarray, frames: np.ndarray) -> np.ndarray:
         self._lengths(at)

@@ -19,6 +19,9 @@ import numpy as np
 from skeleton_lab.data import targets
 from skeleton_lab.data.archive import SPLITS
 from skeleton_lab.data.clips import Clips
+from skeleton_lab.data.locate import held
+from skeleton_lab.data.npy import listing
+from skeleton_lab.data.pyskl import divisions_of
 from skeleton_lab.data.sources import open_source
 from skeleton_lab.data.targets import Material, Materials
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError, guarded, nearest
@@ -53,6 +56,7 @@ class Converted(NamedTuple):
     counts: dict[str, int]
     shape: tuple[int, int, int, int]
     num_class: int
+    unread: tuple[str, ...] = ()  # what the source holds besides
 
 
 def convert(
@@ -84,7 +88,8 @@ def convert(
             there are.
         frames: length of padded arrays; by default that of the source, 300 for NTU clips from a pickle.
         persons: places for persons in padded arrays; by default as in the source, 2 for 25 joints.
-        benchmark: "xsub" ..., what the splits of a pickle are called.
+        benchmark: "xsub", "1" ...: the division of a source that is a pickle, and what the splits of a pickle that is
+            written are called.
         normalise: "msg3d" turns, centres and repeats clips as MS-G3D's own generator does.
         compress: deflate an NPZ or HDF5 file: a sixth of the size, but no feeder can map it.
         show: a progress bar on stderr.
@@ -93,7 +98,8 @@ def convert(
         ArchiveError, ArchiveKeyError, ArchiveNotFoundError: the source is missing, damaged, or holds NaN.
         UsageError: the layouts do not go together, or the target cannot be written.
     """
-    source, target = Path(source), Path(target)
+    source, target = held(Path(source)), Path(target)
+    layout = _division(source, layout, benchmark, to or BY_SUFFIX.get(target.suffix.lower()))
     clips = open_source(source, split=split, label_path=label_path, layout=layout, joints=joints)
     to = to or _by_suffix(target, clips)
     if to not in FORMATS:
@@ -121,7 +127,26 @@ def convert(
                 raise
             raise UsageError(f"--output {target} cannot be written: {error.strerror or error}") from error
     first = next(iter(materials.values()))
-    return Converted(paths, {split: len(m) for split, m in materials.items()}, first.shape, first.num_class)
+    unread = tuple(dict.fromkeys(line for part in clips.values() for line in part.unread))
+    return Converted(paths, {split: len(m) for split, m in materials.items()}, first.shape, first.num_class, unread)
+
+
+def _division(source: Path, layout: str | None, benchmark: str | None, to: str | None) -> str | None:
+    """``layout`` with the division that ``benchmark`` picks of a pickle.
+
+    Raises:
+        UsageError: there is no such division, and no pickle is written whose splits it could name.
+    """
+    if benchmark is None or (layout or "pyskl").partition(":")[0] != "pyskl":
+        return layout
+    known = divisions_of(source, layout)
+    words = (layout or "pyskl").split(":")
+    if benchmark in known and not set(words) & set(known):
+        return ":".join([words[0], benchmark, *words[1:]])
+    if benchmark not in known and to != "pyskl":
+        there = f"its divisions are {listing(known)}" if any(known) else "it has no divisions"
+        raise UsageError(f"--benchmark {benchmark}: {source} cannot be divided so; {there}")
+    return layout
 
 
 def _by_suffix(target: Path, clips: dict[str, Clips]) -> str:
@@ -194,6 +219,8 @@ def _labels(clips: dict[str, Clips], num_class: int | None) -> tuple[dict[str, n
         log.warning("labels are %d..%d: they count from 1, taking 1 off", low, high)
         labels = {split: y - 1 for split, y in labels.items()}
         high -= 1
+    elif not columns and low == 1 and set(range(1, high + 1)) == set(np.concatenate(list(labels.values())).tolist()):
+        log.warning("labels are 1..%d, class 0 has no clip: if they count from 1, say --num-class %d", high, high)
     K = next((size for size in sizes if size > high), int(high) + 1)
     if num_class and high >= num_class:
         raise ArchiveError(f"labels go up to {high}, with --num-class {num_class} they are 0..{num_class - 1}")
@@ -219,6 +246,8 @@ def _say(made: Converted) -> None:
         print(f"  {path}" + (f"  {path.stat().st_size / 1e6:.1f} MB" if path.is_file() else ""))
     if len(made.paths) > 8:
         print(f"  ... {len(made.paths)} in all")
+    for line in made.unread:
+        print(f"Not written: {line}")
 
 
 def common(description: str) -> Parser:
@@ -285,7 +314,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--num-class", type=int, metavar="K", help="columns of one-hot labels")
     add("--frames", type=int, metavar="T", help="length of padded clips")
     add("--persons", type=int, metavar="M", help="places for persons in padded clips")
-    add("--benchmark", metavar="NAME", help="what a pickle's splits are called: xsub, xview, xset")
+    add("--benchmark", metavar="NAME", help="the division of a pickle that is read, or the name of the one that "
+        "is written: xsub, xview, 1 ...")  # fmt: skip
     add("--normalise", choices=["msg3d"], help="as MS-G3D's own generator does")
     add("--compress", action="store_true", help="deflate NPZ and HDF5")
     options = vars(parser.parse_args(argv))

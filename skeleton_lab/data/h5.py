@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.npy import StoredArray, listing, parsing
+from skeleton_lab.data.npy import ObjectArray, StoredArray, listing, parsing
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -65,7 +65,7 @@ class H5:
                 data = data.asstr()[...].astype(str)
                 return TextArray(self.path, key, data.shape, data.dtype, False, None, data)
             if data.dtype.hasobject:
-                raise ArchiveError(f"{self.path}: {key} is an array of objects; only plain numbers are read")
+                raise ObjectArray
             offset = data.id.get_offset()
             if offset is not None and offset + data.dtype.itemsize * data.size > self.path.stat().st_size:
                 raise ArchiveError(f"{self.path}: {key} is cut short")

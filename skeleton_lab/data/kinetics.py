@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.npy import parsing
-from skeleton_lab.data.store import PackedClips, Writer, stored
+from skeleton_lab.data.store import PackedClips, Writer, state_of, stored
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 
 FRAMES, JOINTS, PERSONS = 300, 18, 5
@@ -33,14 +33,15 @@ def open_kinetics(path: Path, label_path: str | Path | None, cache_dir: str | Pa
         raise ArchiveNotFoundError(f"label file {label_path} does not exist (looked for {label_path.absolute()})")
     with parsing(path):
         files = sorted(p for p in path.iterdir() if p.suffix == ".json" and p.absolute() != label_path.absolute())
-        stats = [(p.name, p.stat()) for p in [*files, label_path]]
-    state = [[name, status.st_size, status.st_mtime_ns] for name, status in stats]
+    state = state_of([label_path, *files])
     key = f"clips of {label_path.absolute()}"
     store = stored(path, key, state, lambda writer: _fill(writer, files, label_path), cache_dir=cache_dir,
                    total=len(files), show=len(files) > 1000)  # fmt: skip
     index = store[1]
     clips = PackedClips(path, "kinetics", store, index["labels"], names=index["names"].tolist())
     clips.has_skeleton = index["has_skeleton"]
+    if index["absent"]:
+        clips.unread = [f"{index['absent']} clips that {label_path} lists: they have no file in {path}"]
     return clips
 
 
@@ -49,6 +50,7 @@ def _fill(writer: Writer, files: list[Path], label_path: Path):
         table = json.loads(label_path.read_bytes())
         entries = {name: (bool(e["has_skeleton"]), int(e["label_index"])) for name, e in table.items()}
     labels, has_skeleton = [], []
+    absent = len(set(entries) - {file.stem for file in files})
     for file in files:
         if file.stem not in entries:
             raise ArchiveError(f"{label_path} has no label of {file.name}")
@@ -67,6 +69,7 @@ def _fill(writer: Writer, files: list[Path], label_path: Path):
         "names": np.array([file.stem for file in files]),
         "labels": np.array(labels, np.int64),
         "has_skeleton": np.array(has_skeleton),
+        "absent": np.array(absent),
     }
     return (3, FRAMES, JOINTS, PERSONS), extra
 

@@ -13,8 +13,11 @@ NTU_NAME = re.compile(r"S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}")
 UCLA_NAME = re.compile(r"a(\d\d)_s(\d\d)_e\d\d_v(\d\d)")
 
 
-def class_ids(y: np.ndarray, where: str, num_class: int | None = None) -> tuple[np.ndarray, int | None]:
-    """Class ids (N,) int64 and, for one-hot rows, the number of columns; ``where`` is file and key, for messages.
+def class_ids(
+    y: np.ndarray, where: str, num_class: int | None = None, names: Sequence[str] | None = None
+) -> tuple[np.ndarray, int | None]:
+    """Class ids (N,) int64 and, for one-hot rows, the number of columns; ``where`` (file and key) and the ``names`` of
+    the clips are for messages.
 
     (N,) are ids (floats must be whole numbers); (N, K >= 2) are one-hot rows with exactly one entry above 0.
 
@@ -32,7 +35,8 @@ def class_ids(y: np.ndarray, where: str, num_class: int | None = None) -> tuple[
     if bad.any():
         row = int(bad.argmax())
         limit = f"0..{num_class - 1}" if num_class else "0 and up"
-        raise ArchiveError(f"{where}: row {row} is class {ids[row]}; classes are {limit}")
+        named = f" ({names[row]})" if names else ""
+        raise ArchiveError(f"{where}: row {row}{named} is class {ids[row]}; classes are {limit}")
     return ids, columns
 
 

@@ -2,79 +2,132 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skeleton_lab.data import pickles
+from skeleton_lab.data.divisions import PARTS, Choice, Wish, choose, divisions
 from skeleton_lab.data.labels import subjects_of
 from skeleton_lab.data.npy import listing, parsing
-from skeleton_lab.data.store import PackedClips, Writer, stored
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError, UsageError
+from skeleton_lab.data.store import PackedClips, Writer, state_of, stored
+from skeleton_lab.errors import ArchiveError, UsageError
 
-PART = {"train": "train", "test": "val"}
+log = logging.getLogger("skeleton_lab")
+
+STARTS = (b"\x80", b"(")  # of a pickle
 PERSONS = 2
 CENTRE = 1  # joint at the origin, of person 0 in the first frame in which person 0 is there
+SHOWN = 8  # names in a line
 
 
 def open_pyskl(path: Path, split: str, layout: str | None, cache_dir: str | Path | None = None) -> PackedClips:
     """The clips of one split, in list order, centred as the Kaggle file is, two persons each.
 
-    ``layout`` "pyskl:xview" picks the benchmark where the pickle holds several; "pyskl:xview:raw" or "pyskl:raw"
-    leaves out the centring.
+    Splits may be called val or test, and stand before or behind the name of their division: ``xsub_val``, ``test1``.
+    ``layout`` "pyskl:xview" or "pyskl:1" picks the division where the pickle holds several, "pyskl:test" the test
+    clips where it has val as well; a last ":raw" leaves out the centring. Annotations without a person are left out;
+    ``unread`` of the clips names them, and the splits that are neither train nor test.
 
     Raises:
-        ArchiveKeyError: no such split. UsageError: the benchmark is not said, or the layout not understood.
+        ArchiveKeyError: no such split. UsageError: the division is not said, or the layout not understood.
         ArchiveError: damaged, not this format, or with key points in other files (Kinetics-400).
     """
-    benchmark, centre = _wishes(path, layout)
-    status = path.stat()
-    store = stored(
-        path, "centred" if centre else "raw", [status.st_size, status.st_mtime_ns],
-        lambda writer: _fill(writer, path, centre), cache_dir=cache_dir, show=True,
-    )  # fmt: skip
+    wish, centre = _wishes(path, layout)
+    store = _store(path, centre, cache_dir)
     index = store[1]
-    names = index["names"].tolist()
-    at = {name: i for i, name in enumerate(names)}
-    listed = index[f"split_{_split_name(path, index, PART[split], benchmark)}"].tolist()
-    unknown = [name for name in listed if name not in at]
+    choice = choose(path, _splits(index), wish, split)
+    nobody = set(index["nobody"].tolist())
+    at = {name: i for i, name in enumerate(index["names"].tolist())}
+    listed = index[f"split_{getattr(choice, split)}"].tolist()
+    unknown = [name for name in listed if name not in at and name not in nobody]
     if unknown:
         raise ArchiveError(f"{path}: {len(unknown)} clips of the {split} list have no annotation, first {unknown[0]}")
-    if not listed:
-        raise ArchiveError(f"{path}: the {split} list is empty")
-    clips = PackedClips(path, "pyskl", store, index["labels"], names=names)
-    chosen = clips.subset([at[name] for name in listed])
+    there = [at[name] for name in listed if name in at]
+    if not there:
+        raise ArchiveError(f"{path}: the {split} list is empty" + (": its clips show nobody" if listed else ""))
+    clips = PackedClips(path, "pyskl", store, index["labels"], names=index["names"].tolist())
+    chosen = clips.subset(there)
     chosen.T = max(int(chosen.lengths(np.arange(len(chosen)))[1].max()), 1)
     chosen.subjects = subjects_of(chosen.names)
+    chosen.unread = _unread(index, choice, [name for name in listed if name in nobody], split)
+    if crowded := int((index["people"][there] > PERSONS).sum()):
+        chosen.unread.append(f"people beyond the first two of {crowded} {split} clips")
+    for line in chosen.unread:
+        if wish.division is None or not line.startswith("splits"):
+            _say(f"{path}: not read: {line}")
     return chosen
 
 
-def _wishes(path: Path, layout: str | None) -> tuple[str | None, bool]:
+def divisions_of(path: Path, layout: str | None = None) -> dict[str, dict[str, str]]:
+    """The divisions of a pickle, see ``divisions``; none of another file.
+
+    Raises:
+        ArchiveError: it is a damaged pickle. UsageError: the layout does not fit.
+    """
+    if not path.is_file():
+        return {}
+    with parsing(path), open(path, "rb") as file:
+        start = file.read(1)
+    return divisions(_splits(_store(path, _wishes(path, layout)[1], None)[1])) if start in STARTS else {}
+
+
+def _store(path: Path, centre: bool, cache_dir: str | Path | None) -> tuple[Path, dict[str, np.ndarray]]:
+    return stored(
+        path, "centred" if centre else "raw", state_of([path]),
+        lambda writer: _fill(writer, path, centre), cache_dir=cache_dir, show=True,
+    )  # fmt: skip
+
+
+def _splits(index: dict[str, np.ndarray]) -> list[str]:
+    return [key.removeprefix("split_") for key in index if key.startswith("split_")]
+
+
+@cache
+def _say(line: str) -> None:
+    """Once, though every program opens the training and the test clips."""
+    log.warning(line)
+
+
+def _unread(index: dict[str, np.ndarray], choice: Choice, nobody: list[str], split: str) -> list[str]:
+    lines = []
+    if choice.unread:
+        lines.append(f"splits {listing(choice.unread)}" + _instead(index, choice))
+    if nobody:
+        more = ", ..." if len(nobody) > SHOWN else ""
+        lines.append(f"{len(nobody)} {split} annotations show nobody: {listing(nobody[:SHOWN])}{more}")
+    if split == "train":
+        listed = [index[f"split_{name}"] for name in _splits(index)]
+        loose = np.setdiff1d(index["names"], np.concatenate(listed) if listed else [])
+        if len(loose):
+            lines.append(f"{len(loose)} annotations that no split lists, the first is {listing([str(loose[0])])}")
+    return lines
+
+
+def _instead(index: dict[str, np.ndarray], choice: Choice) -> str:
+    """How to read the test clips of a division that has val as well."""
+    for name, parts in divisions(_splits(index)).items():
+        if choice.test == parts.get("val") and parts.get("test") in choice.unread:
+            layout = ":".join(filter(None, ("pyskl", name, "test")))
+            return f" (layout '{layout}' reads {parts['test']} in place of {choice.test})"
+    return ""
+
+
+def _wishes(path: Path, layout: str | None) -> tuple[Wish, bool]:
     words = (layout or "pyskl").split(":")
     if words[0] != "pyskl":
         raise UsageError(
-            f"layout '{layout}' does not fit {path}, a pickle; write pyskl, pyskl:xsub, pyskl:xsub:raw ..."
+            f"layout '{layout}' does not fit {path}, a pickle; write pyskl, pyskl:xsub, pyskl:1, pyskl:xsub:raw ..."
         )
-    benchmarks = [word for word in words[1:] if word != "raw"]
-    if len(benchmarks) > 1:
-        raise UsageError(f"layout '{layout}' names several benchmarks of {path}")
-    return (benchmarks[0] if benchmarks else None), "raw" not in words
-
-
-def _split_name(path: Path, index: dict[str, np.ndarray], part: str, benchmark: str | None) -> str:
-    known = [key.removeprefix("split_") for key in index if key.startswith("split_")]
-    if benchmark is not None:
-        if f"{benchmark}_{part}" not in known:
-            raise ArchiveKeyError(f"{path} has no split '{benchmark}_{part}'; it has {listing(known)}")
-        return f"{benchmark}_{part}"
-    fitting = [name for name in known if name == part or name.endswith(f"_{part}")]
-    if not fitting:
-        raise ArchiveKeyError(f"{path} has no split called {part} or ..._{part}; it has {listing(known)}")
-    if len(fitting) > 1:
-        choice = ", ".join(f"layout='pyskl:{name.removesuffix('_' + part)}'" for name in fitting)
-        raise UsageError(f"{path} holds several benchmarks: choose {choice}")
-    return fitting[0]
+    rest = [word for word in words[1:] if word != "raw"]
+    parts = [word for word in rest if word in PARTS["test"]]
+    named = [word for word in rest if word not in parts]
+    if len(named) > 1 or len(parts) > 1:
+        raise UsageError(f"layout '{layout}' names several divisions of {path}")
+    return Wish(named[0] if named else None, parts[0] if parts else None), "raw" not in words
 
 
 def _fill(writer: Writer, path: Path, centre: bool):
@@ -83,46 +136,63 @@ def _fill(writer: Writer, path: Path, centre: bool):
         raise ArchiveError(f"{path} is a pickle, but not of PYSKL: expected a dict with 'split' and 'annotations'")
     names: list[str] = []
     labels: list[int] = []
+    nobody: list[str] = []
+    people: list[int] = []
     with parsing(path):
-        splits = {f"split_{name}": np.array(list(map(pickles.text, names))) for name, names in content["split"].items()}
+        splits = {
+            f"split_{name}": np.array([*map(pickles.text, listed)], str) for name, listed in content["split"].items()
+        }
         annotations = list(content["annotations"])
     joints: tuple[int, int] | None = None
     for number, annotation in enumerate(annotations):
         with parsing(path, f"annotation {number}"):
-            x = _coordinates(path, annotation, centre)
-            names.append(pickles.text(annotation["frame_dir"]))
-            labels.append(int(annotation["label"]))
+            name = pickles.text(annotation["frame_dir"])
+        with parsing(path, f"annotation {number} ({listing([name])})"):
+            x = _coordinates(f"{path}: {listing([name])}", annotation, centre)
+            label = int(annotation["label"])
+        if x is None:
+            nobody.append(name)
+            continue
         if x.shape[2:] != (joints := joints or x.shape[2:]):
-            raise ArchiveError(f"{path}: {names[-1]} has (V, C) = {x.shape[2:]}, earlier clips {joints}")
-        if not 0 <= labels[-1] < 2**31:
-            raise ArchiveError(f"{path}: {names[-1]} has label {labels[-1]}")
-        writer.add(x[None], names[-1])
+            raise ArchiveError(f"{path}: {name} has (V, C) = {x.shape[2:]}, earlier clips {joints}")
+        if not 0 <= label < 2**31:
+            raise ArchiveError(f"{path}: {name} has label {label}")
+        names.append(name)
+        labels.append(label)
+        people.append(len(annotation["keypoint"]))
+        writer.add(x[None], name)
     if joints is None:
-        raise ArchiveError(f"{path} holds no annotations")
-    if len(set(names)) < len(names):
+        raise ArchiveError(f"{path} holds no annotations" + (f" but {len(nobody)} that show nobody" if nobody else ""))
+    if len(set(names) | set(nobody)) < len(names) + len(nobody):
         raise ArchiveError(f"{path} holds two annotations of one clip")
     V, C = joints
-    return (C, writer.longest, V, PERSONS), {"names": np.array(names), "labels": np.array(labels, np.int64), **splits}
+    extra = {"names": np.array(names), "labels": np.array(labels, np.int64), "nobody": np.array(nobody, str)}
+    return (C, writer.longest, V, PERSONS), {**extra, "people": np.array(people), **splits}
 
 
-def _coordinates(path: Path, annotation: dict[str, Any], centre: bool) -> np.ndarray:
-    """(T, M=2, V, C) float32 of one annotation; for 2-D key points the score is the third channel."""
+def _coordinates(where: str, annotation: dict[str, Any], centre: bool) -> np.ndarray | None:
+    """(T, M=2, V, C) float32 of one annotation, None without a person or frame; of 2-D key points the score is the
+    third channel."""
     if "keypoint" not in annotation:
         kind = "Kinetics-400 keeps its key points in other files (raw_file)" if "raw_file" in annotation else "damaged"
-        raise ArchiveError(f"{path}: annotation without 'keypoint': {kind}; that is not supported")
+        raise ArchiveError(f"{where}: annotation without 'keypoint': {kind}; that is not supported")
     x = annotation["keypoint"]
     if not isinstance(x, np.ndarray):
-        raise ArchiveError(f"{path}: keypoint is a {type(x).__name__}, not an array")
+        raise ArchiveError(f"{where}: keypoint is a {type(x).__name__}, not an array")
+    if not x.size and (x.ndim < 2 or not all(x.shape[:2])):
+        return None
     if x.ndim != 4 or x.dtype.kind != "f" or x.shape[3] not in (2, 3) or not all(x.shape):
         raise ArchiveError(
-            f"{path}: keypoint of shape {x.shape}, type {x.dtype}; accepted is float (M, T, V, C=2 or 3)"
+            f"{where}: keypoint of shape {x.shape}, type {x.dtype}; accepted is float (M, T, V, C=2 or 3)"
         )
     told = annotation.get("total_frames", x.shape[1])
     if not isinstance(told, (int, np.integer)) or x.shape[1] != told:
         shown = told if isinstance(told, (int, float)) else type(told).__name__
-        raise ArchiveError(f"{path}: keypoint has {x.shape[1]} frames, total_frames is {shown}")
+        raise ArchiveError(f"{where}: keypoint has {x.shape[1]} frames, total_frames is {shown}")
     x = x.astype(np.float32)
     if x.shape[3] == 2:
+        if "keypoint_score" not in annotation:
+            raise ArchiveError(f"{where}: 2-D key points without 'keypoint_score'")
         score = pickles.numbers(annotation["keypoint_score"]).astype(np.float32).reshape(x.shape[:3])
         x = np.concatenate([x, score[..., None]], axis=3)
     elif centre:

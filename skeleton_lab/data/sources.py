@@ -7,6 +7,8 @@ from pathlib import Path
 from skeleton_lab.data import h5, npy, npz, ucla
 from skeleton_lab.data.archive import JOINTS_5D, PERSONS_5D, SPLITS, open_archive
 from skeleton_lab.data.clips import Clips
+from skeleton_lab.data.divisions import PARTS as WORDS
+from skeleton_lab.data.locate import held
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.errors import ArchiveKeyError, UsageError, nearest
 
@@ -25,7 +27,7 @@ def open_source(
 
     Args:
         path: an archive (``open_archive``), a folder of ``{train,val}_data[_joint].npy`` with ``_label.pkl``, or a
-            folder of ``kinetics_{train,val}`` with their label files.
+            folder of ``kinetics_{train,val}`` with their label files; "test" is as good as "val" in such names.
         split: "train" or "test" alone; by default all that are there. A lone .npy or folder of Kinetics clips is one
             split: this one, by default what its name says, else "train".
         label_path: of a lone .npy or folder of Kinetics clips; by default the published name beside it.
@@ -41,12 +43,13 @@ def open_source(
     about = dict(layout=layout, joints=joints)
     if path.is_dir():
         with parsing(path):
-            pairs = {name: _pair(path, PARTS[name]) for name in wanted}
+            pairs = {name: pairs_of(path, name) for name in wanted}
         found = {name: pair for name, pair in pairs.items() if pair}
         if found:
             refuse_labels(path, label_path)
-            return {name: open_archive(data, name, label_path=label, **about) for name, (data, label) in found.items()}
-    if _alone(path, label_path):
+            return {name: _first(pairs, name, about) for name, pairs in found.items()}
+    path = held(path)
+    if alone(path, label_path):
         name = split or _told(path) or "train"
         return {name: open_archive(path, name, label_path=label_path or _beside(path), **about)}
     shapes = _shapes(path)
@@ -71,25 +74,33 @@ def located(path: Path, split: str, label_path: str | Path | None = None) -> tup
     Raises:
         UsageError: labels that must be named, or that are named and not needed.
     """
-    pair = _pair(path, PARTS[split]) if path.is_dir() else None
-    if pair is not None:
+    pairs = pairs_of(path, split) if path.is_dir() else []
+    if pairs:
         refuse_labels(path, label_path)
-        return pair
-    if _alone(path, label_path):
+        return pairs[0]
+    if alone(path, label_path):
         return path, Path(label_path or _beside(path))
     return path, None
 
 
-def _pair(folder: Path, part: str) -> tuple[Path, Path] | None:
-    """The data and the labels of one split in a folder of arrays or of Kinetics clips."""
-    for name in (f"{part}_data_joint.npy", f"{part}_data.npy"):
-        if (folder / name).exists():
-            return folder / name, folder / f"{part}_label.pkl"
-    clips = folder / f"kinetics_{part}"
-    return (clips, folder / f"kinetics_{part}_label.json") if clips.is_dir() else None
+def _first(pairs: list[tuple[Path, Path]], split: str, about: dict) -> Clips:
+    clips = open_archive(pairs[0][0], split, label_path=pairs[0][1], **about)
+    clips.unread += [f"{data.name}: {pairs[0][0].name} is the {split} split" for data, _ in pairs[1:]]
+    return clips
 
 
-def _alone(path: Path, label_path: str | Path | None) -> bool:
+def pairs_of(folder: Path, split: str) -> list[tuple[Path, Path]]:
+    """The data and the labels of one split in a folder of arrays or of Kinetics clips, the usual name first."""
+    found = []
+    for part in WORDS[split]:
+        arrays = [folder / f"{part}_data_joint.npy", folder / f"{part}_data.npy"]
+        found += [(data, folder / f"{part}_label.pkl") for data in arrays if data.exists()][:1]
+        clips = folder / f"kinetics_{part}"
+        found += [(clips, folder / f"kinetics_{part}_label.json")] if clips.is_dir() else []
+    return found
+
+
+def alone(path: Path, label_path: str | Path | None = None) -> bool:
     """Whether it is one split without labels of its own: an array, or a folder of Kinetics clips.
 
     Raises:
@@ -100,13 +111,13 @@ def _alone(path: Path, label_path: str | Path | None) -> bool:
     with parsing(path):
         if path.is_dir():
             names = [p.name for p in path.iterdir() if p.suffix == ".json"]
-            alone = bool(names) and not any(ucla.FILE_NAME.fullmatch(name) for name in names)
+            single = bool(names) and not any(ucla.FILE_NAME.fullmatch(name) for name in names)
         else:
             with open(path, "rb") as file:
-                alone = file.read(len(npy.MAGIC)) == npy.MAGIC
-    if not alone:
+                single = file.read(len(npy.MAGIC)) == npy.MAGIC
+    if not single:
         refuse_labels(path, label_path)
-    return alone
+    return single
 
 
 def refuse_labels(path: Path, label_path: str | Path | None) -> None:
@@ -133,7 +144,8 @@ def _beside(path: Path) -> Path:
 
 def _told(path: Path) -> str | None:
     """The split that a published name speaks of: ``val_data_joint.npy``, ``kinetics_train``."""
-    return next((s for s, part in PARTS.items() if path.name.startswith((f"{part}_", f"kinetics_{part}"))), None)
+    words = [(split, part) for split, parts in WORDS.items() for part in parts]
+    return next((s for s, part in words if path.name.startswith((f"{part}_", f"kinetics_{part}"))), None)
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:

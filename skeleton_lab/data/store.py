@@ -7,7 +7,8 @@
 
 Frame t of clip i is row ``off + t`` if ``t < e``, else the zero row. A store is built in a ``.partial`` folder under a
 lock and renamed when complete, so an interrupted build leaves nothing that could be taken for a store. It is valid
-for one path, size and time of the archive; a newer one replaces it. Nothing is ever written beside an archive.
+for one path, size, time and sampled content of the archive (``state_of``), and for the user who built it; a newer one
+replaces it. Nothing is ever written beside an archive.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from skeleton_lab.data.clips import Clips, non_finite
+from skeleton_lab.data.npy import parsing
 from skeleton_lab.errors import LabError
 from skeleton_lab.progress import clip_bar
 
-FORMAT = 1
+FORMAT = 2
+EDGE, PIECE, PIECES = 1 << 20, 16 << 10, 256  # bytes of a file that its digest is of: both ends, and pieces between
+SAMPLED = 64  # files of a folder that are looked into
 BLOCK = 256  # clips in memory while a padded array is packed: 46 MB of the Kaggle layout
 
 
@@ -51,7 +56,7 @@ def cache_root(cache_dir: str | Path | None = None) -> Path:
     for place in places:
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if os.access(place, os.W_OK | os.X_OK) and (asked or place.stat().st_uid == os.getuid()):
+            if os.access(place, os.W_OK | os.X_OK) and (asked or place.lstat().st_uid == os.getuid()):
                 return place.absolute()
             problem = problem or f"{place} is not writable"
         except OSError as error:
@@ -144,14 +149,14 @@ def stored(
 ) -> tuple[Path, dict[str, np.ndarray]]:
     """The store of ``key`` of ``source``, built by ``fill`` unless there is a valid one; its folder and its index.
 
-    ``state`` (anything JSON can hold) tells whether the source is still the same. ``fill`` adds all clips to the
-    writer and returns (C, T, V, M) and the extra arrays of the index.
+    ``state`` (``state_of``; anything JSON can hold) tells whether the source is still the same.
+    ``fill`` adds all clips to the writer and returns (C, T, V, M) and the extra arrays of the index.
 
     Raises:
         LabError: the cache cannot be written, or is full; what ``fill`` raises about the archive.
     """
     root = cache_root(cache_dir)
-    identity = _digest([str(source.absolute()), key])
+    identity = _digest([os.fsdecode(source.absolute()), key, os.getuid()])
     stem = re.sub(r"[^\w.-]+", "_", f"{source.name}-{key}")[:60].strip("_-")
     folder = root / f"{stem}-{identity}-{_digest([state, FORMAT])}"
     try:
@@ -160,7 +165,7 @@ def stored(
             with _lock(root / f"{stem}-{identity}.lock"):
                 index = _index(folder)  # another process may have built it meanwhile
                 if index is None:
-                    _build(folder, root.glob(f"{stem}-{identity}-*"), source, key, fill, total, show)
+                    _build(folder, f"{stem}-{identity}-", source, key, fill, total, show)
                     index = _index(folder)
     except OSError as error:
         needs = "set SKELETON_LAB_CACHE to a folder with more room"
@@ -170,13 +175,13 @@ def stored(
     return folder, index
 
 
-def _build(
-    folder: Path, earlier: Iterator[Path], source: Path, key: str, fill: Fill, total: int | None, show: bool
-) -> None:
-    for old in earlier:  # of an older state of the archive, or left by a killed build: we hold the lock
+def _build(folder: Path, begins: str, source: Path, key: str, fill: Fill, total: int | None, show: bool) -> None:
+    root = folder.parent
+    for old in root.glob(f"{begins}*"):  # of an older state of the archive, or left by a killed build: we hold the lock
         shutil.rmtree(old, ignore_errors=True)
-    partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir()
+    if os.path.lexists(folder):
+        raise LabError(f"{folder} is in the way of the unpacked copy of {source} and not yours: set SKELETON_LAB_CACHE")
+    partial = Path(tempfile.mkdtemp(prefix=begins, suffix=".partial", dir=root))
     try:
         writer = Writer(partial, source, key, total, show)
         try:
@@ -189,9 +194,47 @@ def _build(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def state_of(files: Sequence[Path]) -> list:
+    """What tells that the files of a source are still the same: names, sizes, times, and digests of their content.
+
+    A digest is of both ends of a file and of pieces between, all of it up to a few megabytes; of a folder with many
+    files some are looked into.
+
+    Raises:
+        ArchiveError, ArchiveNotFoundError: a file is gone or cannot be read.
+    """
+    looked = set(np.linspace(0, len(files) - 1, min(SAMPLED, len(files))).astype(int).tolist())
+    state = []
+    for number, path in enumerate(files):
+        with parsing(path):
+            status = path.stat()
+            told = sampled_digest(path) if number in looked else ""
+        state.append([path.name, status.st_size, status.st_mtime_ns, told])
+    return state
+
+
+def sampled_digest(path: Path) -> str:
+    """Digest of both ends of a file and of ``PIECES`` pieces between them."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        for start, length in _pieces(size):
+            digest.update(os.pread(file.fileno(), length, start))
+    return digest.hexdigest()[:32]
+
+
+def _pieces(size: int) -> list[tuple[int, int]]:
+    if size <= 2 * EDGE + PIECES * PIECE:
+        return [(0, size)]
+    starts = np.linspace(EDGE, size - EDGE - PIECE, PIECES).astype(np.int64).tolist()
+    return [(0, EDGE), *((start, PIECE) for start in starts), (size - EDGE, EDGE)]
+
+
 def _index(folder: Path) -> dict[str, np.ndarray] | None:
-    """The index of a complete store, else None."""
+    """The index of a complete store of this user, else None."""
     try:
+        if not all(map(_own, (folder, folder / "index.npz", folder / "rows.f32"))):
+            return None
         with np.load(folder / "index.npz", allow_pickle=False) as file:
             index = dict(file)
         C, _, V, _ = index["shape"]
@@ -203,6 +246,23 @@ def _index(folder: Path) -> dict[str, np.ndarray] | None:
         return None
 
 
+def _own(path: Path) -> bool:
+    """Whether ``path`` is no link and belongs to this user: what others leave in a shared cache is not believed.
+
+    Some network and FAT file systems give all files one owner; there it is the one that a new file gets.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return False
+    if status.st_uid == os.getuid():
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            return os.fstat(probe.fileno()).st_uid == status.st_uid
+    except OSError:
+        return False
+
+
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
@@ -212,7 +272,8 @@ def _lock(path: Path) -> Iterator[None]:
     """One builder at a time; the others wait and then find the store. The system frees a killed process's lock."""
     import fcntl
 
-    with open(path, "w") as file:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -32,6 +32,7 @@ from tqdm import tqdm
 from skeleton_lab.data.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.recording import Recorder, Resampled
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.files import completed
 from skeleton_lab.flags import Parser
 from skeleton_lab.progress import clip_bar
 
@@ -126,22 +127,15 @@ def _completed(path: Path, size: int) -> Iterator:
         raise UsageError(f"{path} is a folder; give the name of a file, for example {path / 'synthetic.npz'}")
     if path.exists() and not _ours(path):
         raise UsageError(f"{path} exists and is no synthetic archive; choose another name or move it away")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
         if size > free:
             raise UsageError(f"{path} needs {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {path.parent}")
-        with open(temporary, "w+b") as raw:
+        with completed(path) as raw:
             yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _ours(path: Path) -> bool:

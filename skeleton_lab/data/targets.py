@@ -20,7 +20,7 @@ from skeleton_lab.data.archive import PERSONS_5D
 from skeleton_lab.data.clips import Clips
 from skeleton_lab.data.sources import PARTS
 from skeleton_lab.errors import UsageError
-from skeleton_lab.files import write_atomically
+from skeleton_lab.files import file_names, temporary_name, write_atomically
 from skeleton_lab.raw.outputs import EARLIEST, Rows, Streamed, write_npy, write_streamed_pickle
 from skeleton_lab.raw.slots import normalise
 
@@ -172,7 +172,7 @@ def write_h5(path: Path, materials: Materials, compress: bool) -> list[Path]:
         raise UsageError("writing HDF5 needs h5py: pip install 'skeleton-lab[h5]'") from error
 
     def write(file: BinaryIO) -> None:
-        with h5py.File(file.name, "w") as archive:  # by name: the library wants to read what it writes
+        with h5py.File(file.name, "w", locking=False) as archive:  # by name, and ours is the lock
             for key, rows in five_members(materials).items():
                 blocks, kind = rows.rows, rows.dtype
                 if kind.kind == "U":
@@ -205,12 +205,12 @@ def write_npy_folder(folder: Path, materials: Materials, compress: bool) -> list
 
 def _twin(path: Path, other: Path) -> Path:
     """A second name of a file, or a copy where the file system has no hard links."""
-    temporary = other.with_name(f".{other.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_name(other)
     try:
         os.link(path, temporary)
     except OSError:
-        shutil.copyfile(path, temporary)
+        with open(path, "rb") as source:
+            return write_atomically(other, lambda file: shutil.copyfileobj(source, file, 1 << 24))
     temporary.replace(other)
     return other
 
@@ -243,6 +243,9 @@ def _annotations(materials: Materials, names: dict[str, list[str]]) -> Iterator[
 def write_ucla(folder: Path, materials: Materials, compress: bool) -> list[Path]:
     """One JSON per clip under its NW-UCLA name, which also says its split."""
     written = []
+    files = {split: file_names(m.names or (), ".json", m.clips.path) for split, m in materials.items()}
+    if twice := set.intersection(*map(set, files.values())) if len(files) > 1 else None:
+        raise UsageError(f"both splits hold {min(twice)}: its files would replace each other")
     for split, m in materials.items():
         fits = m.names is not None and all(ucla.FILE_NAME.fullmatch(f"{name}.json") for name in m.names)
         if m.clips.V != ucla.JOINTS or m.clips.C != 3 or not fits:
@@ -253,26 +256,28 @@ def write_ucla(folder: Path, materials: Materials, compress: bool) -> list[Path]
         for i, x in m.single():
             name = m.names[i]
             content = {"file_name": name, "skeletons": x[:, 0].tolist(), "label": int(m.labels[i]) + 1}
-            written.append(_json(folder / f"{name}.json", content))
+            written.append(_json(folder / files[split][i], content))
     return written
 
 
 def write_kinetics(folder: Path, materials: Materials, compress: bool) -> list[Path]:
     """``kinetics_{train,val}/<name>.json`` and ``kinetics_{train,val}_label.json``."""
-    written = []
+    written, files = [], {}
     for split, m in materials.items():
+        names = m.names or [f"clip_{i:06d}" for i in range(len(m))]
+        files[split] = file_names(names, ".json", m.clips.path)  # of both splits before anything is written
         if m.clips.V != kinetics.JOINTS or m.clips.C != 3:
             raise UsageError(
                 f"Kinetics JSON has 18 joints with x, y and score; {m.clips.path} has {m.clips.V} joints, C={m.clips.C}"
             )
+    for split, m in materials.items():
         part, table = PARTS[split], {}
-        names = m.names or [f"clip_{i:06d}" for i in range(len(m))]
         for i, x in m.single():
             label = int(m.labels[i])
             about = {"label": f"class {label}", "label_index": label}
             frames = [{"frame_index": t, "skeleton": _people(frame)} for t, frame in enumerate(x)]
-            _json(folder / f"kinetics_{part}" / f"{names[i]}.json", {"data": frames, **about})
-            table[names[i]] = {"has_skeleton": bool(x.any()), **about}
+            _json(folder / f"kinetics_{part}" / files[split][i], {"data": frames, **about})
+            table[files[split][i].removesuffix(".json")] = {"has_skeleton": bool(x.any()), **about}
         written += [folder / f"kinetics_{part}", _json(folder / f"kinetics_{part}_label.json", table)]
     return written
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from skeleton_lab.data.labels import UCLA_NAME
 from skeleton_lab.data.npy import parsing
-from skeleton_lab.data.store import PackedClips, Writer, stored
+from skeleton_lab.data.store import PackedClips, Writer, state_of, stored
 from skeleton_lab.errors import ArchiveError
 
 log = logging.getLogger("skeleton_lab")
@@ -40,7 +40,8 @@ def open_ucla(path: Path, split: str, cache_dir: str | Path | None = None) -> Pa
     Raises:
         ArchiveError: a recording is damaged, or there is none for this split.
     """
-    store = stored(path, "clips", _state(path), lambda writer: _fill(writer, path), cache_dir=cache_dir, show=True)
+    files = _files(path)
+    store = stored(path, "clips", state_of(files), lambda writer: _fill(writer, path), cache_dir=cache_dir, show=True)
     names, labels = store[1]["names"].tolist(), store[1]["labels"]
     at = {name: i for i, name in enumerate(names)}
     listed = [name for name in published_order() if view_of(name) in VIEWS[split]]
@@ -54,6 +55,12 @@ def open_ucla(path: Path, split: str, cache_dir: str | Path | None = None) -> Pa
     subjects = np.array([int(match_name(name)[2]) for name in names], np.int64)
     clips = PackedClips(path, "nw-ucla", store, labels, names=names, subjects=subjects)
     chosen = clips.subset([at[name] for name in listed if name in at] + [at[name] for name in more])
+    others = sorted(name for name in names if not any(view_of(name) in views for views in VIEWS.values()))
+    if others:
+        chosen.unread = [f"{len(others)} recordings of other views than 1, 2 and 3, the first is {others[0]}"]
+    foreign = [p.name for p in files if path.is_dir() and not FILE_NAME.fullmatch(p.name)]
+    if foreign:
+        chosen.unread.append(f"{len(foreign)} files with other names than aNN_sNN_eNN_vNN.json, as {foreign[0]}")
     chosen.T = max(int(chosen.lengths(np.arange(len(chosen)))[1].max()), 1)
     return chosen
 
@@ -74,12 +81,9 @@ def view_of(name: str) -> int:
     return int(match_name(name)[3])
 
 
-def _state(path: Path) -> list:
-    """What tells that nothing has changed: names, sizes and times of the files, or of the tar."""
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    with parsing(path):
-        stats = [(file.name, file.stat()) for file in files]
-    return [[name, status.st_size, status.st_mtime_ns] for name, status in stats]
+def _files(path: Path) -> list[Path]:
+    """The files that tell whether anything has changed: all of a folder, or the tar."""
+    return sorted(path.glob("*.json")) if path.is_dir() else [path]
 
 
 def _recordings(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -59,7 +59,7 @@ def _finite(part: Part, found: Scan, diagnosis: Diagnosis) -> None:
     if bad.any():
         clip = int(bad.argmax())
         diagnosis.add(
-            ERROR, "nan", f"{part.key}: {bad.sum()} clips hold NaN or Inf, the first is clip {clip}, frame "
+            ERROR, "nan", f"{part.key}: {bad.sum()} clips hold NaN or Inf, the first is {part.clip(clip)}, frame "
             f"{found.bad[clip]}", "leave those clips out; one of them spoils a whole batch",
         )  # fmt: skip
 
@@ -98,16 +98,20 @@ def _content(part: Part, found: Scan, diagnosis: Diagnosis) -> None:
     empty, frozen = found.n == 0, found.frozen & (found.n > 0)
     gaps, short = (found.e > found.n) & ~empty, (found.n < SHORT) & ~empty
     if empty.any():
-        diagnosis.add(WARNING, "empty-clips", f"{part.key}: {empty.sum()} are zero, the first is clip {empty.argmax()}",
-                      "they teach nothing; leave them out")  # fmt: skip
+        diagnosis.add(WARNING, "empty-clips", f"{part.key}: {empty.sum()} are zero, the first is "
+                      f"{part.clip(empty.argmax())}", "they teach nothing; leave them out")  # fmt: skip
     if frozen.any():
         diagnosis.add(WARNING, "frozen", f"{part.key}: nothing moves in {frozen.sum()} clips, the first is "
-                      f"{frozen.argmax()}")  # fmt: skip
+                      f"{part.clip(frozen.argmax())}")  # fmt: skip
     if gaps.any():
         diagnosis.add(NOTE, "gaps", f"{part.key}: {gaps.sum()} clips have empty frames before their end, the first is "
-                      f"{gaps.argmax()}")  # fmt: skip
+                      f"{part.clip(gaps.argmax())}")  # fmt: skip
     if short.any():
-        diagnosis.add(NOTE, "short", f"{part.key}: {short.sum()} clips have fewer than {SHORT} frames")
+        diagnosis.add(
+            NOTE,
+            "short",
+            f"{part.key}: {short.sum()} clips have fewer than {SHORT} frames, the first is {part.clip(short.argmax())}",
+        )
     if T > 64 and (found.n == T).mean() > 0.9:
         diagnosis.add(NOTE, "no-padding", f"{part.key}: clips fill all {T} frames: repeated to the end, as MS-G3D's "
                       "generator does, not padded with zeros")  # fmt: skip
@@ -124,7 +128,7 @@ def _places(part: Part, found: Scan, diagnosis: Diagnosis) -> None:
     if found.swapped.any():
         diagnosis.add(
             ERROR, "swapped-persons", f"{part.key}: in {found.swapped.sum()} clips person 1 stands where person 0 "
-            f"should, the first is clip {int(found.swapped.argmax())}", "person 0 is the main actor; exchange them",
+            f"should, the first is {part.clip(found.swapped.argmax())}", "person 0 is the main actor; exchange them",
         )  # fmt: skip
     share = 1 - found.centred[there].mean() if there.any() else 0.0
     if share > 0.5:
@@ -158,15 +162,17 @@ def check_repetition(parts: Mapping[str, Part], scans: Mapping[str, Scan], diagn
             which = first[counts > 1].min()
             twin = np.flatnonzero(seen[split] == seen[split][which])[1]
             diagnosis.add(
-                WARNING, "duplicates", f"{parts[split].key}: {(counts - 1).sum()} clips repeat an earlier one: clip "
-                f"{full[twin]} is clip {full[which]} again", "they count twice; leave one out",
+                WARNING, "duplicates", f"{parts[split].key}: {(counts - 1).sum()} clips repeat an earlier one: "
+                f"{parts[split].clip(full[twin])} is {parts[split].clip(full[which])} again",
+                "they count twice; leave one out",
             )  # fmt: skip
     if len(seen) == 2:
-        both = np.intersect1d(seen["train"], seen["test"])
-        if len(both):
+        both = np.isin(seen["test"], seen["train"])
+        if both.any():
+            row = np.flatnonzero(scans["test"].n > 1)[both.argmax()]
             diagnosis.add(
-                ERROR, "leak", f"{len(both)} test clips are training clips as well",
-                "test accuracy would be too high; remove them from one of the splits",
+                ERROR, "leak", f"{len(np.unique(seen['test'][both]))} test clips are training clips as well, the first "
+                f"is {parts['test'].clip(row)}", "test accuracy would be too high; remove them from one of the splits",
             )  # fmt: skip
     _people(parts, diagnosis)
 

@@ -9,7 +9,7 @@ import numpy as np
 from skeleton_lab.data import official
 from skeleton_lab.doctor import checks, labels
 from skeleton_lab.doctor.diagnosis import ERROR, Diagnosis
-from skeleton_lab.doctor.intake import Part, take_in
+from skeleton_lab.doctor.intake import Part, fault, take_in
 from skeleton_lab.doctor.scan import Scan, scan
 from skeleton_lab.errors import LabError, UsageError, nearest
 from skeleton_lab.progress import clip_bar
@@ -65,7 +65,7 @@ def _one(part: Part, diagnosis: Diagnosis, tick) -> Scan | None:
     try:
         return scan(part, tick)
     except LabError as error:
-        diagnosis.add(ERROR, "damaged", str(error), "get the file again; compare its size and checksum")
+        diagnosis.add(ERROR, *fault(error))
         return None
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from skeleton_lab.data import h5, npy, npz
-from skeleton_lab.data.archive import FLAT, JOINTS_5D, PERSONS_5D, SPLITS
+from skeleton_lab.data.archive import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLITS
 from skeleton_lab.data.clips import Clips
+from skeleton_lab.data.locate import held
 from skeleton_lab.data.npy import StoredArray, parsing
-from skeleton_lab.data.sources import open_source, refuse_labels
-from skeleton_lab.doctor.diagnosis import ERROR, WARNING, Diagnosis, Member
+from skeleton_lab.data.sources import alone, open_source, pairs_of, refuse_labels
+from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Member
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
 
 BLOCK_BYTES = 32 << 20
+AGAIN = "get the file again; compare its size and checksum"
+BOTH = "training programs want both splits"
 MOST_LABELS = 1 << 30  # bytes of a label member
 
 
@@ -35,6 +39,10 @@ class Part:
     names: list[str] | None = None
     flat: bool = False
 
+    def clip(self, row: int) -> str:
+        """``clip 3``, and its name where the file tells one."""
+        return f"clip {int(row)}" + (f" ({self.names[int(row)]})" if self.names else "")
+
 
 def take_in(path: Path, label_path: Path | None, layout: str | None) -> tuple[Diagnosis, list[Part]]:
     """The parts of an archive that can be examined, and the findings about the rest.
@@ -42,9 +50,10 @@ def take_in(path: Path, label_path: Path | None, layout: str | None) -> tuple[Di
     Raises:
         ArchiveNotFoundError: the path does not exist.
     """
-    if not path.exists():
-        with parsing(path):
-            path.stat()
+    with parsing(path):
+        path.stat()
+    if not (path.is_dir() and any(pairs_of(path, split) for split in SPLITS)):
+        path = held(path)
     if path.is_file():
         with parsing(path), open(path, "rb") as file:
             start = file.read(8)
@@ -64,9 +73,12 @@ def _others(path: Path, label_path, layout: str | None, diagnosis: Diagnosis) ->
     except UsageError:
         raise  # a question to the user: which benchmark of the pickle?
     except LabError as error:
-        code = "nan" if "NaN" in str(error) else "damaged"
-        diagnosis.add(ERROR, code, str(error), "get the file again, or leave out what the line names")
+        diagnosis.add(ERROR, *fault(error))
         return []
+    if len(opened) == 1 and not alone(path):
+        diagnosis.add(WARNING, "one-split", f"there are only {next(iter(opened))} clips", BOTH)
+    for line in dict.fromkeys(line for clips in opened.values() for line in clips.unread):
+        diagnosis.add(WARNING, "not-read", line, "nothing is trained or tested on that")
     parts = []
     for split, clips in opened.items():
         diagnosis.layout = clips.layout
@@ -93,15 +105,15 @@ def _members(path: Path, kind: type, diagnosis: Diagnosis) -> list[Part]:
         file = kind(path)
         keys = file.keys()
     except LabError as error:
-        diagnosis.add(ERROR, "damaged", str(error), "get the file again; compare its size and checksum")
+        diagnosis.add(ERROR, *fault(error))
         return []
     arrays: dict[str, StoredArray] = {}
     for key in keys:
         try:
             arrays[key] = file.array(key)
         except LabError as error:
-            code = "truncated" if "cut short" in str(error) else "damaged"
-            diagnosis.add(ERROR, code, str(error), "get the file again; compare its size and checksum")
+            level = ERROR if key in MEMBERS else WARNING
+            diagnosis.add(level, *fault(error))
             continue
         array = arrays[key]
         compressed = isinstance(array, (npz.DeflatedArray, h5.ChunkedArray))
@@ -111,9 +123,33 @@ def _members(path: Path, kind: type, diagnosis: Diagnosis) -> list[Part]:
     broken = {key for key in keys if key not in arrays}
     there = [split for split in SPLITS if {f"x_{split}", f"y_{split}"} & set(keys)]
     if len(there) == 1:
-        diagnosis.add(WARNING, "one-split", f"there are only {there[0]} clips", "training programs want both splits")
+        diagnosis.add(WARNING, "one-split", f"there are only {there[0]} clips", BOTH)
+    _others_keys(keys, diagnosis)
     parts = [_part(split, arrays, broken, diagnosis) for split in there or SPLITS]
     return [part for part in parts if part is not None]
+
+
+def fault(error: LabError) -> tuple[str, str, str]:
+    """Code, message and advice for what a reader has refused."""
+    text = str(error)
+    if "Python objects" in text:
+        return "objects", text, "nothing is damaged: write that array again with a plain type"
+    if "NaN" in text:
+        return "nan", text, "leave out what the line names"
+    if "cut short" in text or "ends early" in text:
+        return "truncated", text, AGAIN
+    damaged = "damaged" in text or isinstance(error.__cause__, zipfile.BadZipFile)
+    return ("damaged", text, AGAIN) if damaged else ("unreadable", text, "put right or leave out what the line names")
+
+
+def _others_keys(keys: Sequence[str], diagnosis: Diagnosis) -> None:
+    """Members that no reader looks at, and most of all splits under another name."""
+    others = [key for key in keys if key not in MEMBERS]
+    if not others:
+        return
+    parts = sorted({key.partition("_")[2] for key in others if key.startswith(("x_", "y_"))})
+    advice = f"splits called {npy.listing(parts)} are not read: call them train or test" if parts else ""
+    diagnosis.add(WARNING if parts else NOTE, "not-read", f"members that are not read: {npy.listing(others)}", advice)
 
 
 def _checked(array: StoredArray) -> StoredArray:
@@ -168,7 +204,7 @@ def _labels(y: StoredArray, x: StoredArray, diagnosis: Diagnosis) -> np.ndarray 
     try:
         return y.read()
     except ArchiveError as error:
-        diagnosis.add(ERROR, "damaged", str(error), "get the file again")
+        diagnosis.add(ERROR, *fault(error))
         return None
 
 

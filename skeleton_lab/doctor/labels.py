@@ -12,6 +12,7 @@ from skeleton_lab.raw.names import PATTERN, TWO_PERSONS, sample
 
 KNOWN = (60, 120)  # classes of NTU RGB+D
 MUTUAL = frozenset(action - 1 for action in TWO_PERSONS)
+LEAST = 2  # classes of which ids 1..K mean that they count from 1
 ENOUGH = 5  # clips of a class before its share of two-person clips means something
 MOST_CLASSES = 10_000  # a label above is damage, not a class
 NONE = -1  # a row without a usable label
@@ -27,11 +28,11 @@ def read(part: Part, diagnosis: Diagnosis) -> tuple[np.ndarray | None, int]:
         diagnosis.add(ERROR, "label-shape", f"{key} has shape {y.shape}, type {y.dtype}; (N,) ids or (N, K) one-hot")
         return None, 0
     if y.ndim == 2:
-        return _one_hot(y, key, diagnosis), y.shape[1]
-    return _ids(y, key, KNOWN if part.shape[3] == 25 else (), diagnosis)
+        return _one_hot(part, y, key, diagnosis), y.shape[1]
+    return _ids(part, y, key, KNOWN if part.shape[3] == 25 else (), diagnosis)
 
 
-def _one_hot(y: np.ndarray, key: str, diagnosis: Diagnosis) -> np.ndarray:
+def _one_hot(part: Part, y: np.ndarray, key: str, diagnosis: Diagnosis) -> np.ndarray:
     positive = y > 0
     wrong = positive.sum(1) != 1
     if y.dtype.kind == "f":
@@ -39,13 +40,17 @@ def _one_hot(y: np.ndarray, key: str, diagnosis: Diagnosis) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         diagnosis.add(
-            ERROR, "one-hot", f"{key}: {wrong.sum()} rows are not one-hot, the first is {row} with "
+            ERROR, "one-hot", f"{key}: {wrong.sum()} rows are not one-hot, the first is {_row(part, row)} with "
             f"{int(positive[row].sum())} entries above 0", "such rows shift all later labels in the published readers",
         )  # fmt: skip
     return np.where(wrong, NONE, positive.argmax(1))
 
 
-def _ids(y: np.ndarray, key: str, known: tuple[int, ...], diagnosis: Diagnosis) -> tuple[np.ndarray, int]:
+def _row(part: Part, row: int) -> str:
+    return f"row {row}" + (f" ({part.names[row]})" if part.names else "")
+
+
+def _ids(part: Part, y: np.ndarray, key: str, known: tuple[int, ...], diagnosis: Diagnosis) -> tuple[np.ndarray, int]:
     with np.errstate(invalid="ignore"):
         usable = (y >= 0) & (y < MOST_CLASSES)  # False for NaN
     whole = usable & (np.where(usable, y, 0) % 1 == 0)
@@ -54,14 +59,16 @@ def _ids(y: np.ndarray, key: str, known: tuple[int, ...], diagnosis: Diagnosis) 
         diagnosis.add(
             ERROR,
             "label-values",
-            f"{key}: {(~whole).sum()} labels are no class ids, the first is {y[row]} in row {row}",
+            f"{key}: {(~whole).sum()} labels are no class ids, the first is {y[row]} in {_row(part, row)}",
         )
     labels = np.where(whole, y, NONE).astype(np.int64)
     low, high = labels[whole].min(initial=0 if not whole.any() else 2**31), labels.max(initial=0)
-    if low >= 1 and high in known:
+    every = low == 1 and high >= LEAST and set(labels[whole].tolist()) == set(range(1, int(high) + 1))
+    told = _told(part)
+    if (low >= 1 and high in known) or (every and (told is None or (told != labels).any())):
         diagnosis.add(
             ERROR, "one-based", f"{key} runs from {low} to {high}: labels count from 1",
-            "take 1 off; the converters of the lab do (dataset_tools/convert.py)",
+            f"take 1 off: dataset_tools/convert.py --num-class {high} does",
         )  # fmt: skip
     classes = next((K for K in known if high < K), int(high) + 1)
     return labels, classes
@@ -78,10 +85,17 @@ def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: 
     _against_persons(part, labels, found, diagnosis)
 
 
-def _against_names(part: Part, labels: np.ndarray, diagnosis: Diagnosis) -> None:
+def _told(part: Part) -> np.ndarray | None:
+    """The labels that the names of NTU RGB+D tell."""
     if not part.names or not all(PATTERN.fullmatch(name) for name in part.names):
+        return None
+    return np.array([sample(name).label for name in part.names])
+
+
+def _against_names(part: Part, labels: np.ndarray, diagnosis: Diagnosis) -> None:
+    told = _told(part)
+    if told is None:
         return
-    told = np.array([sample(name).label for name in part.names])
     wrong = told != labels
     if not wrong.any():
         return
@@ -93,7 +107,7 @@ def _against_names(part: Part, labels: np.ndarray, diagnosis: Diagnosis) -> None
             how = f": every label is {abs(shift)} too {'high' if shift > 0 else 'low'}"
     diagnosis.add(
         ERROR, "shifted-labels", f"{part.key}: {wrong.sum()} of {len(wrong)} labels are not those of the sample names"
-        f"{how}; the first is row {int(wrong.argmax())}", "make the file again from its source",
+        f"{how}; the first is {_row(part, int(wrong.argmax()))}", "make the file again from its source",
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.files import write_atomically
+from skeleton_lab.files import completed, write_atomically
 from skeleton_lab.view.drawing import Sheet
 
 FASTEST_GIF = 50  # frames/s: its unit is 10 ms, and players slow down what is shown for less than 20
@@ -91,12 +91,10 @@ def write_mp4(path: Path, sheet: Sheet, count: int, fps: float, bar: tqdm) -> Pa
     """
     program = ffmpeg()
     width, height = sheet.size
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
-    coded = ["-an", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(temporary)]
-    command = [program, "-v", "error", "-nostdin", "-y", *raw, *coded]
-    try:
+    with completed(path, ".mp4") as file:
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
+        coded = ["-an", "-pix_fmt", "yuv420p", "-movflags", "+faststart", file.name]
+        command = [program, "-v", "error", "-nostdin", "-y", *raw, *coded]
         with tempfile.TemporaryFile() as said:
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as run:
                 _feed(run, sheet, count, bar)
@@ -104,9 +102,6 @@ def write_mp4(path: Path, sheet: Sheet, count: int, fps: float, bar: tqdm) -> Pa
                 said.seek(0)
                 lines = said.read().decode(errors="replace").strip().splitlines() or ["no message"]
                 raise LabError(f"{path}: ffmpeg ended with code {run.returncode}: {lines[-1]}")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
