@@ -119,7 +119,7 @@ def test_coco_of_a_clip_and_back(clips):
         clip = clip[:T, there].astype(np.float64)
         pixels = in_pixels(coco_of(clip))
         scored = np.concatenate([pixels, np.where(clip.any((2, 3)), 0.9, 0)[..., None, None].repeat(17, 2)], -1)
-        found = reading.checked(scored, COCO17, "clip", Path("clip.npy"))
+        found = reading.of_archive(scored, COCO17, "clip", Path("clip.npy"))
         made = placing.placed(found, COCO17, NTU25)
         torso = np.linalg.norm((made[:, 0, 20] - made[:, 0, 0]), axis=-1)
         if made.shape[1] == 1:  # of two, it is the median of both
@@ -257,7 +257,9 @@ def test_alphapose_and_mmpose(tmp_path):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (np.full((4, 17, 2), np.nan), "NaN or infinite key points in frame 0"),
+        (np.full((4, 17, 2), np.nan), "all are zero or NaN"),
+        (np.full((4, 17, 2), np.inf), "infinite key points in frame 0"),
+        (np.full((4, 17, 3), [5, 5, 0.2]), "reaches --score 0.3, the highest is 0.2"),
         (np.zeros((4, 17, 3)), "all are zero"),
         (np.ones((0, 17, 3)), "holds no frames"),
         (np.ones((4, 15, 3)), "15 joints per person, --keypoints coco17 has 17"),

@@ -21,7 +21,7 @@ from tiny_data import FRAMES, make_all
 from skeleton_lab import predict, rooms
 from skeleton_lab.imports import import_class
 from skeleton_lab.keypoints.picture import figure
-from skeleton_lab.keypoints.schemes import COCO17
+from skeleton_lab.keypoints.schemes import COCO17, H36M17
 from skeleton_lab.predict import clips as predict_clips
 from skeleton_lab.predict import written
 from skeleton_lab.predict.network import Network
@@ -240,9 +240,9 @@ def test_mistakes_are_one_line(bench, tmp_path, capsys):
     assert "15 joints per person, --keypoints coco17 has 17" in told("--keypoints coco17", wrong)
     assert "--keypoints" in told("", good)
     nan = walkers(10, 1)
-    nan[4, 0, 3, 0] = np.nan
+    nan[4, 0, 3, 0] = np.inf
     np.save(wrong, nan)
-    assert "NaN or infinite key points in frame 4" in told("--keypoints coco17", wrong)
+    assert "infinite key points in frame 4" in told("--keypoints coco17", wrong)
     wrong.write_bytes(b"")
     assert "is empty (0 bytes)" in told("", wrong)
     wrong.write_bytes(b"hello, no key points")
@@ -252,6 +252,11 @@ def test_mistakes_are_one_line(bench, tmp_path, capsys):
         "--window -1": "--window -1",
         "--stride 0": "at least 1 frame",
         "--fps 0": "--fps 0",
+        "--score -0.1": "--score -0.1 must be 0 or more",
+        "--score nan": "--score nan",
+        "--score 2": "no score of good reaches --score 2",
+        "--up z": "have no z",
+        "--up -w": "--up",
         "--keypoints coco": "invalid choice",
         "--devise cpu": "Did you mean '--device'?",
         f"--output {good}": "is a file",
@@ -265,6 +270,36 @@ def test_mistakes_are_one_line(bench, tmp_path, capsys):
     assert "has labels of its own" in told("--label-path nope", bench.lab.root / "data/NTU60_CS.npz")
     assert "has 8 clips, 0 to 7" in told("--index 99", bench.lab.root / "data/NTU60_CS.npz")
     assert not bench.output.exists() or not any(bench.output.iterdir())
+
+
+@pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
+def test_what_was_decided_is_said_and_the_prediction_goes_on(bench, tmp_path, capsys):
+    """People first, a guessed wrist, a gap: a line each on stderr, and the classes of the same recording put right."""
+    x = walkers(60, 1)
+    right, guessed = x.copy(), x.copy()
+    guessed[20, 0, 9] = 5000, 5000, 0.01
+    right[20, 0, 9] = 0
+    np.save(tmp_path / "right.npy", right)
+    np.save(tmp_path / "guessed.npy", guessed.swapaxes(0, 1))
+    tops = []
+    for name in ("right", "guessed"):
+        assert bench("--keypoints coco17 --window 0", tmp_path / f"{name}.npy") == 0
+        tops.append(bench.result()["clips"][0]["windows"][0]["top"])
+    assert tops[0] == tops[1]
+    said = capsys.readouterr().err.splitlines()
+    assert [("people first" in line, "--score" in line) for line in said] == [(True, False), (False, True)]
+    assert bench("--keypoints coco17 --window 0 --score 0", tmp_path / "guessed.npy") == 0
+    assert bench.result()["clips"][0]["windows"][0]["top"] != tops[0]
+    at = figure(H36M17)
+    world = np.stack([at[:, 0], np.full(17, 2.0), at[:, 1]], 1) * 1000  # millimetres, z up, as FreeMoCap has it
+    world = world + np.random.default_rng(0).normal(0, 5, (60, 1, 17, 3))
+    np.save(tmp_path / "world.npy", world)
+    capsys.readouterr()
+    assert bench("--keypoints h36m17", tmp_path / "world.npy") == 0
+    assert "--up z if that axis is" in capsys.readouterr().err
+    for up in ("--up z", "--up -z"):
+        assert bench(f"--keypoints h36m17 {up}", tmp_path / "world.npy") == 0
+        assert ("--up z" in capsys.readouterr().err) == (up == "--up -z")
 
 
 @pytest.mark.parametrize("bench", ["CTR-GCN-ucla"], indirect=True)

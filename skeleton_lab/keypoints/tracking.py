@@ -2,77 +2,182 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 PATIENCE = 30  # frames after which somebody who is gone is not recognised any more
-FAR = 1.0  # a person cannot move farther between two frames, in heights of the body
+FAR = 1.0  # a person cannot move farther between two frames, in extents of the body
+CROWD = 100  # persons of a frame who are followed: a list of thousands is a detector's noise
 
 
 class Person(NamedTuple):
-    """One person of one frame: joints (V, C), the last column a score where the scheme has one; maybe a number."""
+    """One person of one frame: points (V, 2 or 3), scores (V,) where the file has some, the number of a tracker."""
 
-    joints: np.ndarray
+    points: np.ndarray
+    scores: np.ndarray | None = None
     track: int | None = None
 
 
-def linked(frames: Sequence[Sequence[Person]], V: int, C: int, scored: bool) -> np.ndarray:
-    """(T, M, V, C) with everybody in a slot of their own, in the order of appearance; zeros where not there.
+class Linked(NamedTuple):
+    """The persons that were kept, points (T, M, V, D) and scores (T, M, V), zeros where not there; and of how many."""
 
-    Numbers of a tracker are believed. Persons without one continue the nearest of those seen last, if that is nearer
-    than their own height; nearest pairs first.
+    points: np.ndarray
+    scores: np.ndarray | None
+    persons: int
+
+
+def seen(points: np.ndarray, scores: np.ndarray | None, least: float) -> np.ndarray:
+    """(..., V) bool of joints (..., V, D) that were found.
+
+    Not found are NaN in a coordinate or in the score, scores of 0 or below ``least``, what lies at (0, 0) in an image,
+    and in 3-D without scores a person who is at the origin with all joints: one joint there may be the root.
     """
-    slots: list[np.ndarray] = []
-    of_track: dict[int, int] = {}
-    last: dict[int, tuple[int, np.ndarray]] = {}  # slot -> frame and joints
+    there = np.isfinite(points).all(-1)
+    if scores is not None:
+        there &= (scores > 0) & (scores >= least)
+    somewhere = np.isfinite(points) & (points != 0)
+    if points.shape[-1] == 2:
+        there &= somewhere.any(-1)
+    elif scores is None:
+        there &= somewhere.any((-2, -1))[..., None]
+    return there
+
+
+class _Body(NamedTuple):
+    """A person, which joints were found, and the points with the others at the origin."""
+
+    person: Person
+    there: np.ndarray
+    points: np.ndarray
+
+
+def _body(person: Person, least: float) -> _Body:
+    there = seen(person.points, person.scores, least)
+    return _Body(person, there, np.where(there[:, None], person.points, 0))
+
+
+class _Slot:
+    """One person over the frames; ``number`` is that of a tracker."""
+
+    def __init__(self, number: int | None) -> None:
+        self.number = number
+        self.frames: list[tuple[int, _Body]] = []
+        self.weight = 0.0
+
+    def add(self, t: int, body: _Body) -> None:
+        self.frames.append((t, body))
+        scores = body.person.scores
+        self.weight += float(body.there.sum() if scores is None else scores[body.there].sum())
+
+    @property
+    def last(self) -> _Body:
+        return self.frames[-1][1]
+
+
+def linked(frames: Sequence[Sequence[Person]], least: float, count: int) -> Linked:
+    """The ``count`` persons that are seen most, each in a slot of their own, in the order of appearance.
+
+    Numbers of a tracker are believed; where one occurs twice in a frame, it is of the one who is nearest to where its
+    owner was. Everybody else continues the nearest of those seen last, if that is nearer than their own extent; nearest
+    pairs first. A number that appears for the first time may continue somebody who had none. Persons of whom nothing
+    was found are left out.
+
+    Args:
+        least: score of a joint that was found.
+    """
+    slots: list[_Slot] = []
+    of_number: dict[int, int] = {}
+    active: OrderedDict[int, int] = OrderedDict()  # slot -> frame, the one seen longest ago first
     for t, people in enumerate(frames):
-        free = {m: joints for m, (seen, joints) in last.items() if t - seen <= PATIENCE}
-        chosen: dict[int, int] = {}
-        for i, person in enumerate(people):
-            if person.track is not None and person.track in of_track:
-                chosen[i] = of_track[person.track]
-                free.pop(of_track[person.track], None)
-        new = [i for i in range(len(people)) if i not in chosen]
-        chosen |= _nearest(people, [i for i in new if people[i].track is None], free, scored)
-        for i, person in enumerate(people):
+        while active and t - next(iter(active.values())) > PATIENCE:
+            active.popitem(last=False)
+        bodies = [body for body in (_body(person, least) for person in people[:CROWD]) if body.there.any()]
+        chosen = _by_number(bodies, slots, of_number)
+        taken = set(chosen.values())
+        free = {m: slots[m] for m in active if m not in taken}
+        chosen |= _nearest(bodies, [i for i in range(len(bodies)) if i not in chosen], free, of_number)
+        for i, body in enumerate(bodies):
+            number = body.person.track
+            fresh = None if number in of_number else number
             if i not in chosen:
                 chosen[i] = len(slots)
-                slots.append(np.zeros((len(frames), V, C)))
-                if person.track is not None:
-                    of_track[person.track] = chosen[i]
-            slots[chosen[i]][t] = person.joints
-            last[chosen[i]] = t, person.joints
-    return np.stack(slots, 1) if slots else np.zeros((len(frames), 0, V, C))
+                slots.append(_Slot(fresh))
+            slot = slots[chosen[i]]
+            if fresh is not None:
+                slot.number = of_number[fresh] = chosen[i]
+            slot.add(t, body)
+            active[chosen[i]] = t
+            active.move_to_end(chosen[i])
+    return _stacked(slots, len(frames), count)
+
+
+def _by_number(bodies: Sequence[_Body], slots: Sequence[_Slot], of_number: dict[int, int]) -> dict[int, int]:
+    """Slots of those whose number is known; of several with one number, that of the nearest."""
+    holders: dict[int, list[int]] = {}
+    for i, body in enumerate(bodies):
+        if body.person.track in of_number:
+            holders.setdefault(of_number[body.person.track], []).append(i)
+    return {
+        min(held, key=lambda i, m=m: _away(bodies[i], slots[m].last)) if len(held) > 1 else held[0]: m
+        for m, held in holders.items()
+    }
+
+
+def _away(a: _Body, b: _Body) -> float:
+    both = a.there & b.there
+    if not both.any():
+        return np.inf
+    return float(np.linalg.norm(a.points[both] - b.points[both], axis=1).mean())
 
 
 def _nearest(
-    people: Sequence[Person], wanted: Sequence[int], free: dict[int, np.ndarray], scored: bool
+    bodies: Sequence[_Body], wanted: Sequence[int], free: dict[int, _Slot], of_number: dict[int, int]
 ) -> dict[int, int]:
+    if not wanted or not free:
+        return {}
+    places = list(free)
+    points = np.stack([slot.last.points for slot in free.values()])
+    known = np.stack([slot.last.there for slot in free.values()])
+    unnumbered = np.array([slot.number is None for slot in free.values()])
     pairs = []
     for i in wanted:
-        here = people[i].joints
-        size = float(np.ptp(here[found(here, scored), 1])) if found(here, scored).any() else 0.0
-        for m, joints in free.items():
-            both = found(here, scored) & found(joints, scored)
-            if both.any():
-                place = slice(None, -1) if scored else slice(None)
-                away = float(np.linalg.norm(here[both, place] - joints[both, place], axis=1).mean())
-                if away <= FAR * size:
-                    pairs.append((away, i, m))
+        person, there, here = bodies[i]
+        both = known & there
+        with np.errstate(over="ignore", invalid="ignore"):
+            gaps = np.linalg.norm(points - here, axis=-1)
+            away = np.where(both, gaps, 0).sum(1) / np.maximum(both.sum(1), 1)
+            fits = both.any(1) & (away <= FAR * np.ptp(here[there], axis=0).max())
+        if person.track is not None and person.track not in of_number:
+            fits &= unnumbered
+        pairs += [(float(away[k]), i, places[k]) for k in np.flatnonzero(fits)]
     chosen: dict[int, int] = {}
+    taken = set()
     for _, i, m in sorted(pairs):
-        if i not in chosen and m not in chosen.values():
+        if i not in chosen and m not in taken:
             chosen[i] = m
+            taken.add(m)
     return chosen
 
 
-def found(joints: np.ndarray, scored: bool) -> np.ndarray:
-    """(...,) bool of joints (..., C): with a score above 0, or anywhere but at the origin."""
-    return joints[..., -1] > 0 if scored else joints.any(-1)
+def _stacked(slots: Sequence[_Slot], T: int, count: int) -> Linked:
+    kept = sorted(sorted(range(len(slots)), key=lambda m: -slots[m].weight)[:count])
+    if not kept:
+        return Linked(np.zeros((T, 0, 0, 2)), None, 0)
+    V, D = slots[kept[0]].last.person.points.shape
+    points = np.zeros((T, len(kept), V, D))
+    scored = any(body.person.scores is not None for m in kept for _, body in slots[m].frames)
+    scores = np.zeros((T, len(kept), V)) if scored else None
+    for place, m in enumerate(kept):
+        for t, body in slots[m].frames:
+            points[t, place] = body.person.points
+            if scores is not None:
+                scores[t, place] = 1 if body.person.scores is None else body.person.scores
+    return Linked(points, scores, len(slots))
 
 
-def strongest(points: np.ndarray, there: np.ndarray, count: int) -> np.ndarray:
-    """The slots of the ``count`` persons with the largest sums of ``there`` (T, M, V), in the order that they have."""
-    return np.sort(np.argsort(-there.sum((0, 2)), kind="stable")[:count]) if points.shape[1] else np.empty(0, int)
+def strongest(weights: np.ndarray, count: int) -> np.ndarray:
+    """The slots of the ``count`` persons with the largest sums of weights (T, M, V), in the order that they have."""
+    return np.sort(np.argsort(-weights.sum((0, 2)), kind="stable")[:count])

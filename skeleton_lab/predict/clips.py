@@ -10,6 +10,7 @@ import numpy as np
 from skeleton_lab.data.clips import Clips
 from skeleton_lab.errors import UsageError
 from skeleton_lab.keypoints import placing, reading
+from skeleton_lab.keypoints.notices import Notices
 from skeleton_lab.keypoints.reading import Keypoints
 from skeleton_lab.keypoints.schemes import SCHEMES, Scheme
 
@@ -33,9 +34,11 @@ class Recordings:
 class Own(Recordings):
     """Recordings of a file of key points, placed as the network's archive is."""
 
-    def __init__(self, found: Sequence[Keypoints], source: Scheme, target: Scheme, up: str | None) -> None:
+    def __init__(
+        self, found: Sequence[Keypoints], source: Scheme, target: Scheme, up: str | None, notices: Notices | None = None
+    ) -> None:
         super().__init__([keypoints.name for keypoints in found], None, source.name)
-        self._placed = [placing.placed(keypoints, source, target, up) for keypoints in found]
+        self._placed = [placing.placed(keypoints, source, target, up, notices) for keypoints in found]
 
     def points(self, k: int) -> np.ndarray:
         return self._placed[k]
@@ -45,19 +48,21 @@ class Stored(Recordings):
     """Clips of an archive, as they are, or as key points where ``source`` and ``target`` differ in their joints."""
 
     def __init__(
-        self, clips: Clips, names: Sequence[str], scheme: Scheme | None, target: Scheme | None, up: str | None = None
-    ) -> None:
+        self, clips: Clips, names: Sequence[str], scheme: Scheme | None, target: Scheme | None, up: str | None = None,
+        score: float = reading.SCORE, notices: Notices | None = None,
+    ) -> None:  # fmt: skip
         labels = None if clips.labels is None else clips.labels.tolist()
         super().__init__(names, labels, scheme.name if scheme else f"{clips.V} joints")
         self.clips, self._scheme, self._target, self._up = clips, scheme, target, up
+        self._score, self._notices = score, notices
 
     def points(self, k: int) -> np.ndarray:
         length = max(1, int(self.clips.lengths(np.array([k]))[1][0]))
         clip = self.clips.gather(np.array([k]), np.arange(length)[None])[0]
         if self._scheme is None or self._target is None or self._scheme is self._target:
             return clip
-        keypoints = reading.checked(clip, self._scheme, self.names[k], self.clips.path)
-        return placing.placed(keypoints, self._scheme, self._target, self._up)
+        keypoints = reading.of_archive(clip, self._scheme, self.names[k], self.clips.path, self._score, self._notices)
+        return placing.placed(keypoints, self._scheme, self._target, self._up, self._notices)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.files import write_atomically
 from skeleton_lab.flags import Parser
 from skeleton_lab.keypoints import maps, placing, reading
+from skeleton_lab.keypoints.notices import Notices
 from skeleton_lab.keypoints.schemes import SCHEMES
 from skeleton_lab.predict import results
 from skeleton_lab.predict.clips import ALL, Own, Recordings, Row, Stored, cuts, rows_of, scheme_for
@@ -39,7 +41,9 @@ def _parser(program: str) -> Parser:
     add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), or any "
         "archive that the lab reads")  # fmt: skip
     add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
-    add("--up", choices=placing.UP, help="which axis of 3-D key points is up; default: y of ntu25 and ucla20, else -y")
+    add("--up", choices=placing.UP, help="which axis of key points is up; default: y of ntu25 and ucla20, else -y")
+    add("--score", type=float, default=reading.SCORE, help="key points with a lower score were not found; default: "
+        f"{reading.SCORE:g}")  # fmt: skip
     add("--window", type=int, metavar="FRAMES", help=f"cut recordings into windows; 0: whole; default: {WINDOW}, "
         "whole clips of an archive")  # fmt: skip
     add("--stride", type=int, default=STRIDE, metavar="FRAMES", help=f"from window to window; default: {STRIDE}")
@@ -63,6 +67,8 @@ def _checked(options: argparse.Namespace) -> None:
         raise UsageError(f"--stride {options.stride} must be at least 1 frame")
     if not 0 < options.fps <= 1000:
         raise UsageError(f"--fps {options.fps:g} must be above 0 and at most 1000")
+    if not 0 <= options.score < math.inf:
+        raise UsageError(f"--score {options.score:g} must be 0 or more; the scores of most pose estimators end at 1")
     if options.output.exists() and not options.output.is_dir():
         raise UsageError(f"--output {options.output} is a file; give a folder")
 
@@ -82,8 +88,12 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
                     f"--{flag.replace('_', '-')} is for archives, and {path} holds key points: leave it out"
                 )
         target = scheme_for(network.joints, str(options.config))
-        found, source = reading.read(path, lambda V, where: placing.scheme_of(options.keypoints, V, where))
-        recordings: Recordings = Own(found, source, target, options.up)
+        notices = Notices()
+        found, source = reading.read(
+            path, lambda V, where: placing.scheme_of(options.keypoints, V, where), options.score, notices
+        )
+        recordings: Recordings = Own(found, source, target, options.up, notices)
+        _tell(notices)
         return recordings, _asked(network, recordings, options, WINDOW if options.window is None else options.window)
     clips = _clips(path, options)
     taken = next((name for name in maps.TARGETS if network.joints == SCHEMES[name].V), None)
@@ -94,10 +104,18 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
     told = options.keypoints or {25: "ntu25"}.get(clips.V)  # archives of 25 joints are a Kinect's, not OpenPose's
     source = target if same else placing.scheme_of(told, clips.V, str(path))
     names = clips.names or [f"{options.split or 'test'}_{i}" for i in range(len(clips))]
-    recordings = Stored(clips, names, source, target, options.up)
+    notices = Notices()
+    recordings = Stored(clips, names, source, target, options.up, options.score, notices)
     if not same:
         recordings.labels = None  # of other actions
-    return recordings, _asked(network, recordings, options, options.window or 0)
+    rows = _asked(network, recordings, options, options.window or 0)
+    _tell(notices)
+    return recordings, rows
+
+
+def _tell(notices: Notices) -> None:
+    for line in notices.lines():
+        print(line, file=sys.stderr)
 
 
 def _clips(path: Path, options: argparse.Namespace):
@@ -165,7 +183,7 @@ def _write(options: argparse.Namespace, network: Network, recordings: Recordings
 
 def predict(program: str, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
-    options = _parser(program).parse_args(argv)
+    options = _parser(program).parse_args(placing.spelled(sys.argv[1:] if argv is None else argv))
     _checked(options)
     with trust.opened(room), trust.trusting(options.trust_code):
         _predict(program, room, options)

@@ -1,0 +1,21 @@
+"""What a reader has decided or left out, for the user: one line of each kind, however many recordings it is true of."""
+
+from __future__ import annotations
+
+
+class Notices:
+    """Collects lines by kind and recording; the same line of one recording counts once."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, dict[str, str]] = {}
+
+    def add(self, kind: str, recording: str, line: str) -> None:
+        self._told.setdefault(kind, {}).setdefault(recording, line)
+
+    def lines(self) -> list[str]:
+        """The first line of every kind, and of how many more recordings something like it could be said."""
+        made = []
+        for told in self._told.values():
+            first = next(iter(told.values()))
+            made.append(first + (f" (the like of {len(told) - 1} more)" if len(told) > 1 else ""))
+        return made
