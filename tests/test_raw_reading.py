@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_helpers import KINETICS, RAW, run, sources
 
+from skeleton_lab.data.kinetics import open_kinetics
 from skeleton_lab.errors import LabError
 from skeleton_lab.raw import annotate, bodies, denoise, generated, openpose, reading, slots
 from skeleton_lab.raw import sources as places
@@ -193,6 +194,31 @@ def test_damaged_clips(put, key):
         assert np.isfinite(x).all()
     except LabError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("nobody", [None, [], [{"pose": [], "score": []}], [{"pose": None, "score": None}]])
+def test_frames_of_nobody_and_people_without_a_body(nobody, tmp_path):
+    """What OpenPose writes of hands alone: the rest of the clip is read, by the pipeline and by the feeder's reader."""
+    content = json.loads(CLIP)
+    frames = content["data"]
+    frames[0]["skeleton"] = frames[5]["skeleton"] = nobody
+    if nobody:
+        frames[3]["skeleton"].append(nobody[0])
+    text = json.dumps(content)
+    x, label, _ = openpose.clip(text.encode(), True)
+    whole, same, _ = openpose.clip(CLIP, True)
+    times = [frames[k]["frame_index"] for k in (0, 5)]
+    whole[:, times] = 0
+    assert label == same and np.array_equal(x, whole)
+    (tmp_path / "clips").mkdir()
+    entry = {"has_skeleton": True, "label_index": label}
+    (tmp_path / "labels.json").write_text(json.dumps({"a": entry, "b": entry}))
+    for name, content in {"a": text, "b": CLIP.decode()}.items():
+        (tmp_path / "clips" / f"{name}.json").write_text(content)
+    clips = open_kinetics(tmp_path / "clips", tmp_path / "labels.json", cache_dir=tmp_path / "cache")
+    read, expected = clips.gather(np.arange(2), np.tile(np.arange(300), (2, 1)))  # (T, M, V, C)
+    expected[times] = 0
+    np.testing.assert_array_equal(read, expected)
 
 
 def test_memory_of_a_lying_file():

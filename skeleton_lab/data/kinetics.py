@@ -88,5 +88,6 @@ def _skeletons(frames: list[dict[str, Any]]) -> Iterator[tuple[int, int, dict[st
     for frame in frames:
         t = int(frame["frame_index"])
         if 0 <= t < FRAMES:
-            for m, person in enumerate(frame["skeleton"][:PERSONS]):
-                yield t, m, person
+            for m, person in enumerate((frame["skeleton"] or [])[:PERSONS]):
+                if person["pose"] not in (None, []):  # else hands or a face without a body: nobody in this slot
+                    yield t, m, person

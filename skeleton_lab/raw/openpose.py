@@ -82,7 +82,9 @@ def _persons(frames: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
         if not 0 <= t < FRAMES:
             beyond += 1
             continue
-        for m, person in enumerate(frame["skeleton"][:SEEN]):
+        for m, person in enumerate((frame["skeleton"] or [])[:SEEN]):
+            if person["pose"] in (None, []):
+                continue  # hands or a face without a body: nobody in this slot
             x[t, m, :, :2] = np.array(person["pose"], np.float64).reshape(JOINTS, 2)
             x[t, m, :, 2] = np.array(person["score"], np.float64).reshape(JOINTS)
             last = max(last, t)
