@@ -358,6 +358,26 @@ def test_joints_that_were_not_found_are_not_drawn(tmp_path):
     assert view(tmp_path / "a.pkl", "--size", 200, "--output", tmp_path / "a.png") == 0
 
 
+def test_a_joint_that_was_guessed_is_not_drawn(tmp_path, capsys):
+    """Score 0.01 at 5,000 px: neither drawn nor part of what the camera is fitted to, unless --score 0 wants it."""
+    points = np.random.default_rng(0).uniform(500, 700, (3, 1, 17, 2)).astype(np.float32)
+    scores = np.full((3, 1, 17), 0.8, np.float32)
+    points[1, 0, 9], scores[1, 0, 9] = 5000, 0.01
+    annotation = {"frame_dir": "a", "label": 0, "total_frames": 3, "keypoint": points.transpose(1, 0, 2, 3),
+                  "keypoint_score": scores.transpose(1, 0, 2)}  # fmt: skip
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"split": {"val": ["a"]}, "annotations": [annotation]}))
+    radius = {}
+    for score, drawn in {"0.3": 50, "0": 51}.items():
+        assert view(tmp_path / "a.pkl", "--score", score, "--output", tmp_path / "a.html") == 0
+        (clip,) = Page(tmp_path / "a.html").data["clips"]
+        assert clip["found"].count("1") == drawn
+        radius[score] = np.ptp(decoded(clip)[1, 0, :9, 0])  # in the page's units, which end at the farthest joint
+    assert radius["0.3"] > 5 * radius["0"]
+    for score, words in {"0.9": "reaches --score 0.9; give a lower one", "-1": "--score -1 must be 0 or more"}.items():
+        assert view(tmp_path / "a.pkl", "--score", score, "--output", tmp_path / "b.html") == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "b.html").exists()
+
+
 def test_clips_normalised_for_msg3d_stand_upright(archive, tmp_path):
     folder = convert(archive, tmp_path / "npy", to="npy", normalise="msg3d", show=False, split="test", frames=300).paths
     x = np.load(next(path for path in folder if path.suffix == ".npy"))[0].transpose(1, 3, 2, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from skeleton_lab.errors import LabError, UsageError, guarded, nearest
 from skeleton_lab.files import write_atomically
 from skeleton_lab.flags import Parser
 from skeleton_lab.imports import optional
+from skeleton_lab.keypoints.reading import SCORE
 from skeleton_lab.progress import clip_bar
 from skeleton_lab.view import page
 from skeleton_lab.view.shown import Shown, longest, show
@@ -46,6 +48,8 @@ def _parser() -> Parser:
     add("--size", type=int, metavar="PIXELS", help="side of a panel of .gif, .mp4, .png; default: by their number")
     add("--label-path", type=Path, metavar="FILE", help="labels of a .npy file or of a folder of Kinetics clips; "
         "default: the published name beside it")  # fmt: skip
+    add("--score", type=float, default=SCORE, help="of key points in an image: those with a lower score are not drawn; "
+        f"default: {SCORE:g}")  # fmt: skip
     add("--layout", help="where the content does not tell: pyskl:xsub ... (docs/data.md)")
     add("--quiet", action="store_true", help="no progress bar")
     return made
@@ -63,6 +67,8 @@ def _checked(options: argparse.Namespace) -> str:
         raise UsageError(f"--output {options.output} is a folder; give the name of a file in it")
     if not 0 < options.fps <= FASTEST:
         raise UsageError(f"--fps {options.fps:g} must be above 0 and at most {FASTEST:g}")
+    if not 0 <= options.score < math.inf:
+        raise UsageError(f"--score {options.score:g} must be 0 or more; the scores of most pose estimators end at 1")
     for flag, value, least in (
         ("--frames", options.frames, 1),
         ("--count", options.count, 1),
@@ -86,18 +92,18 @@ def _clips(options: argparse.Namespace, frames: int | None) -> tuple[list[Shown]
     wish = Wish(options.index or (), options.label, options.class_name, options.grid, options.count)
     rows = chosen(found, wish)
     if options.compare is None:
-        return _shown([(found, row, "") for row in rows], frames, options.quiet), path.name
+        return _shown([(found, row, "") for row in rows], frames, options), path.name
     other = opened(options.compare, options.split)
     _warn_of_other_clips(found, other, rows)
     parts = [(side, row, side.path.name) for row in rows for side in (found, other)]
-    return _shown(parts, frames, options.quiet), f"{path.name} and {options.compare.name}"
+    return _shown(parts, frames, options), f"{path.name} and {options.compare.name}"
 
 
-def _shown(parts: list[tuple[Collection, int, str]], frames: int | None, quiet: bool) -> list[Shown]:
-    with clip_bar(len(parts), "reading", show=not quiet, delay=1) as bar:
+def _shown(parts: list[tuple[Collection, int, str]], frames: int | None, options: argparse.Namespace) -> list[Shown]:
+    with clip_bar(len(parts), "reading", show=not options.quiet, delay=1) as bar:
         made = []
         for found, row, source in parts:
-            made.append(show(found, row, frames, source))
+            made.append(show(found, row, frames, source, options.score))
             bar.update()
     return made
 

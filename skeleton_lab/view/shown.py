@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skeleton_lab.errors import ArchiveError
+from skeleton_lab.errors import ArchiveError, UsageError
+from skeleton_lab.keypoints.reading import SCORE
 from skeleton_lab.report import skeletons
 from skeleton_lab.report.skeletons import Clip
 from skeleton_lab.view.skeleton import Skeleton, skeleton, upright
@@ -52,11 +53,13 @@ class Shown:
         }
 
 
-def show(found: Collection, row: int, frames: int | None = None, source: str = "") -> Shown:
+def show(found: Collection, row: int, frames: int | None = None, source: str = "", score: float = SCORE) -> Shown:
     """Row ``row``; at most ``frames`` frames of it, evenly spaced. ``source`` is put before the details.
 
+    Key points of an image with a lower score than ``score`` are not shown.
+
     Raises:
-        UsageError: there is no such row. ArchiveError: the clip is damaged.
+        UsageError: there is no such row, or no score is so high. ArchiveError: the clip is damaged.
     """
     check_row(found, row)
     points = found.points(row)
@@ -67,7 +70,9 @@ def show(found: Collection, row: int, frames: int | None = None, source: str = "
     most = min(frames or skeletons.FRAMES, skeletons.FRAMES)
     if total > most:
         kept = np.linspace(0, total - 1, most).round().astype(int)
-    turned, flat = upright(points[kept])
+    turned, flat = upright(points[kept], score)
+    if flat and not turned.any() and points.any():
+        raise UsageError(f"{found.where}: no key point of row {row} reaches --score {score:g}; give a lower one")
     there = turned.any(-1)
     if flat:
         turned = _without_gaps(turned, there)

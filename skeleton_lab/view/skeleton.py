@@ -63,17 +63,20 @@ def _mark(sides: list[int], joints: Iterable[int], side: int) -> None:
         sides[joint] = side
 
 
-def upright(points: np.ndarray) -> tuple[np.ndarray, bool]:
+def upright(points: np.ndarray, score: float = 0.0) -> tuple[np.ndarray, bool]:
     """(T, M, V, C) turned to x, y up, z as a Kinect has them, and whether it is flat: key points in an image.
 
     Told by the content: 2 coordinates, or a third one of 17 or 18 joints that is a score (0..1), are an image, mirrored
-    and put head up. Clips that MS-G3D's normalisation turned, spine along z, are turned back.
+    and put head up; joints with a lower score than ``score`` go to the origin, as those that were not found. Clips that
+    MS-G3D's normalisation turned, spine along z, are turned back.
     """
     V, C = points.shape[2:]
     there = (points != 0).any((2, 3))
     seen = points[there]  # (n, V, C)
     if C == 2 or (V in IN_THE_IMAGE and seen.size and seen[..., 2].min() >= 0 and seen[..., 2].max() <= 1):
-        return _from_image(points, seen), True
+        if C == 3:
+            points = np.where((points[..., 2] >= score)[..., None], points, 0)
+        return _from_image(points, points[there]), True
     if V in SPINE and seen.size:
         low, high = SPINE[V]
         _, y, z = np.abs((seen[:, high] - seen[:, low]).mean(0))
