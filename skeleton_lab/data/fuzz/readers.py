@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 
 from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.fuzz import mutate, pickled, seeds
+from skeleton_lab.data.fuzz import keypoints, mutate, pickled, seeds
 from skeleton_lab.data.sources import open_source
 
 MOST_CLIPS = 4  # that are read of an archive
@@ -135,6 +135,11 @@ READERS = (
     Reader("HDF5", (seeds.h5, lambda: seeds.h5(chunks=True, compression="gzip")), _archive(".h5")),
     Reader("YAML", (lambda: seeds.CONFIG,), _config, (seeds.strange_yaml,)),
     Reader("weights", (seeds.weights,), _weights(".pt"), (pickled.make, pickled.weights)),
+    Reader("key points", keypoints.SEEDS, keypoints.use("file.json"), (keypoints.strange_json,)),
+    Reader("key points, folder", (keypoints.form("openpose_frame"),), keypoints.use("json/a_1_keypoints.json"),
+           (keypoints.strange_json,)),
+    Reader("key points, .npy", (keypoints.npy,), keypoints.use("file.npy"), (keypoints.strange_array,)),
+    Reader("key points, .npz", (keypoints.npz,), keypoints.use("file.npz")),
     Reader("pickled weights", (seeds.weights_pickle,), _weights(".pkl"), (pickled.make, pickled.weights)),
 )  # fmt: skip
 
