@@ -116,6 +116,24 @@ def test_mediapipe_landmarks(tmp_path):
     [found], scheme, _ = read(written(tmp_path / "x.json", [[], frame, unsure, None, frame]), None)
     assert scheme is MEDIAPIPE33 and found.points.shape == (5, 1, 33, 3)
     assert found.found.sum((1, 2)).tolist() == [0, 33, 32, 0, 33]
+    tasks = [{"landmarks": [[]], "worldLandmarks": each and [each]} for each in ([], frame, unsure, None, frame)]
+    solutions = [{"frame": t + 3, "pose_world_landmarks": each} for t, each in enumerate((frame, unsure, None, frame))]
+    for content, expected in ((tasks, [0, 33, 32, 0, 33]), (solutions, [33, 32, 0, 33])):
+        [again], _, _ = read(written(tmp_path / "x.json", content), None)
+        assert again.found.sum((1, 2)).tolist() == expected
+
+
+def test_movenet_stacked(tmp_path):
+    np.save(tmp_path / "x.npy", np.concatenate([walkers(T, 1), np.full((T, 1, 17, 1), 0.5)], -1)[:, None])
+    found, _, _ = read(tmp_path / "x.npy")
+    assert len(found) == 1 and found[0].points.shape == (T, 1, 17, 2)
+
+
+def test_names_of_files_do_not_write_on_the_terminal(tmp_path):
+    path = tmp_path / "a\x1b]0;x\x07b.npy"
+    np.save(path, walkers(T, 4))
+    [said] = read(path)[2]
+    assert said.isprintable() and "4 people" in said
 
 
 # --- which axis is up ----------------------------------------------------------------------------------------------

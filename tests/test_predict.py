@@ -268,6 +268,8 @@ def test_mistakes_are_one_line(bench, tmp_path, capsys):
     for flag in ("--index 0", "--split train", "--label-path nope"):
         assert "is for archives" in told(f"--keypoints coco17 {flag}", good)
     assert "has labels of its own" in told("--label-path nope", bench.lab.root / "data/NTU60_CS.npz")
+    for flag in ("--up z", "--score 0.5"):
+        assert "are taken as they are" in told(flag, bench.lab.root / "data/NTU60_CS.npz")
     assert "has 8 clips, 0 to 7" in told("--index 99", bench.lab.root / "data/NTU60_CS.npz")
     assert not bench.output.exists() or not any(bench.output.iterdir())
 

@@ -111,6 +111,8 @@ def people_first(path: Path, shape: tuple[int, ...], told: bool, notices: Notice
     """
     if len(shape) == 3:
         return False
+    if shape[1:3] == (1, 1) and len(shape) == 5:
+        return False
     a, b = shape[-4:-2]
     first = told or _first_are_people(path, shape, a, b)
     if first and not told:
@@ -122,9 +124,14 @@ def people_first(path: Path, shape: tuple[int, ...], told: bool, notices: Notice
 
 
 def arranged(array: np.ndarray, first: bool) -> np.ndarray:
-    """(N, T, M, V, C) of an array with 3, 4 or 5 axes; ``first``: the persons' axis stands before the frames'."""
+    """(N, T, M, V, C) of an array with 3, 4 or 5 axes; ``first``: the persons' axis stands before the frames'.
+
+    (T, 1, 1, V, C), as MoveNet's results are stacked, are frames, not clips of one.
+    """
     if array.ndim == 3:
         return array[None, :, None]
+    if array.ndim == 5 and array.shape[1:3] == (1, 1):
+        return array[:, 0, 0][None, :, None]
     clips = array if array.ndim == 5 else array[None]
     return clips.swapaxes(1, 2) if first else clips
 

@@ -22,6 +22,7 @@ SUFFIX = re.compile(r"(\.[A-Za-z]\w{1,4})+$")  # .jpg; not the .5 of a time
 LONGEST = 1_000_000  # frames, nine hours
 SPARSE = 20_000  # frames; a longer recording holds somebody in more than one of a hundred
 REGULAR = 5  # frames in equal steps that are no accident
+LANDMARKS = ("pose_world_landmarks", "worldLandmarks", "world_landmarks", "pose_landmarks", "landmarks")
 FRAME_KEYS = ("frame_id", "frame_index", "frame_idx", "frame_number", "frame", "image_id")
 ENDING = "_keypoints.json"
 
@@ -91,6 +92,9 @@ def _of_dicts(content: Sequence[dict[str, Any]], path: Path, notices: Notices) -
         return _in_order(
             _told(content, lambda frame: _everybody(frame.get("skeleton"), persons.kinetics)), path, notices
         )
+    landmarks = next((key for key in LANDMARKS if key in keys), None)
+    if landmarks is not None:
+        return _in_order(_told(content, lambda frame: _landmarks(frame.get(landmarks))), path, notices)
     if {"image_id", "keypoints"} <= keys:
         numbers = _numbers([person["image_id"] for person in content], path)
         return _in_order([(n, _everybody([p], persons.told)) for n, p in zip(numbers, content)], path, notices)
@@ -115,11 +119,16 @@ def _listed(frame: Any) -> list[Person]:
     return _everybody(frame, persons.told)
 
 
+def _landmarks(given: Any) -> list[Person]:
+    """MediaPipe's landmarks of one person, or a list of such."""
+    return [person for one in given or [] for person in _listed(one)] if not _holds_dicts(given) else _listed(given)
+
+
 def _everybody(
     people: Iterable[dict[str, Any]] | None, read: Callable[[dict[str, Any]], Person | None]
 ) -> list[Person]:
     """Those who have key points: OpenPose also lists hands or faces without a body."""
-    made = [read(person) for person in (() if people is None else people)]
+    made = [read(person) for person in (() if people is None else people) if person is not None]
     return [person for person in made if person is not None]
 
 

@@ -42,8 +42,7 @@ def _parser(program: str) -> Parser:
         "archive that the lab reads")  # fmt: skip
     add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
     add("--up", choices=placing.UP, help="which axis of key points is up; default: y of ntu25 and ucla20, else -y")
-    add("--score", type=float, default=reading.SCORE, help="key points with a lower score were not found; default: "
-        f"{reading.SCORE:g}")  # fmt: skip
+    add("--score", type=float, help=f"key points with a lower score were not found; default: {reading.SCORE:g}")
     add("--window", type=int, metavar="FRAMES", help=f"cut recordings into windows; 0: whole; default: {WINDOW}, "
         "whole clips of an archive")  # fmt: skip
     add("--stride", type=int, default=STRIDE, metavar="FRAMES", help=f"from window to window; default: {STRIDE}")
@@ -67,7 +66,7 @@ def _checked(options: argparse.Namespace) -> None:
         raise UsageError(f"--stride {options.stride} must be at least 1 frame")
     if not 0 < options.fps <= 1000:
         raise UsageError(f"--fps {options.fps:g} must be above 0 and at most 1000")
-    if not 0 <= options.score < math.inf:
+    if options.score is not None and not 0 <= options.score < math.inf:
         raise UsageError(f"--score {options.score:g} must be 0 or more; the scores of most pose estimators end at 1")
     if options.output.exists() and not options.output.is_dir():
         raise UsageError(f"--output {options.output} is a file; give a folder")
@@ -90,7 +89,7 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
         target = scheme_for(network.joints, str(options.config))
         notices = Notices()
         found, source = reading.read(
-            path, lambda V, where: placing.scheme_of(options.keypoints, V, where), options.score, notices
+            path, lambda V, where: placing.scheme_of(options.keypoints, V, where), _score(options), notices
         )
         recordings: Recordings = Own(found, source, target, options.up, notices)
         _tell(notices)
@@ -98,6 +97,9 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
     clips = _clips(path, options)
     taken = next((name for name in maps.TARGETS if network.joints == SCHEMES[name].V), None)
     same = network.joints == clips.V and options.keypoints in (None, taken)
+    for flag in ("up", "score"):
+        if same and getattr(options, flag) is not None:
+            raise UsageError(f"--{flag} is for key points; the clips of {path} are taken as they are: leave it out")
     if same and not options.window:
         return _archive(network, options)
     target = scheme_for(network.joints, str(options.config))
@@ -105,12 +107,16 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
     source = target if same else placing.scheme_of(told, clips.V, str(path))
     names = clips.names or [f"{options.split or 'test'}_{i}" for i in range(len(clips))]
     notices = Notices()
-    recordings = Stored(clips, names, source, target, options.up, options.score, notices)
+    recordings = Stored(clips, names, source, target, options.up, _score(options), notices)
     if not same:
         recordings.labels = None  # of other actions
     rows = _asked(network, recordings, options, options.window or 0)
     _tell(notices)
     return recordings, rows
+
+
+def _score(options: argparse.Namespace) -> float:
+    return reading.SCORE if options.score is None else options.score
 
 
 def _tell(notices: Notices) -> None:
