@@ -134,6 +134,18 @@ def test_scores_that_are_nan_are_none_and_all_of_them_are_no_scores(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "x.npz")[0][0].found, np.isfinite(scores))
 
 
+def test_a_place_of_nan_was_not_found_whatever_its_score(tmp_path):
+    """sleap-io: hidden nodes of a labelled instance are NaN with confidence 1; frames before the first one are NaN."""
+    x = np.concatenate([walkers(), np.ones((T, 2, 17, 1))], -1)
+    x[5, 0, 9, :2] = np.nan
+    x[:3] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    [found], source, said = read(tmp_path / "x.npy")
+    np.testing.assert_array_equal(found.found, np.isfinite(x).all(-1))
+    made = placing.placed(found, source, NTU25)
+    assert said == [] and np.isfinite(made).all() and not made[:3].any() and made[3:].any((2, 3)).all()
+
+
 @pytest.mark.parametrize("column", [0, 2])
 def test_infinity_is_refused_in_one_line(tmp_path, column):
     x = np.concatenate([walkers(), np.full((T, 2, 17, 1), 0.9)], -1)
