@@ -23,8 +23,9 @@ from skeleton_lab.imports import import_class
 from skeleton_lab.keypoints.picture import figure
 from skeleton_lab.keypoints.schemes import COCO17, H36M17
 from skeleton_lab.predict import clips as predict_clips
-from skeleton_lab.predict import written
+from skeleton_lab.predict import results, written
 from skeleton_lab.predict.network import Network
+from skeleton_lab.raw import generated
 
 ROOT = Path(__file__).resolve().parents[1]
 # room, configuration, changes of the test feeder and of the network that make it small
@@ -320,17 +321,133 @@ def test_ntu_clips_in_a_network_of_one_person(bench, data):
     assert ["all"] in expected and ["person 1", "person 2"] in expected
 
 
+@pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
+def test_accuracy_of_an_archive_is_that_of_the_test_phase(bench, data, tmp_path, capsys):
+    path = data / "data/NTU60_CS.npz"
+    assert bench("--together", path) == 0
+    told = bench.result()["accuracy"]
+    with np.load(path) as file:
+        labels = file["y_test"].argmax(1)
+    network = bench.network()
+    with rooms.room(bench.room.folder):  # the logits themselves: shares as small as these may be equal
+        tops = np.argsort(-network.logits(network.archive_feeder(path, "test", None, None)), axis=1)[:, :5]
+    first = np.mean([top[0] == label for top, label in zip(tops, labels)])
+    five = np.mean([label in top for top, label in zip(tops, labels)])
+    assert told == {"top1": first, "top5": five, "clips": len(labels), "left_out": 0}
+    line = f"top-1 {100 * first:.2f} %, top-5 {100 * five:.2f} % of {len(labels)} labelled clips"
+    assert line in capsys.readouterr().out and line in (bench.output / "predictions.html").read_text()
+    assert bench("--window 10 --stride 10", path) == 0
+    assert bench.result()["accuracy"]["clips"] == len(labels) and bench.result()["windows"]
+
+
+@pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
+def test_raw_recordings(bench, tmp_path, capsys):
+    """A file, a folder with a damaged one, and the same clip as the archive's own pipeline makes it."""
+    folder = tmp_path / "raw"
+    [first, *_] = sorted(generated.write(folder, 3, show=False))
+    assert bench("--window 0", first) == 0
+    [clip] = bench.result()["clips"]
+    assert clip["name"] == first.name.partition(".")[0] and clip["label"] == int(clip["name"][-3:]) - 1
+    alone = tmp_path / "walk.skeleton"
+    alone.write_bytes(first.read_bytes())
+    assert bench("--window 0", alone) == 0, "any name"
+    [same] = bench.result()["clips"]
+    assert same["name"] == "walk" and "label" not in same and same["top"] == clip["top"]
+    first.write_bytes(first.read_bytes()[:2000])
+    capsys.readouterr()
+    assert bench("--window 0", folder) == 0
+    err = capsys.readouterr().err
+    assert f"left out: {first}" in err and err.count("left out") == 1 and len(bench.result()["clips"]) == 2
+    assert bench("", first) == 2 and str(first) in capsys.readouterr().err
+    assert bench("--split train", alone) == 2 and "is for archives" in capsys.readouterr().err
+
+
+class Harm:
+    def __reduce__(self):
+        return os.system, ("touch harm",)
+
+
+@pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
+def test_annotations_of_pyskl(bench, tmp_path, capsys, monkeypatch):
+    """One dict, a list, 2-D with scores; those of nobody are named; what could run does not."""
+    monkeypatch.chdir(tmp_path)
+    flat = walkers(40, 2).transpose(1, 0, 2, 3)
+    one = {"frame_dir": "mine", "label": 3, "keypoint": flat[..., :2].astype(np.float16), "total_frames": 40,
+           "keypoint_score": flat[..., 2].astype(np.float16), "img_shape": (1080, 1920)}  # fmt: skip
+    nobody = one | {
+        "frame_dir": "nobody",
+        "keypoint": np.zeros((0, 40, 17, 2)),
+        "keypoint_score": np.zeros((0, 40, 17)),
+    }
+    path = tmp_path / "clip.pkl"
+    path.write_bytes(pickle.dumps(one))
+    assert bench("--window 24", path) == 0
+    [single] = bench.result()["clips"]
+    assert single["name"] == "mine" and single["label"] == 3 and bench.result()["keypoints"] == "coco17"
+    np.save(tmp_path / "same.npy", flat.astype(np.float16).astype(float).transpose(1, 0, 2, 3))
+    assert bench("--window 24 --keypoints coco17", tmp_path / "same.npy") == 0
+    assert bench.result()["clips"][0]["windows"] == single["windows"]
+    for protocol in (2, 4):
+        path.write_bytes(pickle.dumps([nobody, one], protocol))
+        capsys.readouterr()
+        assert bench("--window 24", path) == 0
+        assert bench.result()["clips"] == [single]
+        assert "left out: " in (err := capsys.readouterr().err) and "nobody" in err and err.count("\n") == 1
+    for content, words in (
+        (nobody, "holds nobody"),
+        (one | {"keypoint": "no array"}, "mine: 'keypoint' is str"),
+        (one | {"keypoint_score": np.ones(3)}, "keypoint_score"),
+        (one | {"x": Harm()}, "system"),
+    ):
+        path.write_bytes(pickle.dumps(content))
+        assert bench("", path) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_windows_are_those_of_the_configuration(lab, tmp_path, case):
+    bench = Bench(lab, case, tmp_path)
+    expected = {"CTR-GCN": 16, "CTR-GCN-ucla": 52, "MS-G3D": 16, "MS-G3D-bone": 16, "ST-GCN": None, "Hyper-GCN": 16}
+    assert bench.network().window == expected.get(case, 64)
+
+
+@pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
+def test_windows_of_keypoints_come_from_the_configuration_and_are_told(bench, tmp_path, capsys):
+    np.save(tmp_path / "walk.npy", walkers(40, 1))
+    assert bench("--keypoints coco17", tmp_path / "walk.npy") == 0
+    spans = [(w["first_frame"], w["last_frame"] + 1) for w in bench.result()["clips"][0]["windows"]]
+    assert spans == [(0, 16), (8, 24), (16, 32), (24, 40)]
+    assert "windows of 16 frames, every 8" in capsys.readouterr().out
+
+
+def test_a_long_table_says_what_it_leaves_out():
+    best = [{"class": 0, "name": "walk", "probability": 1.0}]
+    row = {"last_frame": 19, "begin_s": 0.0, "end_s": 0.7, "who": "all", "top": best}
+    rows = [row | {"first_frame": first} for first in (0, 10)]
+    content = {"clips": [{"name": f"clip{k}", "top": {"all": best}, "windows": rows} for k in range(70)]}
+    lines = list(results.table(content))
+    assert "... and 80 more rows, all of them in the JSON file" in lines
+    assert lines[-1] == "... and 10 more means, all of them in the JSON file" and "clip59, mean" in lines[-2]
+
+
 def test_windows_cover_everything():
     assert predict_clips.windows(50, 24, 13) == [(0, 24), (13, 37), (26, 50)]
     assert predict_clips.windows(64, 64, 32) == [(0, 64)] == predict_clips.windows(64, 0, 32)
-    assert predict_clips.windows(70, 64, 32) == [(0, 64), (6, 70)]
+    assert predict_clips.windows(70, 64, 32) == [(0, 70)]  # not (6, 70), which is almost the same
+    assert predict_clips.windows(111, 64, 32) == [(0, 64), (32, 111)]
+    assert predict_clips.windows(112, 64, 32) == [(0, 64), (32, 96), (48, 112)]
     assert predict_clips.windows(5, 64, 32) == [(0, 5)]
     for T in range(1, 60):
         for window in (1, 7, 20):
             for stride in (1, 5, 30):
                 made = predict_clips.windows(T, window, stride)
                 assert made[0][0] == 0 and made[-1][1] == T and len(set(made)) == len(made)
-                assert all(end - first == min(window, T) for first, end in made)
+                assert all(end - first == min(window, T) for first, end in made[:-1])
+                first, end = made[-1]
+                assert min(window, T) <= end - first < min(window, T) + max(window, stride) / 2
+                assert len(made) < 2 or 2 * (end - made[-2][1]) >= min(window, stride)
 
 
 @pytest.mark.parametrize("room", [room for room in rooms.ROOMS if room.program], ids=lambda room: room.folder)

@@ -19,9 +19,12 @@ SEEN = 0.25  # share of a window that somebody who is asked for alone is there
 
 
 class Recordings:
-    """Placed recordings: ``points(k)`` (T, M, V, 3) float32 of the network's joints, zeros where nobody is."""
+    """Placed recordings: ``points(k)`` (T, M, V, 3) float32 of the network's joints, zeros where nobody is.
 
-    def __init__(self, names: Sequence[str], labels: Sequence[int] | None, scheme: str) -> None:
+    ``labels`` are ids of classes, None where one is not known; None where they are of other actions than the network's.
+    """
+
+    def __init__(self, names: Sequence[str], labels: Sequence[int | None] | None, scheme: str) -> None:
         self.names, self.labels, self.scheme = list(names), labels, scheme
 
     def __len__(self) -> int:
@@ -35,9 +38,15 @@ class Own(Recordings):
     """Recordings of a file of key points, placed as the network's archive is."""
 
     def __init__(
-        self, found: Sequence[Keypoints], source: Scheme, target: Scheme, up: str | None, notices: Notices | None = None
+        self,
+        found: Sequence[Keypoints],
+        source: Scheme,
+        target: Scheme,
+        up: str | None,
+        notices: Notices | None = None,
+        labels: Sequence[int | None] | None = None,
     ) -> None:
-        super().__init__([keypoints.name for keypoints in found], None, source.name)
+        super().__init__([keypoints.name for keypoints in found], labels, source.name)
         self._placed = [placing.placed(keypoints, source, target, up, notices) for keypoints in found]
 
     def points(self, k: int) -> np.ndarray:
@@ -79,14 +88,16 @@ class Row:
 def windows(T: int, window: int, stride: int) -> list[tuple[int, int]]:
     """(first, end) of windows over T frames, every ``stride``; the last one ends with the recording.
 
+    Where less than half a step is left behind the last window, that one is longer: another would be almost the same.
     A window of 0, or one that is not shorter than the recording, is the whole recording.
     """
     if window < 1 or window >= T:
         return [(0, T)]
     starts = list(range(0, T - window + 1, stride))
-    if starts[-1] + window < T:
+    left = T - starts[-1] - window
+    if 2 * left >= min(window, stride) and left:
         starts.append(T - window)
-    return [(start, start + window) for start in starts]
+    return [*((start, start + window) for start in starts[:-1]), (starts[-1], T)]
 
 
 def rows_of(

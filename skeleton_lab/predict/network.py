@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -81,6 +82,15 @@ class Network:
     @property
     def ucla(self) -> bool:
         return issubclass(self.feeder_class, UCLAFeeder)
+
+    @property
+    def window(self) -> int | None:
+        """Frames of a window of the configuration; None where it takes clips as long as they are."""
+        if self.ucla:
+            return self.feeder_class.frames
+        default = inspect.signature(self.feeder_class).parameters.get("window_size")
+        told = self.arguments.get("window_size", default and default.default)
+        return told if isinstance(told, int) and told > 0 else None
 
     @property
     def persons(self) -> int:

@@ -20,11 +20,14 @@ from skeleton_lab.flags import Parser
 from skeleton_lab.keypoints import maps, placing, reading
 from skeleton_lab.keypoints.notices import Notices
 from skeleton_lab.keypoints.schemes import SCHEMES
-from skeleton_lab.predict import results
+from skeleton_lab.predict import inputs, results
 from skeleton_lab.predict.clips import ALL, Own, Recordings, Row, Stored, cuts, rows_of, scheme_for
+from skeleton_lab.predict.inputs import Found
 from skeleton_lab.predict.network import Network
+from skeleton_lab.view.sources import raw_recordings
 
-WINDOW, STRIDE, FPS = 64, 32, 30.0
+WINDOW, FPS = 64, 30.0
+ANNOTATED = {17: "coco17", 25: "ntu25"}  # joints of PYSKL's annotations
 TABLE, PAGE, PICTURE = "predictions.json", "predictions.html", "predictions.png"
 
 
@@ -38,14 +41,14 @@ def _parser(program: str) -> Parser:
     add("--config", type=Path, required=True, help="YAML file of the training: the published one, or config.yaml of "
         "the run's work dir")  # fmt: skip
     add("--weights", type=Path, required=True, help="weights file of that training")
-    add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), or any "
-        "archive that the lab reads")  # fmt: skip
+    add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), raw "
+        ".skeleton files, annotations of PYSKL (.pkl), or any archive that the lab reads")  # fmt: skip
     add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
     add("--up", choices=placing.UP, help="which axis of key points is up; default: y of ntu25 and ucla20, else -y")
     add("--score", type=float, help=f"key points with a lower score were not found; default: {reading.SCORE:g}")
-    add("--window", type=int, metavar="FRAMES", help=f"cut recordings into windows; 0: whole; default: {WINDOW}, "
-        "whole clips of an archive")  # fmt: skip
-    add("--stride", type=int, default=STRIDE, metavar="FRAMES", help=f"from window to window; default: {STRIDE}")
+    add("--window", type=int, metavar="FRAMES", help="cut recordings into windows; 0: whole; default: that of the "
+        f"configuration ({WINDOW} where it has none), whole clips of an archive")  # fmt: skip
+    add("--stride", type=int, metavar="FRAMES", help="from window to window; default: half a window")
     add("--fps", type=float, default=FPS, help=f"frames per second of the recording; default: {FPS:g}")
     add("--together", action="store_true", help="of two people only both together, not each of them alone")
     add("--split", choices=SPLITS, help="of an archive; default: test")
@@ -62,7 +65,7 @@ def _parser(program: str) -> Parser:
 def _checked(options: argparse.Namespace) -> None:
     if options.window is not None and options.window < 0:
         raise UsageError(f"--window {options.window}: frames of a window, or 0 for whole recordings")
-    if options.stride < 1:
+    if options.stride is not None and options.stride < 1:
         raise UsageError(f"--stride {options.stride} must be at least 1 frame")
     if not 0 < options.fps <= 1000:
         raise UsageError(f"--fps {options.fps:g} must be above 0 and at most 1000")
@@ -79,21 +82,11 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
         ArchiveError, ArchiveNotFoundError: the input is missing, damaged or of no known form.
         UsageError: its joints and the network's do not go together.
     """
+    own = _own(network, options)
+    if own is not None:
+        window = options.window if options.window is not None else network.window or WINDOW
+        return own, _asked(network, own, options, window)
     path = options.input
-    if reading.is_keypoints(path):
-        for flag in ("index", "split", "label_path"):
-            if getattr(options, flag) is not None:
-                raise UsageError(
-                    f"--{flag.replace('_', '-')} is for archives, and {path} holds key points: leave it out"
-                )
-        target = scheme_for(network.joints, str(options.config))
-        notices = Notices()
-        found, source = reading.read(
-            path, lambda V, where: placing.scheme_of(options.keypoints, V, where), _score(options), notices
-        )
-        recordings: Recordings = Own(found, source, target, options.up, notices)
-        _tell(notices)
-        return recordings, _asked(network, recordings, options, WINDOW if options.window is None else options.window)
     clips = _clips(path, options)
     taken = next((name for name in maps.TARGETS if network.joints == SCHEMES[name].V), None)
     same = network.joints == clips.V and options.keypoints in (None, taken)
@@ -124,6 +117,38 @@ def _tell(notices: Notices) -> None:
         print(line, file=sys.stderr)
 
 
+def _own(network: Network, options: argparse.Namespace) -> Recordings | None:
+    """Recordings that are no archive: key points, raw ones, annotations; None for an archive."""
+    path = options.input
+    sources = raw_recordings(path)
+    kind = "holds raw recordings" if sources else "holds key points" if reading.is_keypoints(path) else ""
+    content = None if kind else inputs.annotations(path)
+    if not kind and content is None:
+        return None
+    _refuse_archive_flags(options, kind or "holds annotations")
+    target = scheme_for(network.joints, str(options.config))
+    notices, score = Notices(), _score(options)
+    if not kind:
+        choose = lambda V, where: placing.scheme_of(options.keypoints or ANNOTATED.get(V), V, where)  # noqa: E731
+        found = inputs.annotated(path, content, choose, score, notices)
+    elif sources:
+        found = inputs.raw(sources, notices)
+    else:
+        choose = lambda V, where: placing.scheme_of(options.keypoints, V, where)  # noqa: E731
+        found = Found(*reading.read(path, choose, score, notices), [])
+    same = network.ucla == (found.scheme.name == "ucla20")  # else of other actions
+    labels = found.labels if same and any(label is not None for label in found.labels) else None
+    recordings = Own(found.keypoints, found.scheme, target, options.up, notices, labels)
+    _tell(notices)
+    return recordings
+
+
+def _refuse_archive_flags(options: argparse.Namespace, kind: str) -> None:
+    for flag in ("index", "split", "label_path"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag.replace('_', '-')} is for archives, and {options.input} {kind}: leave it out")
+
+
 def _clips(path: Path, options: argparse.Namespace):
     parts = sources.open_source(path, split=options.split, label_path=options.label_path)
     clips = parts["test"] if "test" in parts else next(iter(parts.values()))
@@ -137,7 +162,9 @@ def _clips(path: Path, options: argparse.Namespace):
 
 def _asked(network: Network, recordings: Recordings, options: argparse.Namespace, window: int) -> list[Row]:
     """Rows through archives that are written for the purpose."""
-    rows = rows_of(recordings, window, options.stride, network.persons, alone=not options.together)
+    stride = options.stride or max(window // 2, 1)
+    options.windows = f"windows of {window} frames, every {stride}" if window else None
+    rows = rows_of(recordings, window, stride, network.persons, alone=not options.together)
     if not rows:
         raise UsageError(f"{options.input}: nobody is in it")
     for row, logits in zip(rows, network.clips_logits(cuts(recordings, rows), len(rows))):
@@ -162,29 +189,32 @@ def _archive(network: Network, options: argparse.Namespace) -> tuple[Recordings,
     return recordings, sorted([*rows, *alone], key=lambda row: row.recording)
 
 
-def _write(options: argparse.Namespace, network: Network, recordings: Recordings, rows: list[Row]) -> dict:
+def _write(options: argparse.Namespace, network: Network, recordings: Recordings, rows: list[Row]) -> None:
     from skeleton_lab.predict import overlay
 
     names = results.class_names(len(rows[0].logits), network.ucla, options.classes)
     about = {
         "input": str(options.input), "config": str(options.config), "weights": str(options.weights),
         "network": network.job.options.model, "keypoints": recordings.scheme, "fps": options.fps,
+        "windows": getattr(options, "windows", None),
     }  # fmt: skip
     content = results.as_json(recordings, rows, names, options.fps, about)
     folder = options.output
     try:
         write_atomically(folder / TABLE, lambda file: file.write(results.dumped(content)))
-        told = f"{options.input.name}: {network.job.options.model}, {options.weights.name}"
+        told = [f"{options.input.name}: {network.job.options.model}, {options.weights.name}", *results.summary(content)]
         page = overlay.html(recordings, rows, names, options.fps, told)
         write_atomically(folder / PAGE, lambda file: file.write(page))
-        picture = overlay.png(recordings, rows, names, options.fps)
+        picture, shown = overlay.png(recordings, rows, names, options.fps)
         if picture is not None:
             write_atomically(folder / PICTURE, lambda file: picture.save(file, "PNG"))
     except OSError as error:
         if isinstance(error, LabError):
             raise
         raise UsageError(f"--output {folder} cannot be written: {error.strerror or error}") from error
-    return content
+    drawn = f", {PICTURE}{f' ({shown})' if shown else ''}" if picture is not None else ""
+    print(*results.table(content), *results.summary(content), sep="\n")
+    print(f"written to {folder}: {TABLE}, {PAGE}{drawn}")
 
 
 def predict(program: str, room: Path, argv: Sequence[str] | None = None) -> None:
@@ -202,10 +232,7 @@ def _predict(program: str, room: Path, options: argparse.Namespace) -> None:
     if network.K is not None:
         results.class_names(network.K, network.ucla, options.classes)  # a wrong file shows before the work
     recordings, rows = predicted(network, options)
-    content = _write(options, network, recordings, rows)
-    for line in results.table(content):
-        print(line)
-    print(f"written to {options.output}: {TABLE}, {PAGE}, {PICTURE}")
+    _write(options, network, recordings, rows)
 
 
 def run(program: str, main_file: str, argv: Sequence[str] | None = None) -> int:

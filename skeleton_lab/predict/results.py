@@ -62,7 +62,7 @@ def as_json(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], f
     for k, name in enumerate(recordings.names):
         mine = of.get(k, [])
         clip: dict[str, Any] = {"name": name}
-        if recordings.labels is not None:
+        if recordings.labels is not None and recordings.labels[k] is not None:
             label = int(recordings.labels[k])
             clip |= {"label": label, "label_name": names[label] if 0 <= label < len(names) else None}
         clip["top"] = {who: top(p, names) for who, p in whole(mine).items()}
@@ -74,7 +74,45 @@ def as_json(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], f
             for row in mine
         ]  # fmt: skip
         clips.append(clip)
-    return {**about, "classes": list(names), "clips": clips}
+    return {**about, "accuracy": accuracy(recordings, rows, len(names)), "classes": list(names), "clips": clips}
+
+
+def accuracy(recordings: Recordings, rows: Sequence[Row], classes: int) -> dict[str, float | int] | None:
+    """Top-1 and top-5 (fractions) of the clips with a label, everybody together, the mean of several windows.
+
+    None where there are no labels. ``left_out`` clips have a label that is no class, or nobody asked for everybody.
+    """
+    if recordings.labels is None:
+        return None
+    of: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.who == ALL:
+            of.setdefault(row.recording, []).append(row)
+    known = {k: int(label) for k, label in enumerate(recordings.labels) if label is not None}
+    places = []
+    for k, label in known.items():
+        if k in of and 0 <= label < classes:
+            mine = of[k]
+            scores = mine[0].logits if len(mine) == 1 else whole(mine)[ALL]  # softmax may make classes equal
+            places.append(int(np.flatnonzero(np.argsort(-scores, kind="stable") == label)[0]))
+    if not places:
+        return None
+    hits = np.array(places)
+    return {
+        "top1": float((hits < 1).mean()), f"top{TOP}": float((hits < TOP).mean()), "clips": len(hits),
+        "left_out": len(recordings.labels) - len(hits),
+    }  # fmt: skip
+
+
+def summary(content: dict[str, Any]) -> list[str]:
+    """Lines about all clips: the windows, the accuracy."""
+    lines = [content["windows"]] if content.get("windows") else []
+    told = content["accuracy"]
+    if told:
+        left = f"; {told['left_out']} without a usable label left out" if told["left_out"] else ""
+        count = f"{told['clips']} labelled clip{'s' * (told['clips'] != 1)}"
+        lines.append(f"top-1 {100 * told['top1']:.2f} %, top-{TOP} {100 * told[f'top{TOP}']:.2f} % of {count}{left}")
+    return lines
 
 
 def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
@@ -93,11 +131,17 @@ def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
         yield f"{name:{width}}  {frames:>11}  {seconds:>13}  {row['who']:8}  {best}"
     if len(rows) > most:
         yield f"... and {len(rows) - most} more rows, all of them in the JSON file"
-    for clip in content["clips"][:most]:
-        if len({row["first_frame"] for row in clip["windows"]}) > 1:
-            for who, best in clip["top"].items():
-                words = ", ".join(f"{each['name']} {100 * each['probability']:.1f} %" for each in best)
-                yield f"{clip['name']}, mean of its windows, {who}: {words}"
+    means = [
+        (clip["name"], who, best)
+        for clip in content["clips"]
+        if len({row["first_frame"] for row in clip["windows"]}) > 1
+        for who, best in clip["top"].items()
+    ]
+    for name, who, best in means[:most]:
+        words = ", ".join(f"{each['name']} {100 * each['probability']:.1f} %" for each in best)
+        yield f"{name}, mean of its windows, {who}: {words}"
+    if len(means) > most:
+        yield f"... and {len(means) - most} more means, all of them in the JSON file"
 
 
 def dumped(content: dict[str, Any]) -> bytes:

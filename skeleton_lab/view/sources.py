@@ -102,7 +102,7 @@ def opened(path: Path, split: str | None, label_path: Path | None = None, layout
     Raises:
         ArchiveError, ArchiveKeyError, ArchiveNotFoundError: missing or damaged. UsageError: a question to the user.
     """
-    recordings = _recordings(path)
+    recordings = raw_recordings(path)
     if recordings:
         return Recordings(path, recordings)
     parts = open_source(path, split=split, label_path=label_path, layout=layout)
@@ -110,7 +110,8 @@ def opened(path: Path, split: str | None, label_path: Path | None = None, layout
     return Archive(parts[chosen], chosen)
 
 
-def _recordings(path: Path) -> list[Source]:
+def raw_recordings(path: Path) -> list[Source]:
+    """The raw recordings that a path is, or holds; none where it is something else."""
     if path.name.endswith((".skeleton", ".skeleton.gz")) and path.is_file():
         status = path.stat()
         return [Source(path.name.partition(".skeleton")[0], str(path), "", status.st_size, status.st_mtime_ns)]

@@ -45,12 +45,13 @@ class Player {
     this.playing = on;
     this.button.textContent = on ? "Pause" : "Play";
     if (!on) return;
+    const rate = this.clip.fps ?? FRAMES_PER_SECOND; // less where frames were left out
     let last = performance.now();
     const tick = (now) => {
       if (!this.playing) return;
-      const frames = Math.floor(((now - last) * FRAMES_PER_SECOND) / 1000);
+      const frames = Math.floor(((now - last) * rate) / 1000);
       if (frames > 0) {
-        last += (frames * 1000) / FRAMES_PER_SECOND;
+        last += (frames * 1000) / rate;
         this.seek((this.frame + frames) % this.clip.shape[0]);
       }
       requestAnimationFrame(tick);
