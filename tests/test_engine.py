@@ -69,11 +69,38 @@ def test_files_of_a_training(lab):
     wrong = (work / f"runs-{best['epoch']}-{best['step']}_wrong.txt").read_text().split()
     assert [int(line.split(",")[0]) for line in wrong] == np.flatnonzero(logits.argmax(1) != labels).tolist()
     assert len((work / f"runs-{best['epoch']}-{best['step']}_right.txt").read_text().split()) == 13
-    confusion = np.loadtxt(work / "epoch1_test_each_class_acc.csv", delimiter=",")
-    assert confusion.shape == (5, 4) and confusion[1:].sum() == 13
+    for event in toy_room.events(work, "eval"):
+        confusion = np.loadtxt(work / f"epoch{event['epoch']}_test_each_class_acc.csv", delimiter=",")
+        assert confusion.shape == (5, 4) and confusion[1:].sum() == 13
+        assert np.trace(confusion[1:]) / 13 == pytest.approx(event["top1"]), "each epoch's own"
+    assert saved["epoch"] == best["epoch"]
     hard = np.load(work / "hardest.npz")
     assert hard["data"].shape[1:] == (3, 4, 5, 1) and (hard["label"] != hard["pred"]).all()
     assert yaml.safe_load((work / "config.yaml").read_text())["batch_size"] == 8
+
+
+def test_files_of_the_first_epoch_stay_its_own(lab):
+    """The best epoch's scores stand under the published name; epoch 1's own are beside them."""
+    _, work = lab("--save-score", "True", "--num-epoch", "4", "--base-lr", "0.5")
+    tops = {event["epoch"]: event["top1"] for event in toy_room.events(work, "eval")}
+    best = toy_room.events(work, "result")[0]["best"]["epoch"]
+    assert best > 1 and tops[best] > tops[1], "the case of this test"
+
+    def top1(name: str) -> float:
+        logits = np.stack(list(pickle.loads((work / name).read_bytes()).values()))
+        return float((logits.argmax(1) == np.arange(13) % 4).mean())
+
+    assert top1("epoch1_test_score.pkl") == pytest.approx(tops[best])
+    assert top1("epoch1_own_test_score.pkl") == pytest.approx(tops[1])
+    for epoch, expected in tops.items():
+        confusion = np.loadtxt(work / f"epoch{epoch}_test_each_class_acc.csv", delimiter=",")[1:]
+        assert np.trace(confusion) / 13 == pytest.approx(expected)
+    before = (work / "epoch1_test_each_class_acc.csv").read_bytes()
+    weights = next(work.glob("runs-4-*.pt"))
+    assert lab("--phase", "test", "--weights", str(weights))[0] == 0
+    assert (work / "epoch1_test_each_class_acc.csv").read_bytes() == before
+    assert (work / f"{weights.stem}_test_each_class_acc.csv").exists()
+    assert np.load(work / "evaluation.npz")["epoch"] == 4
 
 
 def test_log_lines(lab):
@@ -124,7 +151,9 @@ def test_styles_of_the_other_programs(lab, capsys):
     assert "\tIter 0 Done. | loss: " in text and "The model has been saved as" in text
 
     _, s = lab("--grad-clip", "True", program="S", work="s", train="n=22,timed=True", test="n=13,timed=True")
-    assert (s / "epoch2_test_score.pkl").exists() and (s / "epoch1_test_each_class_acc.csv").exists()
+    assert {p.name for p in s.glob("epoch*")} == {
+        "epoch1_test_score.pkl", "epoch2_test_score.pkl", "epoch2_test_each_class_acc.csv",
+    }, "epoch 1 was not evaluated"  # fmt: skip
     assert [event["epoch"] for event in toy_room.events(s, "eval")] == [2]
     assert "\tLearning Rate: 0.0" in (s / "log.txt").read_text()
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from browser import driven, dumped, needs_chromium
 
+from skeleton_lab import report
 from skeleton_lab.predict import overlay, timeline
 from skeleton_lab.predict.clips import Recordings, Row, rows_of
 from skeleton_lab.report.run import published_names
@@ -106,12 +107,8 @@ def test_the_page_as_it_is_runs_its_scripts_and_no_others(tmp_path):
 
 @needs_chromium
 @pytest.mark.parametrize("width", [380, 1200])
-def test_no_page_is_wider_than_the_screen(long, tmp_path, width):
-    fake.complete(tmp_path, num_class=120, samples=3000)
-    from test_report import page
-
-    page(tmp_path)
-    for path in (long, tmp_path / "report.html"):
+def test_no_page_is_wider_than_the_screen(long, report_120, width):
+    for path in (long, report_120):
         inside, outside = driven(path, "return [document.documentElement.scrollWidth, innerWidth];", width)
         assert inside <= outside, path.name
 
@@ -141,3 +138,74 @@ def test_stretches_of_windows_against_asking_every_frame():
                 away = {abs(row.first + row.last - 1 - 2 * frame) for row in near}
                 best = {int(r.logits.argmax()) for r in near if abs(r.first + r.last - 1 - 2 * frame) <= min(away) + 2}
                 assert said[0] in best
+
+
+@pytest.fixture(scope="module")
+def report_120(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    fake.complete(folder, epochs=3, num_class=120, samples=3000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_plots", lambda *_: None)
+        return report.write(folder)
+
+
+@needs_chromium
+def test_120_classes_can_be_sorted_and_searched(report_120):
+    told = driven(report_120, """
+        const [search, order] = ["classes-search", "classes-order"].map((id) => document.getElementById(id));
+        const shown = () => [...document.querySelectorAll(".classes li:not([hidden])")].map((li) =>
+            [li.firstChild.textContent, Number(li.dataset.id), Number(li.dataset.share)]);
+        const by = {};
+        for (const { value } of order.options) {
+            order.value = value;
+            order.dispatchEvent(new Event("change"));
+            by[value] = shown();
+        }
+        search.value = " Other Person";
+        search.dispatchEvent(new Event("input"));
+        const found = shown(), counted = document.getElementById("classes-found").textContent;
+        return {by, found, counted, wrong};
+    """)  # fmt: skip
+    by, names = told["by"], published_names(120, ucla=False)
+    assert not told["wrong"] and all(len(rows) == 120 for rows in by.values())
+    assert [row[2] for row in by["worst"]] == sorted(row[2] for row in by["worst"])
+    assert [row[2] for row in by["best"]] == sorted((row[2] for row in by["best"]), reverse=True)
+    assert [row[:2] for row in by["id"]] == [[name, k] for k, name in enumerate(names)]
+    assert [row[0] for row in by["name"]][:2] == ["apply cream on face", "apply cream on hand back"]
+    expected = {name for name in names if "other person" in name}
+    assert {row[0] for row in told["found"]} == expected and told["counted"] == f"{len(expected)} of 120 classes"
+
+
+@needs_chromium
+def test_the_matrix_is_sorted_searched_and_enlarged(report_120):
+    """By what its cells tell: the arrow keys read the first one."""
+    told = driven(report_120, """
+        const canvas = document.getElementById("confusion"), tip = document.getElementById("tip");
+        const set = (id, value, event) => {
+            document.getElementById(id).value = value;
+            document.getElementById(id).dispatchEvent(new Event(event));
+        };
+        const key = (name) => canvas.dispatchEvent(new KeyboardEvent("keydown", {key: name}));
+        const first = () => { key("ArrowUp"); return [...tip.children].map((line) => line.textContent); };
+        const seen = {id: first()};
+        set("confusion-order", "accuracy", "change");
+        seen.accuracy = first();
+        set("confusion-order", "name", "change");
+        seen.name = first();
+        const before = [canvas.offsetWidth, canvas.offsetHeight];
+        for (let k = 0; k < 5; k++) document.getElementById("confusion-in").click();
+        const large = [canvas.offsetWidth, canvas.offsetHeight], page = document.documentElement.scrollWidth;
+        set("confusion-search", "hand waving", "input");
+        seen.search = first();
+        const rows = canvas.offsetHeight;
+        set("confusion-search", "no such class", "input");
+        const worst = document.querySelector(".classes li").firstChild.textContent;
+        return {seen, before, large, page, rows, worst, wrong};
+    """)  # fmt: skip
+    seen = told["seen"]
+    assert seen["id"][1:3] == ["true: drink water (0)", "predicted: drink water (0)"]
+    assert seen["accuracy"][1].startswith(f"true: {told['worst']} (")
+    assert seen["name"][1].startswith("true: apply cream on face (")
+    assert seen["search"][1] == "true: hand waving (22)"
+    assert told["large"][0] > 2 * told["before"][0] and told["page"] <= 1200, "it scrolls in its own box"
+    assert told["rows"] < 100 and not told["wrong"]

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import fake_run as fake
 import numpy as np
 import pytest
+from PIL import Image
 
 from skeleton_lab import report
 from skeleton_lab.errors import LabError, UsageError
@@ -147,6 +148,52 @@ def test_per_class_accuracy_and_hardest_pairs_against_counting(tmp_path):
         (2, 0, 1, 2),
         (0, 3, 1, 4),
     ]
+
+
+def results_of_two_epochs(folder):
+    """A run whose last epoch is not its best; what was evaluated is the best one."""
+    events = fake.lines(3)
+    events[4]["top1"], events[6]["top1"] = 0.75, 0.5  # epochs 2 and 3
+    fake.write_metrics(folder, [*events, fake.results(events)])
+    logits = np.eye(4, dtype=np.float32)[[0, 1, 2, 0]]
+    return dict(logits=logits, labels=np.arange(4))
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by the file", "by the accuracy"])
+def test_each_part_says_which_epoch_it_shows(tmp_path, told):
+    saved = results_of_two_epochs(tmp_path)
+    np.savez(tmp_path / "evaluation.npz", **saved, **({"epoch": 2} if told else {}))
+    text = page(tmp_path).text
+    assert "Best on test (top-1) 75.00 % epoch 2" in text and "Last epoch (top-1) 50.00 % epoch 3" in text
+    assert "Epoch 2, best on test: 4 samples, top-1 75.00 %" in text
+    assert "Epoch 2, best on test: accuracy, and samples" in text
+    assert "Epoch 2, best on test: true class → predicted class" in text and "Last evaluation" not in text
+    np.savez(tmp_path / "evaluation.npz", **saved, epoch=3)
+    assert "Epoch 3, last epoch: 4 samples" in page(tmp_path).text
+    np.savez(tmp_path / "evaluation.npz", **saved, epoch=0)  # foreign weights
+    assert "Last evaluation: 4 samples" in page(tmp_path).text
+
+
+def test_titles_carry_the_name_of_the_run(tmp_path):
+    folder = fake.complete(tmp_path / "ctrgcn <joint>", epochs=2, samples=30)
+    shown = page(folder)
+    assert shown.text.startswith("ctrgcn <joint> · model.ctrgcn.Model · run report ctrgcn <joint>")
+
+
+def test_pairs_that_are_not_shown_are_counted(tmp_path):
+    labels, pred = np.divmod(np.arange(36), 6)
+    np.savez(tmp_path / "evaluation.npz", logits=np.eye(6, dtype=np.float32)[pred], labels=labels)
+    text = page(tmp_path).text
+    assert "12 of 30 confused pairs are shown; the confusion matrix has all of them" in text
+
+
+def test_nothing_in_the_pictures_is_cut(tmp_path):
+    fake.complete(tmp_path, epochs=3, num_class=120, samples=600)
+    report.write(tmp_path)
+    for name in PLOTS:
+        with Image.open(tmp_path / "plots" / name) as picture:
+            ink = np.asarray(picture.convert("L")) < 250
+        assert ink.any() and not (ink[:4].any() or ink[-4:].any() or ink[:, :4].any() or ink[:, -4:].any()), name
 
 
 def test_user_strings_cannot_become_markup(tmp_path):

@@ -132,6 +132,8 @@ def write_results(
     scores: bool = False,
     lists: tuple[Path, str] | None = None,
     final: bool = False,
+    trained: int | None = None,
+    class_file: str | None = None,
 ) -> None:
     """The files of one evaluation (first process only).
 
@@ -140,6 +142,8 @@ def write_results(
         scores: write the score pickle.
         lists: folder and stem of the right/wrong lists.
         final: write what the report needs.
+        trained: 1-based epoch of the weights, 0 where it is not known; by default ``epoch``.
+        class_file: name of the per-class file; by default that of ``epoch``.
     """
     if not job.team.first:
         return
@@ -151,11 +155,12 @@ def write_results(
         results.write_scores(job.work_dir / name, results.sample_names(feeder, len(labels)), logits)
     if job.style.class_csv:
         confusion = results.confusion_matrix(labels, predicted, logits.shape[1])
-        results.write_class_accuracy(job.work_dir / f"epoch{epoch}_{split}_each_class_acc.csv", confusion)
+        name = class_file or f"epoch{epoch}_{split}_each_class_acc.csv"
+        results.write_class_accuracy(job.work_dir / name, confusion)
     if lists is not None and job.style.results:
         results.write_right_wrong(lists[0], job.style.results, lists[1], labels, predicted)
     if final:
-        results.write_evaluation(job.work_dir, feeder, logits, labels)
+        results.write_evaluation(job.work_dir, feeder, logits, labels, epoch if trained is None else trained)
 
 
 def underlying(loader: DataLoader) -> torch.utils.data.Dataset:

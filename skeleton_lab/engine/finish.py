@@ -11,7 +11,8 @@ from skeleton_lab.engine.checkpoints import weights_of
 from skeleton_lab.engine.evaluate import Evaluation, evaluate, report_evaluation, write_results
 from skeleton_lab.engine.fit import save_last
 from skeleton_lab.engine.job import Job
-from skeleton_lab.engine.weights import step_of
+from skeleton_lab.engine.weights import epoch_of, step_of
+from skeleton_lab.engine.workdir import holds_run
 
 
 def finish(job: Job) -> None:
@@ -26,7 +27,11 @@ def finish(job: Job) -> None:
         job.net.load_state_dict(state.best.weights)
         result = _test(job, "best epoch on test")
         stem = Path(style.weights.format(epoch=state.best.epoch, step=state.best.step)).stem
-        write_results(job, result, job.loaders.test, 1, scores=True, lists=(job.work_dir, stem), final=True)
+        _keep_first_scores(job)
+        write_results(
+            job, result, job.loaders.test, 1, scores=True, lists=(job.work_dir, stem), final=True,
+            trained=state.best.epoch, class_file=f"epoch{state.best.epoch}_test_each_class_acc.csv",
+        )  # fmt: skip
         best = {"epoch": state.best.epoch, "step": state.best.step, **result.results()}
         job.net.load_state_dict(ends_with)
     if state.best is not None:
@@ -35,6 +40,14 @@ def finish(job: Job) -> None:
     job.summaries.close()
     save_last(job, finished=True)
     write_report(job)
+
+
+def _keep_first_scores(job: Job) -> None:
+    """Epoch 1's own scores make room for the best epoch's, which ensembles look for under the published name."""
+    own, kept = (job.work_dir / f"epoch1_{word}test_score.pkl" for word in ("", "own_"))
+    written = job.style.scores == "always" or job.options.save_score
+    if job.team.first and written and job.loaders.split == "test" and own.exists() and not kept.exists():
+        own.replace(kept)
 
 
 def _test(job: Job, title: str) -> Evaluation:
@@ -75,7 +88,12 @@ def test_phase(job: Job) -> None:
     else:
         beside = weights.parent
         lists = (beside if os.access(beside, os.W_OK) else job.work_dir, weights.stem)
-    write_results(job, result, job.loaders.test, 1, scores=scores, lists=lists, final=True)
+    # In the folder of a training the published name is that of its first epoch.
+    class_file = f"{weights.stem}_test_each_class_acc.csv" if holds_run(job.work_dir) else None
+    write_results(
+        job, result, job.loaders.test, 1, scores=scores, lists=lists, final=True, trained=epoch_of(weights),
+        class_file=class_file,
+    )  # fmt: skip
     job.metrics("eval", epoch=1, split="test", seconds=result.seconds, **result.results())
     measured = {"epoch": 1, "step": step_of(weights), **result.results()}
     if options.observe:

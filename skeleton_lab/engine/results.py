@@ -60,14 +60,16 @@ def write_right_wrong(folder: Path, pattern: str, stem: str, labels: np.ndarray,
         write_atomically(path, lambda file, text=text: file.write(text.encode()))
 
 
-def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels: np.ndarray) -> None:
-    """evaluation.npz and hardest.npz, from which the report is made."""
+def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels: np.ndarray, epoch: int) -> None:
+    """evaluation.npz and hardest.npz, from which the report is made; ``epoch`` of the weights, 0 if not known."""
     names = sample_names(feeder, len(labels))
     text_names = np.array([str(name) for name in names])
     index = np.arange(len(labels))
     write_atomically(
         work_dir / "evaluation.npz",
-        lambda file: np.savez_compressed(file, logits=logits, labels=labels, index=index, names=text_names),
+        lambda file: np.savez_compressed(
+            file, logits=logits, labels=labels, index=index, names=text_names, epoch=np.int64(epoch)
+        ),
     )
     hard = hardest(logits, labels)
     if not len(hard):

@@ -150,6 +150,12 @@ def _of_another_room(weights: Mapping[str, Any], own: Mapping[str, Any], net: nn
     return f"these weights belong to {theirs}, this is {ours or f'{type(net).__module__}.{type(net).__name__}'}"
 
 
+def epoch_of(path: Path) -> int:
+    """The epoch by the file name: 65 of ``runs-65-40690.pt``, 10 of ``epoch10_model.pt``, else 0."""
+    match = re.fullmatch(r"(?:runs|weights)-(\d+)-\d+|epoch(\d+)_model", path.stem)
+    return int(match[1] or match[2]) if match else 0
+
+
 def step_of(path: Path) -> int:
     """Optimizer steps by the file name: the last number of ``runs-65-40690.pt``, else 0."""
     match = re.fullmatch(r".*-(\d+)", path.stem)

@@ -19,7 +19,7 @@ WRITTEN = (
     "config.yaml", "log.txt", "metrics.jsonl", "last.ckpt", ".*.tmp",
     "runs-*.pt", "runs-*_right.txt", "runs-*_wrong.txt", "runs", "trainlogs",
     "weights/weights-*.pt", "checkpoints/checkpoint-*.pt", "epoch*_model.pt",
-    "epoch*_test_score.pkl", "epoch*_val_score.pkl", "epoch*_each_class_acc.csv", "test_result.pkl",
+    "epoch*_test_score.pkl", "epoch*_val_score.pkl", "*_each_class_acc.csv", "test_result.pkl",
     "right-samples.txt", "wrong-samples.txt", "evaluation.npz", "hardest.npz", "report.html", "plots",
 )  # fmt: skip
 PREVIOUS = "previous"

@@ -18,7 +18,7 @@ from skeleton_lab.report import page, skeletons
 from skeleton_lab.report.curves import Chart, charts
 from skeleton_lab.report.run import Run, class_names, load
 from skeleton_lab.report.skeletons import Clip
-from skeleton_lab.report.summary import Confusion, confusion, per_class
+from skeleton_lab.report.summary import Confusion, confusion, evaluated, per_class
 
 __all__ = ["write"]
 
@@ -70,11 +70,12 @@ def _plots(
     from skeleton_lab.report import plots
 
     if drawn:
-        plots.curves(drawn, folder / "curves.png")
+        plots.curves(drawn, folder / "curves.png", f"{run.name}: {run.model}")
     if matrix is not None:
-        plots.confusion(matrix, names, folder / "confusion.png")
-        plots.per_class(per_class(matrix), names, folder / "per_class.png")
+        title = f"{run.name}: {evaluated(run)}"
+        plots.confusion(matrix, names, folder / "confusion.png", title)
+        plots.per_class(per_class(matrix), names, folder / "per_class.png", title)
     if clips:
         clip = clips[0]
-        title = f"{names[clip.label]} → {names[clip.pred]}   (sample {clip.name}, {run.stream} stream)"
+        title = f"{run.name}: {names[clip.label]} → {names[clip.pred]}   (sample {clip.name}, {run.stream} stream)"
         plots.skeleton(clip, run.hardest.edges, title, folder / "skeleton.png")

@@ -15,8 +15,8 @@ def build(run: Run) -> list[Markup]:
         last = max(run.epochs)
         notices.insert(0, f"This run has not finished: it was stopped, or is still going, after epoch {last}.")
     return [
-        tag("h1", run.model),
-        tag("p", " · ".join(_about(run)), class_="muted"),
+        tag("h1", run.name),
+        tag("p", " · ".join([run.model, *_about(run)]), class_="muted"),
         *(tag("p", notice, class_="notice", role="note") for notice in notices),
         tag("div", [_score_tile(score) for score in scores(run)], class_="tiles"),
         tag("div", _cost_tiles(run), class_="tiles"),

@@ -15,7 +15,7 @@ from skeleton_lab.report.curves import Chart
 from skeleton_lab.report.markup import Markup, join, tag
 from skeleton_lab.report.run import Run
 from skeleton_lab.report.skeletons import Clip
-from skeleton_lab.report.summary import Confusion, hardest_pairs, per_class
+from skeleton_lab.report.summary import Confusion, evaluated, hardest_pairs, per_class
 
 RESOURCES = Path(__file__).parent / "resources"
 SCRIPTS = ("common.js", "charts.js", "confusion.js", "player.js")
@@ -29,10 +29,12 @@ def build(
     parts = [sections.curves([picture for picture, _ in pictures], run)] if pictures else []
     if matrix is not None:
         accuracy = float((run.evaluation.labels == run.evaluation.pred).mean())
-        parts.append(sections.confusion(matrix, names, accuracy))
-        parts.append(sections.per_class(per_class(matrix), names))
+        what = evaluated(run)
+        parts.append(sections.confusion(matrix, names, accuracy, what))
+        parts.append(sections.per_class(per_class(matrix), names, what))
     if matrix is not None or clips:
-        parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream))
+        total = matrix.confused if matrix is not None else 0
+        parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream, evaluated(run), total))
     parts += [sections.configuration(run), sections.environment(run)]
     data = {
         "charts": [values for _, values in pictures],
@@ -43,7 +45,9 @@ def build(
     links = [tag("a", part.title, href=f"#{part.anchor}") for part in parts]
     header = tag("header", headline.build(run), tag("nav", links, aria_label="Sections"))
     body = join(header, tag("main", [part.markup() for part in parts]))
-    return assembled(f"{run.model} · run report", body, data, resource("style.css"), map(resource, SCRIPTS))
+    return assembled(
+        f"{run.name} · {run.model} · run report", body, data, resource("style.css"), map(resource, SCRIPTS)
+    )
 
 
 def assembled(title: str, body: Markup, data: Any, style: str, scripts: Iterable[str]) -> str:

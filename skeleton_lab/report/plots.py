@@ -33,7 +33,10 @@ def figure(width: float, height: float) -> Figure:
 
 
 def save(made: Figure, path: Path, dpi: int = 150) -> Path:
-    return write_atomically(path, lambda file: made.savefig(file, dpi=dpi, format="png", facecolor="white"))
+    return write_atomically(
+        path,
+        lambda file: made.savefig(file, dpi=dpi, format="png", facecolor="white", bbox_inches="tight", pad_inches=0.12),
+    )
 
 
 def plain(text: str) -> str:
@@ -46,7 +49,7 @@ def _bare(axes) -> None:
     axes.tick_params(labelsize=9, colors="#333333")
 
 
-def curves(charts: Sequence[Chart], path: Path) -> Path:
+def curves(charts: Sequence[Chart], path: Path, title: str = "") -> Path:
     columns = min(2, len(charts))
     rows = -(-len(charts) // columns)
     made = figure(5.2 * columns, 3.3 * rows)
@@ -70,10 +73,11 @@ def curves(charts: Sequence[Chart], path: Path) -> Path:
         _bare(axes)
         if len(chart.series) > 1:
             axes.legend(fontsize=9, frameon=False)
+    made.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
     return save(made, path)
 
 
-def confusion(matrix: Confusion, names: Sequence[str], path: Path) -> Path:
+def confusion(matrix: Confusion, names: Sequence[str], path: Path, title: str = "") -> Path:
     """Row-normalised: the colour of (true, predicted) is the share of the true class's samples."""
     count = len(matrix.classes)
     share = matrix.counts / np.maximum(matrix.totals, 1)[:, None]
@@ -115,10 +119,11 @@ def confusion(matrix: Confusion, names: Sequence[str], path: Path) -> Path:
     bar.ax.set_yticklabels(["0", "1", "5", "25", "50", "100"], fontsize=9)
     bar.set_label("share of the true class (%)", fontsize=10)
     bar.outline.set_visible(False)
+    axes.set_title(plain(title), fontsize=11, loc="left")
     return save(made, path)
 
 
-def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], path: Path) -> Path:
+def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], path: Path, title: str = "") -> Path:
     columns = -(-len(classes) // 40)
     rows = -(-len(classes) // columns)
     made = figure(2 + 4.6 * columns, 1.1 + 0.24 * rows)
@@ -138,6 +143,7 @@ def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], path: Path
         axes.set_xlabel("accuracy (%)", fontsize=10)
         _bare(axes)
         axes.tick_params(axis="y", length=0)
+    made.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
     return save(made, path)
 
 

@@ -28,6 +28,7 @@ class Evaluation:
     pred: np.ndarray  # (N,) int64
     top5: float
     num_class: int
+    epoch: int | None = None  # of the weights, if known
 
 
 @dataclass
@@ -57,6 +58,11 @@ class Run:
     evaluation: Evaluation | None = None
     hardest: Hardest | None = None
     notices: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """That of the work dir."""
+        return self.work_dir.resolve().name or str(self.work_dir)
 
     @property
     def model(self) -> str:
@@ -242,7 +248,19 @@ def _read_evaluation(run: Run) -> None:
     if not len(labels):
         return
     best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
-    run.evaluation = Evaluation(labels, best[:, 0], float((best == labels[:, None]).any(1).mean()), num_class)
+    top5 = float((best == labels[:, None]).any(1).mean())
+    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, _epoch(run, arrays, labels, best[:, 0]))
+
+
+def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np.ndarray) -> int | None:
+    """The epoch that an evaluation is of: told, or else that of the run's two results whose accuracy alone fits."""
+    if "epoch" in arrays and arrays["epoch"].size == 1 and arrays["epoch"].dtype.kind in "iu":
+        return int(arrays["epoch"].reshape(())) or None
+    top1 = float((labels == pred).mean())
+    results = [_dict(run.result.get(key)) for key in ("best", "last")]
+    near = lambda value: value is not None and abs(value - top1) < 1e-6  # noqa: E731
+    fitting = {number(each.get("epoch")) for each in results if near(number(each.get("top1")))} - {None}
+    return int(fitting.pop()) if len(fitting) == 1 else None
 
 
 def _read_hardest(run: Run) -> None:

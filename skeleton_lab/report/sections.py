@@ -77,20 +77,36 @@ def _figure(value: Any, factor: float) -> str:
     return f"{told:.0f}" if told == int(told) or abs(told) >= 1000 else f"{told:.4g}"
 
 
-def confusion(matrix: Confusion, names: Sequence[str], accuracy: float) -> Section:
+def confusion(matrix: Confusion, names: Sequence[str], accuracy: float, what: str = "Last evaluation") -> Section:
     shades = [f"color-mix(in srgb, var(--full) {100 * share**0.5:.0f}%, var(--empty))" for share in LEGEND]
     keys = [tag("i", style=f"background: {shade}") for shade in shades]
     scale = [tag("span", key, f"{100 * share:.0f} %") for key, share in zip(keys, LEGEND)]
-    what = f"Confusion matrix of {len(matrix.classes)} classes. Arrow keys read single cells."
-    canvas = tag("canvas", id="confusion", tabindex=0, role="img", aria_label=what)
+    label = f"Confusion matrix of {len(matrix.classes)} classes. Arrow keys read single cells."
+    canvas = tag("canvas", id="confusion", tabindex=0, role="img", aria_label=label)
     text = (
-        f"Last evaluation: {matrix.counts.sum():,} samples, top-1 {100 * accuracy:.2f} %. Rows are true classes, "
-        "columns predictions, numbers class ids; colour is the share of the row. Point at a cell or use the arrow keys."
+        f"{what}: {matrix.counts.sum():,} samples, top-1 {100 * accuracy:.2f} %. Rows are true classes, "
+        "columns predictions, numbers class ids; colour is the share of the row. Point at a cell or use the arrow "
+        "keys. A search keeps the classes that match, and what they are taken for."
     )
     if len(matrix.classes) < len(names):
         text += f" Only the {len(matrix.classes)} of {len(names)} classes that occur are shown."
-    card = tag("div", tag("div", canvas), tag("div", scale, class_="scale muted"), class_="card")
+    orders = _choice("Order of the classes", id="confusion-order", by={"id": "by id", "accuracy": "worst first",
+                     "name": "by name"})  # fmt: skip
+    zoom = [tag("button", word, type="button", id=f"confusion-{name}", class_="small", aria_label=told)
+            for name, word, told in (("out", "−", "Smaller"), ("in", "+", "Larger"))]  # fmt: skip
+    tools = tag("div", _search("confusion-search"), orders, tag("span", zoom, class_="zoom"), class_="controls tools")
+    card = tag(
+        "div", tools, tag("div", canvas, class_="matrix"), tag("div", scale, class_="scale muted"), class_="card"
+    )
     return Section("confusion-matrix", "Confusion matrix", [_note(text), card])
+
+
+def _search(anchor: str) -> Markup:
+    return tag("input", type="search", id=anchor, placeholder="find a class", aria_label="Find a class by name or id")
+
+
+def _choice(label: str, id: str, by: dict[str, str]) -> Markup:
+    return tag("select", [tag("option", text, value=key) for key, text in by.items()], id=id, aria_label=label)
 
 
 def confusion_data(matrix: Confusion, names: Sequence[str]) -> dict:
@@ -104,7 +120,7 @@ def confusion_data(matrix: Confusion, names: Sequence[str]) -> dict:
     }
 
 
-def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str]) -> Section:
+def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], what: str = "Last evaluation") -> Section:
     rows = []
     for entry in classes:
         bar = tag("span", tag("span", style=f"width: {100 * entry.share:.1f}%"), class_="bar", aria_hidden="true")
@@ -113,14 +129,25 @@ def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str]) -> Section
         taken = None
         if entry.mistaken is not None:
             taken = tag("span", f"most often taken for {names[entry.mistaken]} ({entry.mistakes})", class_="sub")
-        rows.append(tag("li", tag("span", names[entry.cls]), bar, accuracy, counts, taken))
-    text = "Worst first: accuracy, and samples recognised out of those there are. Classes without samples are left out."
-    card = tag("div", tag("ol", rows, class_="classes"), class_="card")
+        values = {"data_id": entry.cls, "data_share": round(entry.share, 6), "data_total": entry.total}
+        rows.append(tag("li", tag("span", names[entry.cls]), bar, accuracy, counts, taken, **values))
+    text = f"{what}: accuracy, and samples recognised out of those there are. Classes without samples are left out."
+    orders = _choice("Order of the classes", id="classes-order", by={"worst": "worst first", "best": "best first",
+                     "id": "by id", "name": "by name", "samples": "most samples first"})  # fmt: skip
+    found = tag("output", class_="muted", id="classes-found")
+    tools = tag("div", _search("classes-search"), orders, found, class_="controls tools")
+    card = tag("div", tools, tag("ol", rows, class_="classes"), class_="card")
     return Section("classes", "Accuracy per class", [_note(text), card])
 
 
-def pairs(found: Sequence[Pair], clips: Sequence[Clip], names: Sequence[str], stream: str) -> Section:
-    content = [_note("True class → predicted class, most frequent first." if found else "No sample was misclassified.")]
+def pairs(
+    found: Sequence[Pair], clips: Sequence[Clip], names: Sequence[str], stream: str, what: str, total: int
+) -> Section:
+    counted = sum(pair.count is not None for pair in found)
+    text = f"{what}: true class → predicted class, most frequent first." if found else "No sample was misclassified."
+    if counted < total:
+        text += f" {counted} of {total} confused pairs are shown; the confusion matrix has all of them."
+    content = [_note(text)]
     if clips:
         keys = "Drag or use the arrow keys to turn the view, space to play, comma and full stop to step."
         moving = f"The clips are drawn as the network got them: {stream}, displacements between frames and no bodies."

@@ -35,6 +35,11 @@ class Confusion:
     def totals(self) -> np.ndarray:
         return self.counts.sum(1)
 
+    @property
+    def confused(self) -> int:
+        """Pairs of classes of which one was taken for the other."""
+        return int(np.count_nonzero(self.counts)) - int(np.count_nonzero(np.diag(self.counts)))
+
 
 @dataclass
 class ClassAccuracy:
@@ -116,6 +121,15 @@ def _score(title: str, event: dict, note: str) -> Score:
     top1 = accuracies.pop(1, None)
     epoch = number(event.get("epoch"))
     return Score(title, top1, accuracies, None if epoch is None else int(epoch), number(event.get("loss")), note)
+
+
+def evaluated(run: Run) -> str:
+    """What evaluation.npz is of, in the words of the headline: "Epoch 8, best on test"."""
+    epoch = run.evaluation.epoch if run.evaluation else None
+    if epoch is None:
+        return "Last evaluation"
+    titles = [score.title for score in scores(run) if score.epoch == epoch]
+    return f"Epoch {epoch}" + "".join(f", {title[0].lower()}{title[1:]}" for title in dict.fromkeys(titles))
 
 
 def confusion(run: Run) -> Confusion | None:

@@ -22,7 +22,7 @@ function colour(name) {
 
 // A drawing context in CSS pixels on a canvas of the screen's own resolution.
 function sharp(canvas, width, height) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = Math.min(window.devicePixelRatio || 1, 8192 / Math.max(width, height, 1)); // browsers have a largest canvas
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   const pen = canvas.getContext("2d");
