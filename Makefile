@@ -14,7 +14,7 @@ help:        ## this list
 setup: $(VENV)/ready  ## a virtual environment in .venv with everything pinned
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,search,text,weights,dev]'
+	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,video,search,text,weights,dev]'
 	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-deps open_clip_torch || echo 'no CLIP merges: --bpe PATH names them'
 	@touch $@
 

@@ -180,3 +180,8 @@ def test_what_is_no_table_is_one_line(tmp_path, capsys, text, flags, says):
     printed = capsys.readouterr().err
     assert says in printed and printed.count("\n") == 1
     assert not (tmp_path / "a.png").exists()
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    runs = [tmp_path / "ctrgcn" / "joint", tmp_path / "msg3d" / "joint", tmp_path / "bone"]
+    assert list(anticipation._names(runs).values()) == ["ctrgcn/joint", "msg3d/joint", "bone"]

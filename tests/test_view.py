@@ -6,19 +6,20 @@ import base64
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from skeleton_lab.data import synthetic
 from skeleton_lab.data.convert import convert
+from skeleton_lab.errors import UsageError
 from skeleton_lab.report.skeletons import project
-from skeleton_lab.view import sources
+from skeleton_lab.view import drawing, export, sources
 from skeleton_lab.view.__main__ import main
 from skeleton_lab.view.skeleton import LEFT, MIDDLE, RIGHT, skeleton, upright
 
@@ -245,9 +246,19 @@ def test_a_contact_sheet_grows_with_its_frames(archive, tmp_path):
 
 def test_mp4_without_ffmpeg_is_one_line(archive, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     assert view(archive, "--output", tmp_path / "a.mp4") == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and "ffmpeg" in said and ".html" in said
+    assert "pip install 'skeleton-lab[video]'" in said
+
+
+def test_mp4_by_the_program_of_imageio_ffmpeg(archive, tmp_path, monkeypatch):
+    program = stand_in(tmp_path, 0) / "ffmpeg"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", SimpleNamespace(get_ffmpeg_exe=lambda: str(program)))
+    assert view(archive, "--frames", 3, "--size", 90, "--output", tmp_path / "a.mp4") == 0
+    assert (tmp_path / "a.mp4").exists()
 
 
 FFMPEG = """#!{python}
@@ -288,10 +299,13 @@ def test_what_ffmpeg_says_is_told(archive, tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on PATH")
 def test_an_mp4_is_one(archive, tmp_path):
+    try:
+        program = export.ffmpeg()
+    except UsageError as error:
+        pytest.skip(str(error))
     assert view(archive, "--frames", 10, "--fps", 10, "--size", 120, "--output", tmp_path / "a.mp4") == 0
-    seen = subprocess.run(["ffmpeg", "-i", tmp_path / "a.mp4", "-f", "null", "-"], capture_output=True, text=True)
+    seen = subprocess.run([program, "-i", tmp_path / "a.mp4", "-f", "null", "-"], capture_output=True, text=True)
     assert seen.returncode == 0 and "Duration: 00:00:01.00" in seen.stderr and "yuv420p" in seen.stderr
 
 
@@ -435,3 +449,38 @@ def test_the_program_writes_into_the_working_folder(archive, tmp_path):
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["view_demo.html"] and "view_demo.html" in done.stdout
     assert sorted(archive.parent.iterdir()) == before
+
+
+# --- nothing is left out without a word ----------------------------------------------------------------------------
+
+
+def test_it_is_said_how_many_of_the_clips_are_shown(archive, arrays, tmp_path, capsys):
+    labels = arrays["y_test"].argmax(1)
+    k = int(labels[0])
+    page = tmp_path / "a.html"
+    same = int((labels == k).sum())
+    for words, told in (
+        ((), f"1 of {len(labels)} clips"),
+        (("--label", k), f"1 of {same} clip{'s' * (same != 1)} of the class"),
+        (("--grid",), f"{len(set(labels))} of {len(labels)} clips, the first of every class"),
+    ):
+        assert view(archive, *words, "--output", page) == 0
+        assert told in page.read_text() and told in capsys.readouterr().out
+
+
+def test_names_in_pictures_keep_both_ends():
+    """They begin alike, or end alike: smaller letters first, then the middle goes."""
+    drawn = []
+    pen = SimpleNamespace(
+        textlength=lambda text, font: len(text) * font.size / 2,
+        text=lambda at, text, ink, font: drawn.append((text, font.size)),
+    )
+    for name, letters, size in (
+        ("walking towards each other", 26, 15),
+        ("walking towards each other", 26, 10),
+        ("touch chest (stomachache/heart pain)", 30, 8),
+        ("touch chest (headache)", 20, 8),
+    ):
+        drawing.write(pen, (0, 0), name, 15, "black", letters * size / 2)
+    assert drawn[:2] == [("walking towards each other", 15), ("walking towards each other", 10)]
+    assert drawn[2:] == [("touch chest (s...e/heart pain)", 8), ("touch che...eadache)", 8)]

@@ -89,10 +89,11 @@ def _folder(path: Path, split: str, label_path: str | Path | None, layout: str |
     if names:
         _only_layout(path, layout, "kinetics")
         return kinetics.open_kinetics(path, label_path, cache_dir)
-    below = sorted(p.name for p in path.iterdir())[:5] if path.is_dir() else []
+    below = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+    more = f" and {len(below) - 5} more" if len(below) > 5 else ""
     raise ArchiveError(
         f"folder {path} is no archive: it holds no .json files of NW-UCLA (aNN_sNN_eNN_vNN.json) or Kinetics; "
-        f"it holds {', '.join(below) or 'nothing'}"
+        f"it holds {', '.join(below[:5]) or 'nothing'}{more}"
     )
 
 

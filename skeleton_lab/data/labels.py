@@ -47,8 +47,10 @@ def _hot_columns(y: np.ndarray, where: str) -> np.ndarray:
         bad |= ~np.isfinite(y).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
-        values = {int(k): y[row, k].item() for k in np.flatnonzero(y[row])[:8]}
-        raise ArchiveError(f"{where}: row {row} is not one-hot: its non-zero columns are {values or 'none'}")
+        columns = np.flatnonzero(y[row])
+        values = {int(k): y[row, k].item() for k in columns[:8]}
+        more = f" and {len(columns) - 8} more" if len(columns) > 8 else ""
+        raise ArchiveError(f"{where}: row {row} is not one-hot: its non-zero columns are {values or 'none'}{more}")
     return positive.argmax(axis=1).astype(np.int64)
 
 

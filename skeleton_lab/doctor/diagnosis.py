@@ -134,4 +134,5 @@ def _facts(split: str, facts: Facts) -> list[str]:
 
 def _most(counts: np.ndarray) -> str:
     order = np.argsort(-counts, kind="stable")[:SHOWN]
-    return ", ".join(f"{k} ({counts[k]})" for k in order if counts[k])
+    more = int((counts > 0).sum()) - SHOWN
+    return ", ".join(f"{k} ({counts[k]})" for k in order if counts[k]) + (f" and {more} more" if more > 0 else "")

@@ -79,7 +79,9 @@ def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: 
     missing = np.setdiff1d(np.arange(classes), labels)
     if len(missing):
         level = WARNING if len(missing) <= classes // 2 else NOTE
-        shown = " ".join(map(str, missing[:12].tolist())) + (" ..." if len(missing) > 12 else "")
+        shown = " ".join(map(str, missing[:12].tolist())) + (
+            f" and {len(missing) - 12} more" if len(missing) > 12 else ""
+        )
         diagnosis.add(level, "classes", f"{part.key}: {len(missing)} of {classes} classes have no clip: {shown}")
     _against_names(part, labels, diagnosis)
     _against_persons(part, labels, found, diagnosis)
@@ -124,9 +126,10 @@ def _against_persons(part: Part, labels: np.ndarray, found: Scan, diagnosis: Dia
         if mine.sum() >= ENOUGH and (share < 0.3 if int(k) in MUTUAL else share > 0.7):
             strange.append(f"{k} ({100 * share:.0f} %)")
     if strange:
+        told = ", ".join(strange[:8]) + (f" and {len(strange) - 8} more" if len(strange) > 8 else "")
         diagnosis.add(
             ERROR if len(strange) > 1 else WARNING, "persons-by-class",
-            f"{part.key}: classes whose share of two-person clips does not fit the action: {', '.join(strange[:8])}",
+            f"{part.key}: classes whose share of two-person clips does not fit the action: {told}",
             "labels or clips have been moved against each other, or the classes are not those of NTU RGB+D",
         )  # fmt: skip
 

@@ -106,7 +106,8 @@ def _clip(axes, diagnosis: Diagnosis, plots) -> None:
     axes.autoscale_view()
     axes.set_aspect("equal")
     axes.set_axis_off()
-    axes.set_title(f"a clip, from the front; frames {', '.join(map(str, frames))}")
+    more = f"; 2 of {there.sum(1).max()} persons" if there.sum(1).max() > 2 else ""
+    axes.set_title(f"a clip, from the front; frames {', '.join(map(str, frames))}{more}")
 
 
 def _findings(axes, diagnosis: Diagnosis, plain) -> None:

@@ -58,10 +58,11 @@ def draw(runs: Sequence[Path], path: Path, metric: str = "top1") -> Path:
     courses = {run: read(run, metric) for run in runs}
     made = plots.figure(6.4, 4.2)
     axes = made.add_subplot()
+    names = _names(list(courses))
     for place, (run, (shares, values)) in enumerate(courses.items()):
         axes.plot(
             shares, values, color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)], markersize=5,
-            linewidth=1.8, linestyle="-" if place < len(COLOURS) else "--", label=plots.plain(_name(run)),
+            linewidth=1.8, linestyle="-" if place < len(COLOURS) else "--", label=plots.plain(names[run]),
         )  # fmt: skip
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.set_xlim(0, 1.03)
@@ -77,9 +78,14 @@ def draw(runs: Sequence[Path], path: Path, metric: str = "top1") -> Path:
     return plots.save(made, path)
 
 
-def _name(run: Path) -> str:
-    run = run.resolve()
-    return run.parent.name if run.is_file() else run.name
+def _names(runs: Sequence[Path]) -> dict[Path, str]:
+    """Each run's folder; where some are called alike, with as many of the folders above as tell them apart."""
+    parts = {run: (run.resolve().parent if run.is_file() else run.resolve()).parts for run in runs}
+    names = {run: path[-1] for run, path in parts.items()}
+    for depth in range(2, max(map(len, parts.values())) + 1):
+        alike = [run for run, name in names.items() if list(names.values()).count(name) > 1]
+        names |= {run: "/".join(parts[run][-depth:]) for run in alike}
+    return names
 
 
 def _main(argv: list[str] | None) -> None:

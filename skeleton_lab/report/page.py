@@ -33,8 +33,8 @@ def build(
         parts.append(sections.confusion(matrix, names, accuracy, what))
         parts.append(sections.per_class(per_class(matrix), names, what))
     if matrix is not None or clips:
-        total = matrix.confused if matrix is not None else 0
-        parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream, evaluated(run), total))
+        total, wrong = (matrix.confused, matrix.wrong) if matrix is not None else (0, 0)
+        parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream, evaluated(run), total, wrong))
     parts += [sections.configuration(run), sections.environment(run)]
     data = {
         "charts": [values for _, values in pictures],

@@ -141,7 +141,7 @@ def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], what: str 
 
 
 def pairs(
-    found: Sequence[Pair], clips: Sequence[Clip], names: Sequence[str], stream: str, what: str, total: int
+    found: Sequence[Pair], clips: Sequence[Clip], names: Sequence[str], stream: str, what: str, total: int, wrong: int
 ) -> Section:
     counted = sum(pair.count is not None for pair in found)
     text = f"{what}: true class → predicted class, most frequent first." if found else "No sample was misclassified."
@@ -150,6 +150,8 @@ def pairs(
     content = [_note(text)]
     if clips:
         keys = "Drag or use the arrow keys to turn the view, space to play, comma and full stop to step."
+        if wrong:
+            keys = f"{len(clips)} of {wrong:,} misclassified samples can be played. {keys}"
         moving = f"The clips are drawn as the network got them: {stream}, displacements between frames and no bodies."
         content.append(_note(f"{keys} {STREAMS.get(stream, moving)}"))
         content.append(tag("div", [_card(pair, clips, names) for pair in found if pair.clips], class_="pairs"))

@@ -36,6 +36,11 @@ class Confusion:
         return self.counts.sum(1)
 
     @property
+    def wrong(self) -> int:
+        """Misclassified samples."""
+        return int(self.counts.sum() - np.trace(self.counts))
+
+    @property
     def confused(self) -> int:
         """Pairs of classes of which one was taken for the other."""
         return int(np.count_nonzero(self.counts)) - int(np.count_nonzero(np.diag(self.counts)))

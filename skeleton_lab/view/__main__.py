@@ -18,7 +18,7 @@ from skeleton_lab.keypoints.reading import SCORE
 from skeleton_lab.progress import clip_bar
 from skeleton_lab.view import page
 from skeleton_lab.view.shown import Shown, longest, show
-from skeleton_lab.view.sources import Collection, Wish, chosen, opened
+from skeleton_lab.view.sources import Collection, Wish, chosen, opened, share
 
 ENDINGS = (".html", ".gif", ".mp4", ".png")
 FPS = 30.0  # of a Kinect
@@ -85,18 +85,19 @@ def _checked(options: argparse.Namespace) -> str:
     return ending
 
 
-def _clips(options: argparse.Namespace, frames: int | None) -> tuple[list[Shown], str]:
-    """The clips in the order of the panels, and a heading."""
+def _clips(options: argparse.Namespace, frames: int | None) -> tuple[list[Shown], str, str]:
+    """The clips in the order of the panels, a heading, and how many of those that there are they are."""
     path = options.archive or default_archive()
     found = opened(path, options.split, options.label_path, options.layout)
     wish = Wish(options.index or (), options.label, options.class_name, options.grid, options.count)
     rows = chosen(found, wish)
+    told = share(found, wish, rows)
     if options.compare is None:
-        return _shown([(found, row, "") for row in rows], frames, options), path.name
+        return _shown([(found, row, "") for row in rows], frames, options), path.name, told
     other = opened(options.compare, options.split)
     _warn_of_other_clips(found, other, rows)
     parts = [(side, row, side.path.name) for row in rows for side in (found, other)]
-    return _shown(parts, frames, options), f"{path.name} and {options.compare.name}"
+    return _shown(parts, frames, options), f"{path.name} and {options.compare.name}", told
 
 
 def _shown(parts: list[tuple[Collection, int, str]], frames: int | None, options: argparse.Namespace) -> list[Shown]:
@@ -117,28 +118,30 @@ def _warn_of_other_clips(found: Collection, other: Collection, rows: Sequence[in
             )  # fmt: skip
 
 
-def _write(options: argparse.Namespace, ending: str, path: Path) -> None:
+def _write(options: argparse.Namespace, ending: str, path: Path) -> str:
+    """Write the file; returns which part of the clips is in it."""
     frames = None if ending == ".png" else options.frames
-    clips, heading = _clips(options, frames)
+    clips, heading, part = _clips(options, frames)
     across = 2 if options.compare else None
     if ending == ".html":
-        told = f"{len(clips)} clip{'s' * (len(clips) != 1)}, {options.fps:g} frames per second"
+        told = f"{part}, {options.fps:g} frames per second"
         text = page.build(clips, heading, told, options.fps, across)
         write_atomically(path, lambda file: file.write(text.encode()))
-        return
+        return part
     from skeleton_lab.view import drawing, export
 
     side = options.size or next(side for most, side in SIDES if len(clips) <= most)
     if ending == ".png":
         side = options.size or min(side, 220)
         export.write_png(path, drawing.contact_sheet(clips, side, options.frames or STRIP))
-        return
+        return part
     sheet = drawing.Sheet(clips, side, across)
     count = longest(clips)
     with clip_bar(count, f"drawing {path.name}", show=not options.quiet, delay=1) as bar:
         bar.unit = " frames"
         writer = export.write_gif if ending == ".gif" else export.write_mp4
         writer(path, sheet, count, options.fps, bar)
+    return part
 
 
 def run(options: argparse.Namespace) -> None:
@@ -147,12 +150,12 @@ def run(options: argparse.Namespace) -> None:
     name = (options.archive or Path("NTU60_CS.npz")).absolute().name.partition(".")[0]
     path = options.output or Path(f"view_{name}.html")
     try:
-        _write(options, ending, path)
+        part = _write(options, ending, path)
     except OSError as error:
         if isinstance(error, LabError):
             raise
         raise UsageError(f"--output {path} cannot be written: {error.strerror or error}") from error
-    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB, {part}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ FINE = 2  # drawn so many times larger, then shrunk: smooth lines
 FILLED = 0.86  # of a panel, by the clip
 ASPECT = 1.5  # width over height that a sheet of panels comes near to
 DISTANCE = 6  # of the eye, in half diagonals of the box: a mild perspective, as in ``player.js``
+SMALLEST = 8  # letters that can be read
 LEGEND = "left limbs light, right limbs dark"
 
 
@@ -124,12 +125,17 @@ def _font(size: int):
 
 
 def write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, ink, width: float = np.inf) -> None:
-    """Text of at most ``width`` pixels; what is longer ends in dots."""
-    font = _font(size)
-    if pen.textlength(text, font) > width:
-        while text and pen.textlength(text + "...", font) > width:
-            text = text[:-1]
-        text += "..."
+    """Text of at most ``width`` pixels: longer ones are smaller; what is still too long loses its middle.
+
+    Names of classes often begin alike, so their ends stay.
+    """
+    font = next((font for font in map(_font, range(size, SMALLEST, -1)) if pen.textlength(text, font) <= width), None)
+    if font is None:
+        font, whole = _font(min(size, SMALLEST)), text
+        for kept in range(len(whole), 0, -1):
+            if pen.textlength(text, font) <= width:
+                break
+            text = f"{whole[: (kept + 1) // 2]}...{whole[len(whole) - kept // 2 :]}"
     pen.text(at, text, ink, font)
 
 

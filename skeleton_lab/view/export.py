@@ -70,17 +70,23 @@ def write_png(path: Path, picture: Image.Image) -> Path:
 
 
 def ffmpeg() -> str:
-    """The program that makes MP4 files.
+    """The program that makes MP4 files: that on PATH, else the one that the package imageio-ffmpeg brings.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: there is neither.
     """
     found = shutil.which("ffmpeg")
-    if found is None:
+    if found is not None:
+        return found
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a package without the program
         raise UsageError(
-            "an .mp4 needs ffmpeg, which is not on PATH: install it (apt-get install ffmpeg), or write .html or .gif"
-        )
-    return found
+            "an .mp4 needs ffmpeg, which is not on PATH: pip install 'skeleton-lab[video]' brings one (or apt-get "
+            "install ffmpeg), or write .html or .gif"
+        ) from error
 
 
 def write_mp4(path: Path, sheet: Sheet, count: int, fps: float, bar: tqdm) -> Path:

@@ -82,9 +82,10 @@ def show(found: Collection, row: int, frames: int | None = None, source: str = "
     clip = skeletons.clip(turned, label, label, name or f"row {row}")
     kept = kept[: len(clip.points)]  # without empty frames at the end
     joints = there[: len(kept)] if flat else np.ones(clip.points.shape[:3], bool)
+    thinned = f"{most} of {total} frames" if total > most else ""
     return Shown(
         clip, skeleton(points.shape[2]), joints, kept + 1, total, flat, found.class_name(label),
-        ", ".join(word for word in (source, f"label {label}", f"row {row}", name) if word),
+        ", ".join(word for word in (source, f"label {label}", f"row {row}", name, thinned) if word),
     )  # fmt: skip
 
 

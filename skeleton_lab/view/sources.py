@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -69,6 +70,11 @@ class Recordings:
         """Bodies by their id, those that are there longest first, so that colours stay with a person."""
         recording = reading.read(self._sources[row])
         counts = {name: recording.ids.count(name) for name in dict.fromkeys(recording.ids)}
+        if len(counts) > MOST_BODIES:
+            print(
+                f"{self._sources[row].shown}: of {len(counts)} bodies the {MOST_BODIES} that are there longest are "
+                "shown", file=sys.stderr,
+            )  # fmt: skip
         place = {name: m for m, name in enumerate(sorted(counts, key=lambda name: -counts[name])[:MOST_BODIES])}
         points = np.zeros((recording.frames, max(len(place), 1), reading.JOINTS, 3), np.float32)
         for frame, rows in enumerate(recording.rows()):
@@ -147,11 +153,21 @@ def chosen(found: Collection, wish: Wish) -> list[int]:
     rows = np.flatnonzero(found.labels == label)[: wish.count]
     if not len(rows):
         there = np.unique(found.labels).tolist()
-        shown = ", ".join(map(str, there[:12])) + (" ..." if len(there) > 12 else "")
+        shown = ", ".join(map(str, there[:12])) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
         raise UsageError(
             f"{found.where}: none of its {total} clips is of class {label} ({found.class_name(label)}); it has {shown}"
         )
     return rows.tolist()
+
+
+def share(found: Collection, wish: Wish, rows: Sequence[int]) -> str:
+    """How many of the clips that there are the chosen rows are: "3 of 276 clips of the class"."""
+    total, of = len(found.labels), ""
+    if wish.label is not None or wish.class_name is not None:
+        total, of = int((found.labels == found.labels[rows[0]]).sum()), " of the class"
+    elif wish.each:
+        of = ", the first of every class"
+    return f"{len(rows):,} of {total:,} clip{'s' * (total != 1)}{of}"
 
 
 def check_row(found: Collection, row: int) -> None:

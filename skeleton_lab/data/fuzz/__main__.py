@@ -236,6 +236,8 @@ def program(argv: Sequence[str] | None) -> int:
     print(tally.text())
     for number, name, outcome, about in tally.findings[:SHOWN]:
         print(f"{outcome}: input {number} ({name}): {about}")
+    if len(tally.findings) > SHOWN:
+        print(f"... and {len(tally.findings) - SHOWN} more findings")
     print(f"{options.inputs} inputs in {seconds:.0f} s, {len(tally.findings)} findings")
     return FAILURE if tally.findings else 0
 
