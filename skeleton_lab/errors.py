@@ -6,14 +6,23 @@ expects (``ValueError`` for a bad shape, ``FileNotFoundError`` for a missing fil
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
+import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 USAGE = 2
 FAILURE = 1
-
+# What a terminal obeys, or what hides the order of characters: controls, marks of direction, halves of surrogate pairs.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OF_BARS = re.compile(r"\r+|(?:\n|\x1b\[A)+$")  # what progress bars begin a text with, or write alone
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE,
+                   errno.ENFILE, errno.EIO, errno.ESTALE)  # fmt: skip
 
 LONGEST = 1500  # characters of a message: one that quotes a damaged file could be as long as the file
 
@@ -59,22 +68,68 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def printable(text: str) -> str:
+    """``text`` with escapes for the characters that would steer a terminal; ends of lines and tabs stay.
+
+    >>> printable("walk\\x1b[2Jing")
+    'walk\\\\x1b[2Jing'
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def one_line(error: BaseException | str) -> str:
+    return printable(" ".join(str(error).split()))
+
+
+class Screen:
+    """A text stream that shows control characters instead of sending them; names from files end up in many lines.
+
+    What the bars of tqdm write passes: carriage returns in front of a text, and moves of the cursor alone.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        begin = match.end() if (match := _OF_BARS.match(text)) else 0
+        shown = text[:begin] + printable(text[begin:])
+        try:
+            self._stream.write(shown)
+        except UnicodeEncodeError:  # a terminal of few characters
+            code = self._stream.encoding
+            self._stream.write(shown.encode(code, "backslashreplace").decode(code))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def clean_record(record: logging.LogRecord) -> bool:
+    """A filter of the library's logger: its lines go to handlers of all kinds."""
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
+
+
+logging.getLogger("skeleton_lab").addFilter(clean_record)
 
 
 def guarded(program: Callable[[], int | None]) -> int:
-    """Run ``program``; a user's mistake becomes one line on stderr and exit code 2.
+    """Run ``program``; a user's mistake, and what the machine lacks, become one line on stderr and exit code 2.
 
-    ``SKELETON_LAB_TRACEBACK=1`` shows the traceback instead, for people who work on the lab itself.
+    Control characters do not reach the terminal from here on. ``SKELETON_LAB_TRACEBACK=1`` shows the traceback
+    instead of the line, for people who work on the lab itself.
     """
+    with contextlib.redirect_stdout(Screen(sys.stdout)), contextlib.redirect_stderr(Screen(sys.stderr)):
+        return _guarded(program)
+
+
+def _guarded(program: Callable[[], int | None]) -> int:
     try:
         return program() or 0
-    except LabError as error:
-        if os.environ.get("SKELETON_LAB_TRACEBACK"):
-            raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return USAGE
     except SystemExit as stop:  # of a parser: --help, or flags that are wrong, which it has told
         if not isinstance(stop.code, int):
             raise
@@ -85,3 +140,25 @@ def guarded(program: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except (LabError, OSError, MemoryError, ValueError) as error:
+        told = None if os.environ.get("SKELETON_LAB_TRACEBACK") else _told(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return USAGE
+
+
+def _told(error: Exception) -> str | None:
+    """The line for an error of the user or of the machine; None for one of the program."""
+    if isinstance(error, LabError):
+        return one_line(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({one_line(error) or 'none left'}); take less data or a smaller batch"
+    if isinstance(error, OSError):
+        if error.filename is None and error.errno not in _OF_THE_MACHINE:
+            return None
+        place = "" if error.filename is None else f"{one_line(os.fsdecode(error.filename))}: "
+        return f"{place}{error.strerror or one_line(error)}"
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return f"a name is no text and cannot be written: {one_line(error.object)[:200]}; rename it"
+    return "a path or name holds a NUL character" if "embedded null" in str(error) else None

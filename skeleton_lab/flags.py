@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from skeleton_lab.errors import USAGE, nearest
+from skeleton_lab.errors import USAGE, nearest, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,4 +33,4 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         word = message.split(": ", 1)[-1].split()[0] if message.startswith("unrecognized") else ""
         hint = nearest(word, self._option_string_actions) if word.startswith("-") else ""
-        self.exit(USAGE, f"error: {' '.join(message.split())}{hint} (--help lists the flags)\n")
+        self.exit(USAGE, f"error: {one_line(message)}{hint} (--help lists the flags)\n")

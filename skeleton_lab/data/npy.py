@@ -63,7 +63,7 @@ class ObjectArray(ValueError):
 
 def listing(names: Iterable[str]) -> str:
     """Names found in a file, for a message of one line: a damaged name holds anything."""
-    return ", ".join(" ".join(name.split()) for name in names) or "none"
+    return ", ".join(one_line(name) for name in names) or "none"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from skeleton_lab.data import h5, npz
+from skeleton_lab.data import h5, npy, npz
 from skeleton_lab.data.locate import default_archive
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.doctor.examine import examine
@@ -31,7 +31,7 @@ def show_members(path: Path) -> int:
     print()
     for key in file.keys():  # noqa: SIM118  (not a dict)
         array = file.array(key)
-        print(f"{key}: shape={array.shape}, dtype={array.dtype}")
+        print(f"{npy.listing([key])}: shape={array.shape}, dtype={array.dtype}")
     return 0
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.errors import one_line
+
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEVELS = (ERROR, WARNING, NOTE)
 SHOWN = 6  # classes in a line of text
@@ -97,17 +99,18 @@ class Diagnosis:
         return sorted(self.findings, key=lambda f: LEVELS.index(f.level))
 
     def text(self) -> str:
-        lines = [f"{self.path}: {self.layout}"]
+        lines = [f"{one_line(self.path)}: {self.layout}"]
         lines += [
-            f"  {m.key}: shape={m.shape}, dtype={m.dtype}{', compressed' if m.compressed else ''}" for m in self.members
+            f"  {one_line(m.key)}: shape={m.shape}, dtype={m.dtype}{', compressed' if m.compressed else ''}"
+            for m in self.members
         ]
         for split, facts in self.splits.items():
             lines += _facts(split, facts)
         lines.append("")
         for f in self.ordered():
-            lines.append(f"{f.level.upper():7} {f.code}: {f.message}")
+            lines.append(f"{f.level.upper():7} {f.code}: {one_line(f.message)}")
             if f.advice:
-                lines.append(f"        -> {f.advice}")
+                lines.append(f"        -> {one_line(f.advice)}")
         counts = [(level, sum(f.level == level for f in self.findings)) for level in LEVELS]
         told = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts)
         lines.append(f"{'SOUND' if self.sound else 'NOT SOUND'}: {told}")

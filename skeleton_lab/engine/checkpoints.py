@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import WeightsError
-from skeleton_lab.files import write_atomically
+from skeleton_lab.files import refuse_special, write_atomically
 
 LAST = "last.ckpt"
 GLOBAL = re.compile(r"GLOBAL ([\w.]+)|[Uu]nsupported class ([\w.]+)")  # what torch names when it refuses a file
@@ -41,6 +41,7 @@ def load_tensors(path: Path) -> Any:
     Raises:
         WeightsError: missing, truncated, foreign, or holding anything else.
     """
+    refuse_special(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

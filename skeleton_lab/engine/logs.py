@@ -16,6 +16,7 @@ import psutil
 import torch
 from tqdm import tqdm
 
+from skeleton_lab.errors import printable
 from skeleton_lab.files import write_atomically
 
 
@@ -39,7 +40,7 @@ class Log:
             self._append(line)
 
     def __call__(self, text: str, *, file: bool = True, stamp: bool = True) -> None:
-        line = (time.strftime(self.stamp) if stamp else "") + text
+        line = (time.strftime(self.stamp) if stamp else "") + printable(text)
         if self.screen:
             with tqdm.external_write_mode(file=sys.stdout):
                 print(printable(line), flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from skeleton_lab.errors import UsageError
+from skeleton_lab.files import refuse_special
 
 MOST = 100_000  # entries of a configuration
 DEEPEST = 50  # brackets within brackets; the time that the scanner needs for them grows with the square
@@ -54,6 +55,7 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: missing, a folder, unreadable, no YAML, a key twice, not a mapping.  One line that names the file.
     """
+    refuse_special(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.errors import UsageError
+from skeleton_lab.files import refuse_special
 from skeleton_lab.predict.clips import ALL, Recordings, Row
 from skeleton_lab.report.run import published_names
 
@@ -24,6 +25,7 @@ def class_names(count: int, ucla: bool, file: Path | None) -> list[str]:
     """
     if file is None:
         return published_names(count, ucla)
+    refuse_special(file)
     try:
         lines = [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from matplotlib.ticker import PercentFormatter
 
 from skeleton_lab.errors import UsageError, guarded, nearest
+from skeleton_lab.files import refuse_special
 from skeleton_lab.flags import Parser
 from skeleton_lab.report import plots
 
@@ -29,6 +30,7 @@ def read(run: Path, metric: str) -> tuple[list[float], list[float]]:
         UsageError: there is no table, or none with this metric.
     """
     path = run if run.is_file() else run / TABLE
+    refuse_special(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

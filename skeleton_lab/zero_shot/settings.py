@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.files import write_atomically
+from skeleton_lab.files import refuse_special, write_atomically
 from skeleton_lab.zero_shot.schedule import Objective
 
 
@@ -75,6 +75,7 @@ def load_json(path: Path) -> dict[str, Any]:
     Raises:
         LabError: missing or damaged.
     """
+    refuse_special(path)
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

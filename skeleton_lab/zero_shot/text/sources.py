@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
+from skeleton_lab.files import refuse_special
 
 MODES = ("lb", "ad", "md")
 HEADERS = {"lb": "idx,label", "ad": "idx,label", "md": "idx,dcp"}
@@ -44,6 +45,7 @@ def read_csv(path: Path) -> list[str]:
     Raises:
         ArchiveNotFoundError, ArchiveError: missing, or another form; the line is named.
     """
+    refuse_special(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.errors import UsageError
+from skeleton_lab.files import refuse_special
 
 CONTEXT = 77  # tokens of a row, start and end included
 MERGES = 48_894
@@ -60,6 +61,7 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
     Raises:
         UsageError: not the published file.
     """
+    refuse_special(path)
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")

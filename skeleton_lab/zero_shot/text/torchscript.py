@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.errors import WeightsError
+from skeleton_lab.files import refuse_special
 
 DTYPES = {
     "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16, "FloatStorage": torch.float32,
@@ -109,6 +110,7 @@ def _read(archive: zipfile.ZipFile, root: str, tensor: Stored, name: str) -> Ten
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a zip with TorchScript's constants."""
+    refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())

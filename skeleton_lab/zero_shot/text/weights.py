@@ -18,7 +18,7 @@ from tqdm import tqdm
 from skeleton_lab.data.store import cache_root
 from skeleton_lab.engine.checkpoints import load_tensors
 from skeleton_lab.errors import LabError, UsageError, WeightsError
-from skeleton_lab.files import write_atomically
+from skeleton_lab.files import refuse_special, write_atomically
 from skeleton_lab.zero_shot.text import torchscript
 from skeleton_lab.zero_shot.text.tower import TextTower
 
@@ -66,6 +66,7 @@ def find(arch: str, room: Path, given: str | None = None) -> Path:
 
 
 def _check(path: Path, arch: str) -> None:
+    refuse_special(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while part := file.read(1 << 22):
