@@ -140,7 +140,7 @@ def _guarded(program: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except (LabError, OSError, MemoryError, ValueError) as error:
+    except (LabError, OSError, MemoryError, ValueError, RuntimeError) as error:
         told = None if os.environ.get("SKELETON_LAB_TRACEBACK") else _told(error)
         if told is None:
             raise
@@ -152,7 +152,7 @@ def _told(error: Exception) -> str | None:
     """The line for an error of the user or of the machine; None for one of the program."""
     if isinstance(error, LabError):
         return one_line(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's is a RuntimeError
         return f"there is not enough memory ({one_line(error) or 'none left'}); take less data or a smaller batch"
     if isinstance(error, OSError):
         if error.filename is None and error.errno not in _OF_THE_MACHINE:

@@ -100,6 +100,15 @@ def _remove_free(name: str) -> None:
         os.close(descriptor)
 
 
+def open_lock(path: Path) -> BinaryIO:
+    """A file to be locked, made where it is not there; a link in its place is not followed, nothing is emptied.
+
+    Raises:
+        OSError: it is a link, or cannot be made.
+    """
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
+
+
 def _locked(descriptor: int, wait: bool = True) -> bool:
     """Whether the lock was got; False also where the file system has none."""
     import fcntl

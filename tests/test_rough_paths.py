@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from skeleton_lab import files
 from skeleton_lab.baselines import dataset
@@ -178,13 +179,13 @@ def test_names_that_no_file_has(program, name, capsys):
 
 
 @pytest.mark.parametrize("error", [
-    MemoryError(), np.zeros, OSError(28, "No space left on device"), FileNotFoundError(2, "No such file", "gone.npz"),
+    MemoryError(), np.zeros, torch.zeros, OSError(28, "No space left on device"), FileNotFoundError(2, "No such file", "gone.npz"),
     UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), ValueError("embedded null byte"),
 ])  # fmt: skip
 def test_errors_of_the_machine_are_one_line(error, capsys):
     def program():
         if callable(error):
-            error(1 << 50)
+            error(1 << 48)
         raise error
 
     assert guarded(program) == 2

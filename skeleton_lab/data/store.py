@@ -29,6 +29,7 @@ import numpy as np
 from skeleton_lab.data.clips import Clips, non_finite
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.errors import LabError
+from skeleton_lab.files import open_lock
 from skeleton_lab.progress import clip_bar
 
 FORMAT = 2
@@ -272,8 +273,7 @@ def _lock(path: Path) -> Iterator[None]:
     """One builder at a time; the others wait and then find the store. The system frees a killed process's lock."""
     import fcntl
 
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with open_lock(path) as file:
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

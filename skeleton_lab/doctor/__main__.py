@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.data import h5, npy, npz
-from skeleton_lab.data.locate import default_archive
+from skeleton_lab.data.locate import default_archive, held
 from skeleton_lab.data.npy import parsing
 from skeleton_lab.doctor.examine import examine
 from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded
@@ -64,7 +64,7 @@ def found(options: argparse.Namespace) -> Path:
         return default_archive()
     if not path.exists():
         raise ArchiveNotFoundError(f"there is no file {path} (looked for {path.absolute()})")
-    return path
+    return held(path)
 
 
 def run(options: argparse.Namespace, doctor: bool) -> int:

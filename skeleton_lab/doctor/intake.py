@@ -14,7 +14,7 @@ from skeleton_lab.data.archive import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLI
 from skeleton_lab.data.clips import Clips
 from skeleton_lab.data.locate import held
 from skeleton_lab.data.npy import StoredArray, parsing
-from skeleton_lab.data.sources import alone, open_source, pairs_of, refuse_labels
+from skeleton_lab.data.sources import alone, open_source, refuse_labels
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Member
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
 
@@ -52,8 +52,7 @@ def take_in(path: Path, label_path: Path | None, layout: str | None) -> tuple[Di
     """
     with parsing(path):
         path.stat()
-    if not (path.is_dir() and any(pairs_of(path, split) for split in SPLITS)):
-        path = held(path)
+    path = held(path)
     if path.is_file():
         with parsing(path), open(path, "rb") as file:
             start = file.read(8)
@@ -78,7 +77,8 @@ def _others(path: Path, label_path, layout: str | None, diagnosis: Diagnosis) ->
     if len(opened) == 1 and not alone(path):
         diagnosis.add(WARNING, "one-split", f"there are only {next(iter(opened))} clips", BOTH)
     for line in dict.fromkeys(line for clips in opened.values() for line in clips.unread):
-        diagnosis.add(WARNING, "not-read", line, "nothing is trained or tested on that")
+        wanted = line.startswith("splits") and ":" in (layout or "")  # the user has chosen among them
+        diagnosis.add(NOTE if wanted else WARNING, "not-read", line, "nothing is trained or tested on that")
     parts = []
     for split, clips in opened.items():
         diagnosis.layout = clips.layout

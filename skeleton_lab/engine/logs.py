@@ -43,7 +43,7 @@ class Log:
         line = (time.strftime(self.stamp) if stamp else "") + printable(text)
         if self.screen:
             with tqdm.external_write_mode(file=sys.stdout):
-                print(printable(line), flush=True)
+                print(encodable(line), flush=True)
         if file and self.file:
             if self._path is None:
                 self._waiting.append(line)
@@ -55,7 +55,7 @@ class Log:
             file.write(line + "\n")
 
 
-def printable(line: str) -> str:
+def encodable(line: str) -> str:
     """What the screen's encoding lacks, as an escape."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return line.encode(encoding, "backslashreplace").decode(encoding)

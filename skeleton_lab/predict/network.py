@@ -98,14 +98,17 @@ class Network:
         return 1 if self.ucla else 2
 
     def archive_feeder(
-        self, path: Path, split: str | None, label_path: Path | None, rows: Sequence[int] | None
-    ) -> Feeder:
+        self, path: Path, split: str | None, label_path: Path | None, rows: Sequence[int] | None,
+        layout: str | None = None,
+    ) -> Feeder:  # fmt: skip
         """The test feeder, on another archive than the configuration names: its test split unless told otherwise."""
         data, label = sources.located(path, split or "test", label_path)
         given: dict[str, Any] = {"data_path": str(data), "split": split or "test"}
         given["label_path"] = None if label is None else str(label)
         if self.ucla:
             given = {"root": str(path), "label_path": "train" if split == "train" else "val"}
+        if layout is not None:
+            given["layout"] = layout
         if self.feeder_class.__name__ == "Feeder_kinetics":
             del given["split"]
         feeder = make_feeder(self.job.options, self.arguments | given)

@@ -54,6 +54,7 @@ def _parser(program: str) -> Parser:
     add("--split", choices=SPLITS, help="of an archive; default: test")
     add("--index", type=int, nargs="+", metavar="ROW", help="only these clips of an archive, from 0")
     add("--label-path", type=Path, metavar="FILE", help="labels of a .npy archive; default: the published name")
+    add("--layout", help="of an archive, where its content does not tell: pyskl:xsub ... (docs/data.md)")
     add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: the published ones")
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
         help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
@@ -144,13 +145,13 @@ def _own(network: Network, options: argparse.Namespace) -> Recordings | None:
 
 
 def _refuse_archive_flags(options: argparse.Namespace, kind: str) -> None:
-    for flag in ("index", "split", "label_path"):
+    for flag in ("index", "split", "label_path", "layout"):
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag.replace('_', '-')} is for archives, and {options.input} {kind}: leave it out")
 
 
 def _clips(path: Path, options: argparse.Namespace):
-    parts = sources.open_source(path, split=options.split, label_path=options.label_path)
+    parts = sources.open_source(path, split=options.split, label_path=options.label_path, layout=options.layout)
     clips = parts["test"] if "test" in parts else next(iter(parts.values()))
     if options.index is None:
         return clips
@@ -174,7 +175,7 @@ def _asked(network: Network, recordings: Recordings, options: argparse.Namespace
 
 def _archive(network: Network, options: argparse.Namespace) -> tuple[Recordings, list[Row]]:
     """Whole clips by the test feeder on the archive itself; people alone through archives that are written."""
-    feeder = network.archive_feeder(options.input, options.split, options.label_path, options.index)
+    feeder = network.archive_feeder(options.input, options.split, options.label_path, options.index, options.layout)
     recordings = Stored(feeder.clips, [str(name) for name in feeder.sample_name], None, None)
     recordings.labels = feeder.label.tolist()
     _, ends = feeder.clips.lengths(np.arange(len(feeder.label)))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.files import write_atomically
+from skeleton_lab.files import open_lock, write_atomically
 from skeleton_lab.raw.sources import Source
 
 FORMAT = 1
@@ -79,7 +79,7 @@ def locked(folder: Path) -> Iterator[None]:
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f"{folder.name}.lock"), "w") as file:
+    with open_lock(folder.with_name(f"{folder.name}.lock")) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
