@@ -133,6 +133,15 @@ def test_names_that_no_folder_can_have(room, tmp_path, capsys, name):
     assert "--work-dir" in line and line.isprintable()
 
 
+@pytest.mark.parametrize("name", ["w\0x", "w\udc80", "x" * 300])
+@pytest.mark.parametrize("flag", ["--weights", "--config", "--checkpoint"])
+def test_names_that_no_file_can_have(room, tmp_path, capsys, flag, name):
+    flags = (flag, name, "--forward-batch-size", "8")
+    assert toy_room.call(room, toy_room.arguments(tmp_path / "w", *flags), "G") == 2
+    (line,) = errors(capsys)
+    assert "Traceback" not in line
+
+
 @pytest.mark.parametrize("when", ["train", "test"])
 def test_a_work_dir_that_vanishes_is_one_line(room, tmp_path, capsys, when):
     work, feeder = tmp_path / "work", room / "feeders" / "toy_feeder.py"

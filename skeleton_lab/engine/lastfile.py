@@ -135,7 +135,7 @@ def check_fits(
                 f"{path} does not fit the model: '{wrong[0][:80]}' of {what} "
                 f"{'is not in it' if wrong[0] not in own else 'is missing or of another shape'}; {OTHERWISE}"
             )
-    fault = _optimizer_fault(content["optimizer"], optimizer)
+    fault = optimizer_fault(content["optimizer"], optimizer)
     if fault:
         raise damaged(path, fault)
 
@@ -144,9 +144,11 @@ def _alike(a: Tensor | None, b: Tensor | None) -> bool:
     return a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
 
 
-def _optimizer_fault(saved: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> str | None:
+def optimizer_fault(saved: Any, optimizer: torch.optim.Optimizer) -> str | None:
     """What ``load_state_dict`` would take and the next step would stumble over."""
     own = optimizer.state_dict()
+    if not isinstance(saved, Mapping):
+        return "optimizer is no mapping"
     groups, states = saved.get("param_groups"), saved.get("state")
     if not isinstance(groups, list) or len(groups) != len(own["param_groups"]) or not isinstance(states, Mapping):
         return "optimizer has not the groups of this one"

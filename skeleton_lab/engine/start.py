@@ -12,7 +12,7 @@ from skeleton_lab.engine.checkpoints import load_tensors, restore_random_states
 from skeleton_lab.engine.digests import of_data
 from skeleton_lab.engine.evaluate import underlying
 from skeleton_lab.engine.job import Job
-from skeleton_lab.engine.lastfile import LAST, check_fits, damaged, load_last
+from skeleton_lab.engine.lastfile import LAST, check_fits, damaged, load_last, optimizer_fault
 from skeleton_lab.engine.logs import Log
 from skeleton_lab.engine.opening import source_names
 from skeleton_lab.engine.options import Options
@@ -129,6 +129,8 @@ def load_published_checkpoint(job: Job) -> None:
     content = load_tensors(Path(options.checkpoint))
     try:
         states, scheduler = content["optimizer_states"], content["lr_scheduler_states"]
+        if fault := optimizer_fault(states, job.optimizer.optimizer):
+            raise ValueError(fault)
         log(f"Loading optimizer states from: {options.checkpoint}")
         job.optimizer.optimizer.load_state_dict(states)
         group = job.optimizer.optimizer.param_groups[0]
@@ -136,5 +138,5 @@ def load_published_checkpoint(job: Job) -> None:
         log(f"Starting WD1: {group['weight_decay']}")
         log(f"Loading LR scheduler states from: {options.checkpoint}")
         log(f"Starting last epoch: {scheduler['last_epoch']}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise WeightsError(f"--checkpoint {options.checkpoint}: is no checkpoint of this model ({error})") from error

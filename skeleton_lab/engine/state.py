@@ -27,7 +27,6 @@ SPOKEN = {
     "eval_interval": "other epochs are evaluated",
     "eval_start": "other epochs are evaluated",
     "compile": "the numbers may differ in the last digits",
-    "activation_checkpointing": "the numbers may differ in the last digits",
     "device": "the numbers may differ in the last digits",
     "processes": "the numbers may differ in the last digits",
     "torch": "the numbers may differ in the last digits",
