@@ -133,7 +133,7 @@ def test_names_that_no_folder_can_have(room, tmp_path, capsys, name):
     assert "--work-dir" in line and line.isprintable()
 
 
-@pytest.mark.parametrize("name", ["w\0x", "w\udc80", "x" * 300])
+@pytest.mark.parametrize("name", ["w\0x", "x" * 300])
 @pytest.mark.parametrize("flag", ["--weights", "--config", "--checkpoint"])
 def test_names_that_no_file_can_have(room, tmp_path, capsys, flag, name):
     flags = (flag, name, "--forward-batch-size", "8")
