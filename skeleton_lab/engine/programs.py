@@ -77,7 +77,7 @@ RUN = _group(
          defaults={"G": None, "T": None}, at_least=0, at_most=2**32 - 1),
     Flag("start_epoch", "int", 0, "epochs already done (with --weights: continue published checkpoints)", at_least=0),
     Flag("num_epoch", "int", 80, "number of the last epoch, not a count after resuming", at_least=1),
-    Flag("resume", "bool", False, "go on from last.ckpt in the work dir exactly where the run stopped; without one, begin"),
+    Flag("resume", "bool", False, "go on from last.ckpt in the work dir exactly where the run stopped, or begin"),
     Flag("checkpoint_minutes", "float", 10.0, "minutes between saves of last.ckpt within an epoch", at_least=0),
     Flag("checkpoint", "str", None, "published checkpoint file: optimiser and schedule", programs="G"),
     Flag("optimizer_states", "str", None, "no effect, use --checkpoint", programs="G", unused="G"),
