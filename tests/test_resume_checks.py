@@ -291,3 +291,16 @@ def test_phase_test_with_resume_tests_the_weights(room, finished, tmp_path, caps
         assert toy_room.call(room, line) == 0
         rows.append(toy_room.events(tmp_path / name, "eval")[0]["loss"])
     assert rows[0] == rows[1] and "--resume: no effect in phase test" in capsys.readouterr().out
+
+
+def test_the_seed_of_the_run_holds_before_the_data_is_split(tmp_path, monkeypatch):
+    """MS-G3D draws a seed; --val-split once held out other subjects when such a run went on."""
+    from skeleton_lab.engine import build
+
+    room, seeds, real = toy_room.make_room(tmp_path / "room"), [], build.make_feeders
+    monkeypatch.setattr(build, "make_feeders", lambda options: (seeds.append(options.seed), real(options))[1])
+    line = toy_room.arguments(tmp_path / "work", "--forward-batch-size", "4")
+    assert toy_room.call(room, line, "G") == 0
+    for epochs in ("3", "4"):
+        assert toy_room.call(room, [*line, "--resume", "--num-epoch", epochs], "G") == 0
+    assert len(set(seeds)) == 1 and len(seeds) == 3
