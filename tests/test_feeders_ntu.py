@@ -293,7 +293,7 @@ def test_uav_skeleton(tmp_path):
 
 @pytest.fixture
 def log(caplog):
-    feeder._log_once.cache_clear()
+    feeder.log_once.cache_clear()
     caplog.set_level(logging.INFO, logger="skeleton_lab")
     return caplog
 

@@ -25,6 +25,8 @@ class Feeder(whole.WholeClipFeeder):
         use_mmap: no effect, files are always mapped.
         split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
         num_person: persons in every item; None: as stored.
+        crop: of clips longer than window_size read "random" or "middle" frames of what is recorded; None: as published.
+            A window that a flag of the program names sets it.
         layout: archive layout, where the file's content does not tell (docs/data.md).
 
     Raises:
@@ -49,6 +51,7 @@ class Feeder(whole.WholeClipFeeder):
         split: str | None = None,
         num_person: int | None = None,
         layout: str | None = None,
+        crop: str | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(type(self), unknown)
@@ -57,6 +60,7 @@ class Feeder(whole.WholeClipFeeder):
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
         window = whole.checked_window(window_size, random_choose)
         clips, split = whole.open_whole(data_path, split, label_path, self.room_dir, layout)
-        read = whole.ReadClip(window, random_shift, random_choose, middle=split == "test")
+        crop = whole.checked_crop(crop) or ("middle" if split == "test" else "")
+        read = whole.ReadClip(window, random_shift, random_choose, crop)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
         super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug, normalization)

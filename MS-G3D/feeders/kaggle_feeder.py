@@ -32,9 +32,10 @@ class KaggleFeeder(Feeder):
         label_path: str | None = None,
         num_person: int | None = 2,
         layout: str | None = None,
+        crop: str | None = None,
         **unknown: object,
     ) -> None:
         super().__init__(
             data_path, label_path, random_choose, random_shift, random_move, window_size, normalization, debug,
-            use_mmap, split, num_person, layout, **unknown,
+            use_mmap, split, num_person, layout, crop, **unknown,
         )  # fmt: skip

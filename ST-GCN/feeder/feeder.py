@@ -19,6 +19,8 @@ class Feeder(whole.WholeClipFeeder):
         random_move: turn, scale and shift by random amounts that change over the clip.
         window_size: frames. Shorter clips are padded; longer ones are left as they are without ``random_choose``, as
             published. -1: every clip as stored.
+        crop: of clips longer than window_size read "random" or "middle" frames of what is recorded; None: as published.
+            A window that a flag of the program names sets it.
         debug: only the first 100 samples.
         mmap: no effect, files are always mapped.
         split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
@@ -45,13 +47,15 @@ class Feeder(whole.WholeClipFeeder):
         split: str | None = None,
         num_person: int | None = None,
         layout: str | None = None,
+        crop: str | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(type(self), unknown)
         require(type(self), data_path=data_path)
         note_unused(type(self), mmap=mmap)
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
-        read = whole.ReadClip(whole.checked_window(window_size, random_choose), choose=random_choose)
+        window = whole.checked_window(window_size, random_choose)
+        read = whole.ReadClip(window, choose=random_choose, crop=whole.checked_crop(crop))
         clips, split = whole.open_whole(data_path, split, label_path, self.room_dir, layout)
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
         super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug)

@@ -24,7 +24,7 @@ class Feeder_kinetics(whole.WholeClipFeeder):
     Args:
         data_path: folder of JSON files; label_path: the JSON file of their labels.
         ignore_empty_sample: leave out the clips that the label file calls empty.
-        random_choose, random_move, window_size: as in ``feeder.Feeder``.
+        random_choose, random_move, window_size, crop: as in ``feeder.Feeder``.
         random_shift: put what is recorded anywhere in the 300 frames.
         pose_matching: make a person keep its slot from frame to frame.
         num_person_in: skeletons of a frame that are read, up to 5; num_person_out: of these, the ones with the best
@@ -52,6 +52,7 @@ class Feeder_kinetics(whole.WholeClipFeeder):
         num_person_in: int = PERSONS,
         num_person_out: int = 2,
         debug: bool = False,
+        crop: str | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(type(self), unknown)
@@ -69,9 +70,18 @@ class Feeder_kinetics(whole.WholeClipFeeder):
         if clips.layout != "kinetics":
             raise ArchiveError(f"{data_path} is no folder of Kinetics clips; feeder.feeder.Feeder reads arrays")
         names = [f"{name}.json" for name in clips.names]
-        super().__init__(clips, whole.ReadClip(window, random_shift, random_choose), more, names)
+        super().__init__(
+            clips, whole.ReadClip(window, random_shift, random_choose, whole.checked_crop(crop)), more, names
+        )
         kept = np.flatnonzero(clips.has_skeleton) if ignore_empty_sample else np.arange(len(clips))
         self.restrict(kept[:DEBUG_FILES] if debug else kept)
+
+    def take_people(self, count: int) -> None:
+        """Of all that are read, so many with the best scores."""
+        for step in self.steps:
+            if isinstance(step, KeepBest):
+                step.count = min(count, PERSONS)
+        self.num_person = count
 
     def __getitem__(self, index: int) -> tuple:
         return super().__getitem__(index)[:2]

@@ -54,6 +54,7 @@ class Clips:
         self.subjects, self.has_skeleton = subjects, has_skeleton
         self.unread: list[str] = []
         self._order = order
+        self._people: int | None = None  # so many are read of each clip; None: all
         self._at: np.ndarray | None = None  # place of each clip in the archive; None: all, in order
 
     def __len__(self) -> int:
@@ -76,7 +77,14 @@ class Clips:
             ArchiveError: a coordinate of a clip that is touched for the first time is NaN or infinite.
         """
         out = self._gather(self._stored(idx), np.asarray(frames, np.int64))
-        return out if self._order is None else self._order(out)
+        out = out if self._order is None else self._order(out)
+        return out[:, :, : self._people]
+
+    def first_people(self, count: int) -> Clips:
+        """The same clips with at most ``count`` people each, as a view; ``M`` stays what is stored."""
+        view = copy.copy(self)
+        view._people = count
+        return view
 
     def clips(self, idx: np.ndarray) -> np.ndarray:
         """Whole clips, padded with zeros: idx (B,) -> (B, C, T, V, M) float32."""

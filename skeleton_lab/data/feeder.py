@@ -78,6 +78,15 @@ class Feeder(Dataset):
         self.label = self.label[indices]
         self.sample_name = [self.sample_name[i] for i in indices]
 
+    def take_people(self, count: int) -> None:
+        """Hand over this many people: of more the first are read, fewer are followed by empty ones. Said once."""
+        stored = self.num_person or self.clips.M
+        if stored == count:
+            return
+        kept = "the first are kept" if count < stored else "the others are empty"
+        log_once(f"The clips have {stored} people and the network takes {count}: {kept}.")
+        self.clips, self.num_person = self.clips.first_people(count), count
+
     def work(self, batch: Sequence[int]) -> Work:
         """Run the steps for the samples of a batch.
 
@@ -120,7 +129,8 @@ class Feeder(Dataset):
 
 
 @cache
-def _log_once(line: str) -> None:
+def log_once(line: str) -> None:
+    """A line of the run's log, the first time that it is said."""
     logging.getLogger("skeleton_lab").info(line)
 
 
@@ -150,7 +160,7 @@ def note_unused(feeder: type, **arguments: Any) -> None:
     defaults = inspect.signature(feeder).parameters
     given = [f"{name}={value}" for name, value in arguments.items() if value != defaults[name].default]
     if given:
-        _log_once(f"{feeder.__module__}.{feeder.__name__}: no effect, as published: {', '.join(given)}")
+        log_once(f"{feeder.__module__}.{feeder.__name__}: no effect, as published: {', '.join(given)}")
 
 
 def checked_count(name: str, value: Any) -> int:

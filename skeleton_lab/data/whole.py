@@ -22,6 +22,7 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.progress import clip_bar
 
 SPLIT_WORDS = {"train": "train", "val": "test", "test": "test"}  # in names of arrays
+CROPS = ("random", "middle")
 CHUNK = 64  # clips read at once where all are read
 ANGLES, SCALES, SHIFTS = (-10.0, -5.0, 0.0, 5.0, 10.0), (0.9, 1.0, 1.1), (-0.2, -0.1, 0.0, 0.1, 0.2)
 
@@ -32,17 +33,17 @@ class ReadClip:
 
     Args:
         window: frames of the output where it is positive: a shorter clip is padded with zeros behind it; a longer one
-            is left as it is, unless ``choose`` or ``middle`` say otherwise.
+            is left as it is, unless ``choose`` or ``crop`` say otherwise.
         shift: put the piece between the first and the last frame that is not empty anywhere in the clip.
         choose: a random window of the clip, or the clip at a random place of a longer window.
-        middle: of a longer clip the middle of its recorded frames.
+        crop: of a longer clip a piece of what is recorded: "middle", or "random", another one in every epoch.
         mean, std: (V, C), subtracted and divided by, also in recorded padding.
     """
 
     window: int = -1
     shift: bool = False
     choose: bool = False
-    middle: bool = False
+    crop: str = ""
     mean: np.ndarray | None = None
     std: np.ndarray | None = None
 
@@ -54,11 +55,8 @@ class ReadClip:
             frames = self.chosen(work, frames)
         elif self.window > frames.shape[1]:
             frames = padded(frames, self.window, np.zeros(len(frames), np.int64))
-        elif self.middle and 0 < self.window < frames.shape[1]:
-            _, stored = work.clips.lengths(work.sample)
-            last = ((frames >= 0) & (frames < stored[:, None]))[:, ::-1].argmax(1)
-            length = np.where(stored > 0, frames.shape[1] - last, 0)
-            frames = windows(frames, self.window, np.maximum(length - self.window, 0) // 2)
+        elif self.crop and 0 < self.window < frames.shape[1]:
+            frames = self.cropped(work, frames)
         work.x = transforms.frames_last(work.clips.gather(work.sample, frames))
         if self.mean is not None:
             mean, std = (torch.from_numpy(t.astype(np.float32))[..., None] for t in (self.mean, self.std))
@@ -73,6 +71,13 @@ class ReadClip:
         size = np.where(stored > 0, stored - first, T)
         moved = np.arange(T) - work.draws.integers("shift", 0, T - size + 1)
         return np.where((moved >= 0) & (moved < size[:, None]), moved + first[:, None], -1)
+
+    def cropped(self, work: Work, frames: np.ndarray) -> np.ndarray:
+        _, stored = work.clips.lengths(work.sample)
+        last = ((frames >= 0) & (frames < stored[:, None]))[:, ::-1].argmax(1)
+        spare = np.maximum(np.where(stored > 0, frames.shape[1] - last, 0) - self.window, 0)
+        begin = spare // 2 if self.crop == "middle" else work.draws.integers("crop", 0, spare + 1)[:, 0]
+        return windows(frames, self.window, begin)
 
     def chosen(self, work: Work, frames: np.ndarray) -> np.ndarray:
         T = frames.shape[1]
@@ -143,6 +148,13 @@ def mean_map(clips: Any) -> tuple[np.ndarray, np.ndarray]:
     mean = total / count
     std = np.sqrt(np.maximum(square / count - mean**2, 0))
     return mean, np.where(std > 0, std, 1)
+
+
+def checked_crop(value: Any) -> str:
+    """``crop``: None, "random" or "middle"."""
+    if value not in (None, "", *CROPS):
+        raise UsageError(f"feeder argument crop must be {' or '.join(CROPS)}, got {value!r}")
+    return value or ""
 
 
 def checked_window(value: Any, random_choose: bool) -> int:

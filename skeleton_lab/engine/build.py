@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from skeleton_lab.engine import sizes
 from skeleton_lab.engine.checkpoints import random_states, restore_random_states
 from skeleton_lab.engine.classes import only
 from skeleton_lab.engine.job import Job, Loaders, Stop
@@ -65,6 +66,7 @@ def build(
         )  # fmt: skip
     classes = classes_of(options, net)
     loaders = make_loaders(options, team, log, classes, feeders)
+    check_clips(options, net, loaders, log)
     smoothing = style.smoothing if style.smoothing is not None else options.loss_type != "CE"
     net.to(team.device)
     job = Job(
@@ -108,13 +110,14 @@ def make_net(options: Options) -> nn.Module:
     check_named(options)
     network, arguments = import_class(options.model, "model"), options.model_args
     check_arguments(arguments, "--model-args")
+    sizes.check_arguments(arguments)
     if hasattr(network, "fitted_arguments"):  # what the clips' length decides
         arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)
     try:
         net = network(**arguments)
     except LabError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise UsageError(f"--model {options.model} with {arguments}: {error}") from error
     if options.activation_checkpointing:
         if not hasattr(net, "activation_checkpointing"):
@@ -150,6 +153,19 @@ def classes_of(options: Options, net: nn.Module) -> int | None:
         if isinstance(known, int):
             return known
     return None
+
+
+def check_clips(options: Options, net: nn.Module, loaders: Loaders, log: Log) -> None:
+    """Say how large the clips are, and complain before the first step if the network is made for others."""
+    shapes = {}
+    for where, loader in (("training", loaders.train), ("test", loaders.test)):
+        shape = None if loader is None else sizes.clip_shape(loader.dataset)
+        if shape is not None:
+            sizes.check_clips(shape, options, net, where)
+            shapes[where] = shape
+    if shapes:
+        told = ", ".join(f"{shape} in the {where}" for where, shape in shapes.items())
+        log(f"Clips (coordinates, frames, joints, people): {told}.")
 
 
 def worker_count(options: Options, team: Team, log: Log) -> int:

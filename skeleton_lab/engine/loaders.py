@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import random
 import signal
 from argparse import Namespace
@@ -20,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
-from skeleton_lab.data.feeder import Batch, Feeder, checked_interval
+from skeleton_lab.data.feeder import Batch, Feeder, checked_interval, log_once
+from skeleton_lab.engine.sizes import people
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.imports import check_arguments, import_class
 
@@ -134,12 +136,16 @@ def make_loader(dataset: Dataset, plan: BatchPlan, workers: int, device: torch.d
 def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
     """The user's feeder; its own complaints pass through, a wrong argument becomes one line.
 
-    The argument ``observe`` is every feeder's: the share of each clip that is seen.
+    The argument ``observe`` is every feeder's: the share of each clip that is seen. Feeders of the lab hand over as
+    many people as the network takes.
     """
     feeder_class = import_class(options.feeder, "feeder")
     check_arguments(arguments, f"feeder {options.feeder}")
     arguments = dict(arguments)
     observe = arguments.pop("observe", None)
+    if "crop" in arguments and "crop" not in inspect.signature(feeder_class).parameters:
+        log_once(f"feeder {options.feeder} takes no crop: it makes its clips as long as its window_size says")
+        del arguments["crop"]
     try:
         feeder = feeder_class(**arguments)
     except LabError:
@@ -148,6 +154,9 @@ def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
         raise UsageError(f"feeder {options.feeder}: {error}") from error
     except OSError as error:
         raise UsageError(f"feeder {options.feeder}: {error.filename or ''}: {error.strerror or error}") from error
+    count = people(options)
+    if count is not None and isinstance(feeder, Feeder):
+        feeder.take_people(count)
     if hasattr(feeder, "seed"):
         feeder.seed = options.seed
     return feeder if observe is None else observed(feeder, checked_interval(observe, "observe"))

@@ -12,9 +12,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.engine import commandline, yamlfile
+from skeleton_lab.engine import commandline, effects, yamlfile
 from skeleton_lab.engine.dictflag import merge
-from skeleton_lab.engine.programs import DEMO_KEYS, FLAGS, NAMES, PRESET, PRESET_TRAIN_FEEDER, PRESET_WINDOW
+from skeleton_lab.engine.programs import CROPS, DEMO_KEYS, FLAGS, NAMES, PRESET, PRESET_TRAIN_FEEDER, PRESET_WINDOW
 from skeleton_lab.engine.values import convert
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.files import write_atomically
@@ -72,6 +72,7 @@ def parse(program: str, argv: list[str], room_dir: str | Path) -> Options:
         **values, program=program, argv=list(argv), room_dir=Path(room_dir), notices=notices,
         explicit=set(config) | set(flags),
     )  # fmt: skip
+    options.notices += effects.without_effect(options, flags)
     _complete(options, forward_is_preset=options.memory_friendly and "forward_batch_size" not in flags)
     _check(options)
     return options
@@ -130,6 +131,9 @@ def _between(program: str, name: str, written: dict, values: dict, flags: dict) 
             result |= PRESET_TRAIN_FEEDER.get(program, {})
     if (window := values[f"{split}_window_size"]) is not None:
         result["window_size"] = window
+    crop = CROPS.get(program, {}).get(split)
+    if crop and result.get("window_size", -1) > 0 and not result.get("random_choose"):
+        result["crop"] = crop
     if values["debug"] or "debug" in flags:
         result["debug"] = values["debug"]
     return result

@@ -23,6 +23,9 @@ PRESET = {"batch_size": 16, "test_batch_size": 16, "forward_batch_size": 8, "num
 PRESET_WINDOW = 64
 PRESET_TRAIN_FEEDER = {"G": {"random_choose": True, "random_shift": True}}
 
+# Feeders of whole clips leave longer ones than the window as they are, as published; a flag that names a window cuts.
+CROPS = {"G": {"train": "random"}, "T": {"train": "random", "test": "middle"}}  # MS-G3D's test cuts by itself
+
 GROUPS = ("run", "data", "model", "optimisation", "evaluation and files", "machine")
 
 
@@ -82,8 +85,8 @@ RUN = _group(
     Flag("checkpoint", "str", None, "published checkpoint file: optimiser and schedule", programs="G"),
     Flag("optimizer_states", "str", None, "no effect, use --checkpoint", programs="G", unused="G"),
     Flag("debug", "bool", False, "only the first 100 samples of each split"),
-    Flag("model_saved_name", "str", "", "prefix of checkpoints; replaced by {work_dir}/runs in training",
-         programs="CFHSG", unused="G"),
+    Flag("model_saved_name", "str", "", "no effect, checkpoints are {work_dir}/runs-...", programs="CFHSG",
+         unused="CFHSG"),
     Flag("trust_code", "bool", False, HELP),
     Flag("assume_yes", "bool", False, "no effect, nothing is ever asked", unused=ALL),
 )
@@ -96,7 +99,8 @@ DATA = _group(
     Flag("test_feeder_args", "dict", {}, "the same for the test feeder"),
     Flag("num_worker", "int", 32, "loader processes; 0: none",
          defaults={"H": 4, "S": 4, "G": None, "T": None}, at_least=0),
-    Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder)", at_least=-1),
+    Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder); MS-G3D and "
+         "ST-GCN cut longer ones", at_least=-1),
     Flag("test_window_size", "int", None, "frames per test clip", at_least=-1),
     Flag("memory_friendly", "bool", False, "preset: batch sizes 16, forward batch 8, 4 workers, window 64 where none "
          "is set (MS-G3D also crops and shifts at random); any explicit flag wins"),

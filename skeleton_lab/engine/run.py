@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from skeleton_lab import trust
+from skeleton_lab.data.feeder import log_once
 from skeleton_lab.engine import containers, devices, workdir
 from skeleton_lab.engine import options as command_line
 from skeleton_lab.engine.build import build, make_net
@@ -66,6 +67,7 @@ def setup(program: str, argv: list[str], room: Path) -> int:
 def launch(options: Options, style: Style) -> int:
     """Device and processes, then one phase in each."""
     lock = contextlib.nullcontext()
+    log_once.cache_clear()
     if options.phase != "model_size":
         work_dir = workdir.prepare(Path(options.work_dir))
         options.notices += containers.lost(work_dir)

@@ -23,6 +23,7 @@ from skeleton_lab.engine.logs import Log, Metrics, Summaries
 from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.engine.parallel import Team, make_fabric
 from skeleton_lab.engine.run import precision_of, seed_everything
+from skeleton_lab.engine.sizes import people
 from skeleton_lab.engine.styles import STYLES
 from skeleton_lab.engine.weights import load_weights
 from skeleton_lab.errors import UsageError
@@ -95,7 +96,7 @@ class Network:
     @property
     def persons(self) -> int:
         """How many people the network sees at once."""
-        return 1 if self.ucla else 2
+        return min(people(self.job.options) or 2, 1 if self.ucla else 2)
 
     def archive_feeder(
         self, path: Path, split: str | None, label_path: Path | None, rows: Sequence[int] | None,
