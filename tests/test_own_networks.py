@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -16,11 +17,13 @@ import yaml
 from parity.kaggle_sample import make_kaggle_arrays
 from test_ddp import torchrun
 
-from skeleton_lab import cost, rooms, smoke
+from skeleton_lab import cost, predict, rooms, smoke, trust
 from skeleton_lab.engine import run
 from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError
 from skeleton_lab.graph import tools
+from skeleton_lab.predict.network import Network
+from skeleton_lab.zero_shot.heads import WithFeatures
 
 HELPER = """
 def import_class(name):
@@ -136,6 +139,26 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
     assert run("C", str(ctrgcn / "main.py"), argv) == 0
     first, again = (np.load(f"{folder}/evaluation.npz")["logits"] for folder in "wt")
     np.testing.assert_allclose(first, again, rtol=1e-5, atol=1e-6)
+    given = [
+        "--config",
+        "w/config.yaml",
+        "--weights",
+        str(weights),
+        "--input",
+        "few.npz",
+        "--output",
+        "p",
+        "--together",
+    ]
+    assert predict.run("C", str(ctrgcn / "predict.py"), given) == 0
+    rows = json.loads(Path("p/predictions.json").read_text())["clips"]
+    assert len(rows) == len(first)
+    with trust.opened(ctrgcn):
+        network = Network("C", ctrgcn, Path("w/config.yaml"), weights, "cpu")
+        network.job.model = WithFeatures(network.job.model)
+        both = network.logits(network.archive_feeder(Path("few.npz"), "test", None, None))
+    np.testing.assert_allclose(both[:, :60], first, rtol=1e-5, atol=1e-6)
+    assert both.shape[1] == 60 + 2 * 8, "logits, and the vectors in front of both classifiers"
 
 
 @pytest.mark.parametrize("room", [room.folder for room in rooms.ROOMS if room.program])

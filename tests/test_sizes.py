@@ -146,6 +146,20 @@ def test_every_rooms_window_flag_has_an_effect(room, split, lab):
     assert feeder[0][0].shape[1] == 12
 
 
+@pytest.mark.parametrize(("program", "test"), [("G", None), ("T", "middle")])
+def test_a_window_among_typed_feeder_arguments_cuts_too(program, test, tmp_path):
+    """One of the configuration alone does not: so it was published."""
+    written = {f"{split}_feeder_args": {"data_path": "x", "window_size": 150} for split in ("train", "test")}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(written))
+    verb = ["recognition"] if program == "T" else []
+    argv = [*verb, "--config", str(tmp_path / "c.yaml"), "--work-dir", "w"]
+    plain = parse(program, argv, tmp_path)
+    assert "crop" not in plain.train_feeder_args and "crop" not in plain.test_feeder_args
+    typed = [word for split in ("train", "test") for word in (f"--{split}-feeder-args", "window_size=64")]
+    cut = parse(program, [*argv, *typed], tmp_path)
+    assert cut.train_feeder_args["crop"] == "random" and cut.test_feeder_args.get("crop") == test
+
+
 def test_every_flag_is_read_or_said_to_have_no_effect():
     """A flag that no part of the engine looks at is one that changes nothing."""
     folder = rooms.ROOT / "skeleton_lab" / "engine"

@@ -96,9 +96,7 @@ def build(
 def check_named(options: Options) -> None:
     """UsageError if no network is named, as when --config was forgotten."""
     if not options.model:
-        raise UsageError(
-            "--model: no network is named; give --config with a file of config/, or the class of a network"
-        )
+        raise UsageError("model: no network is named; give --config with a file of config/, or the class of a network")
 
 
 def make_net(options: Options) -> nn.Module:
@@ -118,7 +116,7 @@ def make_net(options: Options) -> nn.Module:
     except LabError:
         raise
     except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        raise UsageError(f"--model {options.model} with {arguments}: {error}") from error
+        raise UsageError(f"model {options.model} with {arguments}: {error}") from error
     if options.activation_checkpointing:
         if not hasattr(net, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {options.model} does not offer it")

@@ -96,7 +96,7 @@ def _forward(job: Job, inputs: list[Tensor]) -> Tensor:
                 raise
         outputs = part = []
         if piece == 1:
-            raise OutOfMemory
+            raise OutOfMemory(training=False)
         job.test_piece = (piece + 1) // 2
         release(device)
         job.log(f"Out of GPU memory: evaluation goes on with {job.test_piece} clips at a time; the results are equal.")

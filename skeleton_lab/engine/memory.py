@@ -15,12 +15,13 @@ WORDS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAIL
 
 
 class OutOfMemory(LabError):
-    """Not even one clip fits."""
+    """Not even one clip fits, in training or without gradients."""
 
-    def __init__(self) -> None:
+    def __init__(self, training: bool = True) -> None:
+        more = "use --activation-checkpointing or --half, or" if training else "take"
         super().__init__(
-            "out of GPU memory with a single clip at a time: shorten the clips (window_size), or use "
-            "--activation-checkpointing or --half, or another --device"
+            "out of GPU memory with a single clip at a time: shorten the clips (window_size), "
+            f"or {more} another --device"
         )
 
 

@@ -132,7 +132,8 @@ def _between(program: str, name: str, written: dict, values: dict, flags: dict) 
     if (window := values[f"{split}_window_size"]) is not None:
         result["window_size"] = window
     crop = CROPS.get(program, {}).get(split)
-    if crop and result.get("window_size", -1) > 0 and not result.get("random_choose"):
+    sizes = [given["window_size"] for given in (result, *flags.get(name, [])) if "window_size" in given]
+    if crop and any(isinstance(size, int) and size > 0 for size in sizes) and not result.get("random_choose"):
         result["crop"] = crop
     if values["debug"] or "debug" in flags:
         result["debug"] = values["debug"]
