@@ -146,13 +146,13 @@ def test_a_place_of_nan_was_not_found_whatever_its_score(tmp_path):
     assert said == [] and np.isfinite(made).all() and not made[:3].any() and made[3:].any((2, 3)).all()
 
 
-@pytest.mark.parametrize("column", [0, 2])
-def test_infinity_is_refused_in_one_line(tmp_path, column):
+@pytest.mark.parametrize("column, value", [(0, np.inf), (2, np.inf), (1, -1e300)])
+def test_infinity_is_refused_in_one_line(tmp_path, column, value):
     x = np.concatenate([walkers(), np.full((T, 2, 17, 1), 0.9)], -1)
-    x[4, 1, 3, column] = np.inf
+    x[4, 1, 3, column] = value
     np.save(tmp_path / "x.npy", x)
     frames = [{"people": [{"pose_keypoints_2d": flat(walkers(1, 1, BODY25)[0, 0])}]} for _ in range(T)]
-    frames[4]["people"][0]["pose_keypoints_2d"][column] = -np.inf
+    frames[4]["people"][0]["pose_keypoints_2d"][column] = value
     for path, name in ((tmp_path / "x.npy", "coco17"), (written(tmp_path / "x.json", frames), "body25")):
         with pytest.raises(LabError, match="infinite key points in frame 4 of x") as error:
             read(path, name)

@@ -108,6 +108,18 @@ def test_says_where_a_file_is_damaged(text, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_body_without_joints_is_nobody():
+    """The rest of the frame, and the recording, are read as if it were not listed."""
+    lines = SMALL.split(b"\r\n")
+    bodies_of_first = int(lines[1])
+    lines[1] = b"%d" % (bodies_of_first + 1)
+    lines[2:2] = [lines[2].replace(lines[2].split()[0], b"99"), b"0"]
+    got, expected = reading.parse(b"\r\n".join(lines), colors=True), reading.parse(SMALL, colors=True)
+    assert got.ids == expected.ids and np.array_equal(got.starts, expected.starts)
+    np.testing.assert_array_equal(got.joints, expected.joints)
+    np.testing.assert_array_equal(got.colors, expected.colors)
+
+
 def test_columns_that_nobody_uses_may_be_broken():
     """Some published recordings have no numbers there."""
     text = _changed(5, b" ".join([*FIELDS[:7], b"-1.#IND", *FIELDS[8:]]))

@@ -20,6 +20,7 @@ from skeleton_lab.keypoints.tracking import CROWD, Person, linked, seen, stronge
 
 PERSONS = 2  # of the networks
 SCORE = 0.3  # of a joint that was found, the custom of the field
+FARTHEST = 1e9  # of a coordinate, in whatever unit: what is beyond is no number of a pose
 SHARES = 0.99  # share of an image's x and y within 0..1 that says they are not pixels
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
 
@@ -131,7 +132,7 @@ def _of_people(
     V, D = shapes.pop()
     scheme, name = choose(V, str(path)), _name(path)
     for t, frame in enumerate(frames):
-        if any(np.isinf(person.points).any() for person in frame):
+        if any((np.abs(person.points) > FARTHEST).any() for person in frame):
             raise ArchiveError(_infinite(path, name, t))
         if len(frame) > CROWD:
             line = f"{path}: {len(frame)} people in frame {t}: only the first {CROWD} of a frame are looked at"
@@ -155,7 +156,7 @@ def _say_kept(persons: int, name: str, path: Path, notices: Notices) -> None:
 
 
 def _infinite(path: Path, name: str, frame: int) -> str:
-    return f"{path}: infinite key points in frame {frame} of {name}; write NaN or score 0 for what was not found"
+    return f"{path}: infinite key points in frame {frame} of {name}, beyond 1e9; write NaN for what was not found"
 
 
 def _nothing(points: np.ndarray, scores: np.ndarray | None, name: str, path: Path, score: float) -> ArchiveError:
@@ -185,7 +186,7 @@ def checked(
     notices = Notices() if notices is None else notices
     points = np.asarray(points[..., : scheme.V, :], np.float64)
     scores = None if scores is None else np.asarray(scores[..., : scheme.V], np.float64)
-    infinite = np.isinf(points).any((1, 2, 3)) | (False if scores is None else np.isinf(scores).any((1, 2)))
+    infinite = (np.abs(points) > FARTHEST).any((1, 2, 3)) | (False if scores is None else np.isinf(scores).any((1, 2)))
     if infinite.any():
         raise ArchiveError(_infinite(path, name, int(infinite.argmax())))
     there = seen(points, scores, score)

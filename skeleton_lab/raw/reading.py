@@ -76,8 +76,12 @@ def parse(data: bytes, colors: bool = False) -> Recording:
         bodies = _count(lines, at, "bodies")
         at += 1
         for _ in range(bodies):
-            ids.append(_body_id(lines, at))
-            if _count(lines, at + 1, "joints") != JOINTS:
+            body, count = _body_id(lines, at), _count(lines, at + 1, "joints")
+            if not count:  # a body that was announced and not seen: nobody
+                at += 2
+                continue
+            ids.append(body)
+            if count != JOINTS:
                 raise ValueError(f"line {at + 2}: {JOINTS} joints expected, not {_seen(lines[at + 1])}")
             heads.append(at + 2)
             at += 2 + JOINTS
