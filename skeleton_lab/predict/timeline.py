@@ -57,7 +57,7 @@ def as_json(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], t
         mine = of.get(k, [])
         people = sorted({row.who for row in mine}, key=lambda who: (who != ALL, who))
         lanes = [[who, stretches([row for row in mine if row.who == who])] for who in people]
-        entry: dict[str, Any] = {"name": name, "total": totals.get(k, 0), "lanes": lanes}
+        entry: dict[str, Any] = {"name": name, "total": totals.get(k) or len(recordings.points(k)), "lanes": lanes}
         label = None if recordings.labels is None else recordings.labels[k]
         if label is not None:
             entry["label"] = names[label] if 0 <= label < len(names) else str(label)

@@ -72,7 +72,10 @@ def draw(runs: Sequence[Path], path: Path, metric: str = "top1") -> Path:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
         axes.set_ylim(0, 1.03)
     axes.set_xlabel("observed share of the clip", fontsize=10)
-    axes.set_title(f"{metric.capitalize()} before the action is over", fontsize=11, loc="left", fontweight="bold")
+    whose = f"{plots.plain(names[runs[0]])}: " if len(courses) == 1 else ""  # of several the legend tells
+    axes.set_title(
+        f"{whose}{metric.capitalize()} before the action is over", fontsize=11, loc="left", fontweight="bold"
+    )
     axes.grid(color="#E3E7EB", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     if len(courses) > 1:
