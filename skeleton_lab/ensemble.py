@@ -16,16 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.labels import class_ids
+from skeleton_lab import matching
 from skeleton_lab.data.locate import locate
-from skeleton_lab.data.npy import parsing
-from skeleton_lab.data.pickles import load
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.files import write_atomically
 from skeleton_lab.flags import Parser
 from skeleton_lab.fusion import FITTED, accuracy, combine, fit, optimiser, search
-
-SCORES, SCORES_OF_STGCN = "epoch1_test_score.pkl", "test_result.pkl"
+from skeleton_lab.scores import SCORES, Scores, own_labels, read_labels, read_scores, stack
 
 # What CTR-GCN's published ensemble gives each stream; two streams weigh 1 and alpha.
 STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "joint-motion": 0.4, "bone-motion": 0.4}
@@ -71,108 +68,28 @@ class Recipe:
         return [STREAM_WEIGHTS[stream] for stream in streams]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One stream: names of the samples, in the order of the file, and their logits (N, K) float32."""
-
-    path: Path
-    names: list[Any]
-    logits: np.ndarray
-
-
-def read_scores(place: str | Path) -> Scores:
-    """Read the score file of a folder, or the score file itself.
-
-    Raises:
-        ArchiveNotFoundError: there is none.
-        ArchiveError: it is not a dict of equally long vectors of finite numbers.
-    """
-    path = Path(place)
-    if path.is_dir():
-        path /= SCORES if (path / SCORES).exists() or not (path / SCORES_OF_STGCN).exists() else SCORES_OF_STGCN
-    if not path.is_file():
-        raise ArchiveNotFoundError(
-            f"no score file {path}; a test with --save-score true writes it (ST-GCN: --save_result true), and so does "
-            "the end of a training of CTR-GCN's family"
-        )
-    content = load(path)
-    if not isinstance(content, dict) or not content:
-        raise ArchiveError(f"{path} is not a dict from sample name to scores")
-    try:
-        logits = np.stack([np.asarray(row, dtype=np.float32) for row in content.values()])
-    except (TypeError, ValueError) as error:
-        raise ArchiveError(f"{path}: the samples' scores are not equally long vectors of numbers") from error
-    if logits.ndim != 2 or logits.shape[1] < 2 or not np.isfinite(logits).all():
-        raise ArchiveError(
-            f"{path}: scores of shape {logits.shape}; finite ones of shape (samples, classes) are expected"
-        )
-    return Scores(path, list(content), logits)
-
-
-def stack(streams: Sequence[Scores]) -> tuple[np.ndarray, list[str]]:
-    """Scores (S, N, K) in the order of the first stream, and notices.
-
-    Samples are matched by name where a stream has the names of the first one, else by position.
-    """
-    first, notices, rows = streams[0], [], [streams[0].logits]
-    for stream in streams[1:]:
-        if stream.logits.shape != first.logits.shape:
-            raise ArchiveError(
-                f"{stream.path} has scores of shape {stream.logits.shape}, {first.path} of {first.logits.shape}: "
-                "these are not streams of one test set"
-            )
-        place = {name: i for i, name in enumerate(stream.names)}
-        if place.keys() == set(first.names):
-            rows.append(stream.logits[[place[name] for name in first.names]])
-        else:
-            notices.append(f"{stream.path} names its samples unlike {first.path}: matched by position")
-            rows.append(stream.logits)
-    return np.stack(rows), notices
-
-
-def read_labels(path: Path, names: Sequence[Any], layout: str | None = None) -> np.ndarray:
-    """Test labels (N,) int64 of ``evaluation.npz``, of a label pickle, or of an archive in any layout.
-
-    They come in the order of ``names`` if the file names its samples likewise, else in its own order.
-
-    Raises:
-        ArchiveError: the file is damaged, or has no labels of these kinds.
-    """
-    where, have = str(path), None
-    if path.suffix == ".npz":
-        with parsing(path), np.load(path, allow_pickle=False) as content:
-            key = "labels" if "labels" in content.files else "y_test"
-            if key not in content.files:
-                raise ArchiveKeyError(f"{path} has neither 'labels' nor 'y_test'; it has {', '.join(content.files)}")
-            where, labels = f"{path}: {key}", content[key]
-            have = content["names"].tolist() if "names" in content.files else None
-    elif path.suffix == ".pkl" and isinstance(content := load(path), (list, tuple)):
-        with parsing(path):
-            if isinstance(content[0], dict):  # a list of clips, as NW-UCLA's; labels from 1
-                labels, have = [clip["label"] - 1 for clip in content], [clip.get("file_name") for clip in content]
-            else:
-                have, labels = content
-    else:
-        labels = open_archive(path, "test", layout=layout).labels
-    ids = class_ids(np.asarray(labels), where)[0]
-    place = {str(name): i for i, name in enumerate(have if have is not None else ())}
-    wanted = [str(name) for name in names]
-    if len(place) == len(ids) and place.keys() == set(wanted):
-        return ids[[place[name] for name in wanted]]
-    return ids
-
-
 def find_labels(options: argparse.Namespace, recipe: Recipe, room: Path, first: Scores) -> tuple[np.ndarray, Path]:
-    """Labels (N,) of the samples of ``first``, and the file they are from."""
-    path = labels_path(options, room / recipe.labels[options.dataset], first.path.with_name("evaluation.npz"), room)
+    """Labels (N,) of the samples of ``first``, and the file they are from.
+
+    Raises:
+        ArchiveError: they are of other samples, as far as counts, classes, names and the run's own labels tell.
+    """
+    own = first.path.with_name("evaluation.npz")
+    path = labels_path(options, room / recipe.labels[options.dataset], own, room)
     labels = read_labels(path, first.names, options.layout)
     n, k = first.logits.shape
+    hint = f"; --labels {own} has the run's own" if own.exists() else ""
     if len(labels) != n:
-        own = first.path.with_name("evaluation.npz")
-        hint = f"; --labels {own} has the run's own" if own.exists() else ""
         raise ArchiveError(f"{path} has {len(labels)} test labels, but {first.path} has scores of {n} samples{hint}")
     if labels.max() >= k:
         raise ArchiveError(f"{path} has class {labels.max()}, but {first.path} has scores of {k} classes")
+    told = own_labels(first)
+    if told is not None and (told != labels).any():
+        row = int((told != labels).argmax())
+        raise ArchiveError(
+            f"{path}: row {row} is class {labels[row]}, but {own} says class {told[row]} "
+            f"({int((told != labels).sum())} of {n} differ): not the labels of these scores, or in another order{hint}"
+        )
     return labels, path
 
 
@@ -264,7 +181,8 @@ def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> i
         notices.append("--alpha has no effect: it is the weight of the second of two streams with fixed weights")
     for notice in notices:
         print(f"notice: {notice}")
-    print(f"{len(labels)} samples, labels of {source}")
+    order = " in the order of their row numbers" if matching.numbered(files[0].names) else ""
+    print(f"{len(labels)} samples{order}, labels of {source}")
 
     result: dict[str, Any] = {"dataset": options.dataset, "labels": str(source), "samples": len(labels), "streams": []}
     for stream, file, logits in zip(streams, files, scores):
@@ -284,8 +202,11 @@ def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> i
         print(f"{FITTED}: weights {named(streams, fitted)}")
         print(f"{FITTED}: top-1 {top1:.2%}, top-5 {top5:.2%}")
     if options.json:
+        if not Path(options.json).absolute().parent.is_dir():
+            raise UsageError(f"--json {options.json}: cannot be written (there is no such folder)")
         try:
-            Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+            text = json.dumps(result, indent=2) + "\n"
+            write_atomically(Path(options.json), lambda file: file.write(text.encode()))
         except OSError as error:
             raise UsageError(f"--json {options.json}: cannot be written ({error.strerror})") from error
     return 0

@@ -60,7 +60,10 @@ def optimiser() -> Callable:
 def search(scores: np.ndarray, labels: np.ndarray, say: Callable[[float], None] = print) -> list[float]:
     """Weights from RANGE with the best top-1 on these labels by a Gaussian process, as FreqMixFormer's ensemble has it.
 
-    Deterministic: seeded, and on one thread, since sums in another order lead the process elsewhere.
+    Seeded, and on one thread, since sums in another order lead the process elsewhere. Equal seeds give equal weights
+    within one set of versions only: another scikit-optimize, scikit-learn, SciPy or NumPy (and another processor) may
+    try other points. constraints.txt has the versions that this is tested with. ``gp_minimize`` and nothing else of the
+    package is used: beside scikit-learn 1.9, its ``gbrt_minimize`` and ``dummy_minimize`` raise.
 
     Args:
         scores: (S, N, K).
