@@ -1,40 +1,33 @@
 """What a network costs: FLOPs, remembered activations, peak memory, and the batch that a GPU can hold.
 
-    python -m skeleton_lab.cost --room CTR-GCN --batch 8 --frames 64
+    python -m skeleton_lab.cost                         every room's own recipe, and whether it fits an 8 GB card
+    python -m skeleton_lab.cost --room ST-GCN           one room in detail
+    python -m skeleton_lab.cost --room ST-GCN --frames 64 --batch 128
 
-Counts are exact and repeatable; they are taken on the CPU in float32, so no GPU is needed to ask whether one will do.
+Counts are exact and repeatable; they are taken on the CPU, so no GPU is needed to ask whether one will do.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
-from skeleton_lab import trust
 from skeleton_lab.engine.losses import Criterion
-from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.flags import Parser
-from skeleton_lab.imports import check_arguments, import_class
-from skeleton_lab.rooms import room
 
 GIB = 2**30
 BUDGET_GIB = 7.0  # what an 8 GB card leaves to one process
 CONTEXT_BYTES = 0.6 * GIB  # CUDA context, cuBLAS and cuDNN workspaces
-STATES = 3  # parameter, gradient, momentum
+STATES = 3  # parameter, gradient, momentum of SGD; Adam keeps one more
 JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
 SLACK = 1.1  # allocator rounding and fragmentation
 
@@ -47,14 +40,17 @@ class Cost:
     saved_bytes: int  # distinct storages kept for backward, without parameters and input
     peak_bytes: int  # most memory of live tensors at any time of forward and backward, without parameters and input
     parameters: int  # trainable values
+    states: int = STATES  # values that a parameter takes with its gradient and the optimiser's memory
+    resident_bytes: int = 0  # data that lie on the GPU throughout
 
     def step_bytes(self, batch: int) -> float:
-        """Memory that a training step with SGD and momentum needs on a GPU, in bytes."""
-        return CONTEXT_BYTES + SLACK * (4 * STATES * self.parameters + batch * self.peak_bytes)
+        """Memory that a training step needs on a GPU, in bytes."""
+        held = 4 * self.states * self.parameters + self.resident_bytes
+        return CONTEXT_BYTES + SLACK * (held + batch * self.peak_bytes)
 
 
 def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
-    """Whether a float32 training step with ``batch`` samples stays within the budget."""
+    """Whether a training step with ``batch`` samples stays within the budget."""
     return cost.step_bytes(batch) <= budget_gib * GIB
 
 
@@ -161,61 +157,7 @@ def example(model_args: dict[str, Any], batch: int, frames: int, single_person: 
     return (x, torch.linspace(-1, 1, frames).expand(batch, -1)) if "index_t" in model_args else (x,)
 
 
-def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a room's configuration, and its ``model_args``."""
-    with room(arguments.room) as this, trust.trusting(arguments.trust_code):
-        config = arguments.config or this.config
-        if config is None:
-            raise UsageError(f"--config: room {this.folder} names no default configuration; give one")
-        path = Path(config) if Path(config).is_file() else this.path / config
-        if not path.is_file():
-            raise UsageError(f"--config: there is no file {config}, neither here nor in {this.path}")
-        settings = yaml.safe_load(path.read_text()) or {}
-        if not isinstance(settings, dict) or "model" not in settings:
-            raise UsageError(f"--config: {path} names no model")
-        model_args = dict(settings.get("model_args") or {})
-        if arguments.num_class:
-            model_args["num_classes" if "num_classes" in model_args else "num_class"] = arguments.num_class
-        network = import_class(settings["model"], "model")
-        check_arguments(model_args, "--config: model_args")
-        if "frame_size" in inspect.signature(network).parameters:
-            model_args["frame_size"] = arguments.frames
-        model = network(**model_args)
-    if arguments.activation_checkpointing:
-        if not hasattr(model, "activation_checkpointing"):
-            raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
-        model.activation_checkpointing = True
-    return model, model_args
-
-
-def parser() -> Parser:
-    options = Parser(prog="python -m skeleton_lab.cost", description="What a network costs to train.")
-    options.add_argument("--room", default="CTR-GCN", help="folder, image name or program letter")
-    options.add_argument("--config", help="YAML with model and model_args; default: the room's own")
-    options.add_argument("--batch", type=int, default=8, help="samples to measure with")
-    options.add_argument("--frames", type=int, default=64)
-    options.add_argument("--num-class", type=int, help="instead of the configuration's")
-    options.add_argument("--single-person", type=float, default=0.0, help="share of samples without a second person")
-    options.add_argument("--activation-checkpointing", action="store_true")
-    options.add_argument("--trust-code", action="store_true", help=trust.HELP)
-    options.add_argument("--budget", type=float, default=BUDGET_GIB, help="GPU memory in GiB (default: %(default)s)")
-    return options
-
-
-def main() -> None:
-    arguments = parser().parse_args()
-    for flag in ("batch", "frames", "budget"):
-        if getattr(arguments, flag) <= 0:
-            raise UsageError(f"--{flag} must be positive, got {getattr(arguments, flag)}")
-    model, model_args = build(arguments)
-    x, *more = example(model_args, arguments.batch, arguments.frames, arguments.single_person)
-    cost = measure(model, x, torch.zeros(arguments.batch, dtype=torch.long), *more)
-    print(f"parameters               {cost.parameters:,}")
-    print(f"forward, per sample      {cost.flops_forward / 1e9:.2f} GFLOP")
-    print(f"kept for backward        {cost.saved_bytes / 1e6:.1f} MB per sample")
-    print(f"highest in a step        {cost.peak_bytes / 1e6:.1f} MB per sample")
-    print(f"largest batch in {arguments.budget:g} GiB   {largest_batch(cost, arguments.budget)} (float32, forecast)")
-
-
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    from skeleton_lab.recipes import main
+
+    sys.exit(main())

@@ -13,7 +13,7 @@ import torch
 from reference.ctrgcn import Model as Reference
 from torch import nn
 
-from skeleton_lab import rooms
+from skeleton_lab import recipes, rooms
 from skeleton_lab.cost import GIB, Cost, fits, largest_batch, measure
 from skeleton_lab.nn.checkpoint import checkpointed
 
@@ -121,9 +121,102 @@ def test_single_person_clips_cost_less(network, batch):
     assert cost.saved_bytes <= 75e6 * 9 / 16 + 1e6
 
 
+# --- the program -------------------------------------------------------------------------------------------------
+
+
+def read(room, *flags):
+    arguments = recipes.parser().parse_args(["--room", room, *flags])
+    return recipes.read(rooms.find(room), arguments)[0]
+
+
+# frames, batch, samples on the GPU at once, optimiser: as the published recipes have them
+PUBLISHED = {
+    "CTR-GCN": (64, 64, 64, "SGD"),
+    "MS-G3D": (300, 32, 16, "SGD"),
+    "FreqMixFormer": (64, 128, 128, "SGD"),
+    "SkateFormer": (64, 128, 128, "AdamW"),
+    "Hyper-GCN": (64, 64, 64, "SGD"),
+    "ST-GCN": (300, 64, 64, "SGD"),
+}
+
+
+@pytest.mark.parametrize("room", list(PUBLISHED))
+def test_a_room_is_asked_about_its_own_recipe(room):
+    recipe = read(room)
+    assert (recipe.frames, recipe.batch, recipe.forward, recipe.optimizer) == PUBLISHED[room]
+    assert recipe.whole == (room in ("MS-G3D", "ST-GCN")) and recipe.precision == "32" and not recipe.checkpointing
+
+
+def test_a_recipe_of_another_file_and_flags():
+    small = read("CTR-GCN", "--config", "config/nturgbd-cross-subject/8gb.yaml")
+    assert small.checkpointing
+    given = read("MS-G3D", "--frames", "64", "--batch", "8", "--forward-batch-size", "4", "--precision", "16-mixed")
+    assert (given.frames, given.whole, given.batch, given.forward, given.precision) == (64, False, 8, 4, "16-mixed")
+
+
+def test_the_recipe_of_stgcn_does_not_fit_and_what_does(capsys):
+    """300 frames in batches of 64: 9.8 GiB, where 64 frames would have room for 209."""
+    assert recipes.main(["--room", "ST-GCN", "--samples", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "300 frames (whole clips as stored), 25 joints, 2 people" in out and "batch 64, float32, SGD" in out
+    assert "does NOT fit: --activation-checkpointing or --forward-batch-size 32" in out
+    assert 40 <= int(out.partition("largest batch in 7 GiB")[2].split()[0]) <= 48
+
+
+def test_all_rooms_in_one_table(capsys):
+    assert recipes.main(["--frames", "16", "--samples", "2", "--batch", "4"]) == 0
+    head, *lines, note = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [room.folder for room in rooms.ROOMS]
+    assert "memory" in head and "forecast" in note
+    assert all("yes, up to batch" in line for line in lines)
+    assert all("16 frames, 2" in line for line in lines[:6]) and all("feature of 256" in line for line in lines[6:])
+
+
+@pytest.mark.parametrize(("room", "parameters"), [("FS-VAE", 539_862), ("MSF-GZSSAR", 539_792)])
+def test_zero_shot_rooms(capsys, room, parameters):
+    """Four linear maps to and from 100 latents: of 256 features, of 1,536 numbers of text; FS-VAE: 35 of each gain."""
+    widths = 256, 1536
+    assert parameters - 70 * (room == "FS-VAE") == sum(2 * 100 * (w + 1) + w * (100 + 1) for w in widths)
+    assert recipes.main(["--room", room]) == 0
+    out = capsys.readouterr().out
+    assert f"{parameters:,}" in out and "batch 64, float32, Adam" in out and ": fits" in out
+    assert recipes.main(["--room", room, "--frames", "64"]) == 2
+    assert "--frames" in capsys.readouterr().err
+
+
+def test_mixed_precision_keeps_about_half(capsys):
+    kept = []
+    for precision in ("32", "16-mixed", "64"):
+        assert recipes.main(["--room", "C", "--frames", "16", "--batch", "2", "--precision", precision]) == 0
+        kept.append(float(capsys.readouterr().out.partition("kept for backward")[2].split()[0]))
+    assert 0.45 <= kept[1] / kept[0] <= 0.75 and kept[2] == pytest.approx(2 * kept[0], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--room", "C", "--config", "nowhere.yaml"], "--config"),
+        (["--config", "default.yaml"], "--room"),
+        (["--room", "X-GCN"], "X-GCN"),
+        (["--room", "C", "--frames", "0"], "--frames"),
+        (["--room", "C", "--budget", "nan"], "--budget"),
+        (["--room", "C", "--single-person", "2"], "--single-person"),
+    ],
+)
+def test_mistakes_are_one_line(words, said, capsys):
+    assert recipes.main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and said in err
+
+
+@pytest.mark.parametrize("model", ["os.system", "os.popen", "model.ctrgcn.WIDTHS", "tempfile.TemporaryDirectory"])
+def test_nothing_but_a_network_is_called(model, tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(f"model: {model}\nmodel_args: {{command: touch {tmp_path}/made}}\n")
+    assert recipes.main(["--room", "C", "--config", str(tmp_path / "a.yaml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "made").exists()
+
+
 def test_command_line():
     command = [sys.executable, "-m", "skeleton_lab.cost", "--room", "ctrgcn", "--frames", "8", "--batch", "2"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "1,446,672" in run.stdout and "largest batch in 7 GiB" in run.stdout
-    run = subprocess.run([*command, "--config", "nowhere.yaml"], capture_output=True, text=True)
-    assert run.returncode == 2 and run.stderr.startswith("error: --config") and run.stderr.count("\n") == 1
+    assert "1,446,672" in run.stdout and "largest batch in 7 GiB" in run.stdout and "8 frames" in run.stdout

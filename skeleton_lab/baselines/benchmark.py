@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab import cost
+from skeleton_lab import cost, recipes
 from skeleton_lab.baselines.models import (
     CLASSES,
     COORDINATES,
@@ -88,7 +88,7 @@ def case(key: str, batch: int, frames: int) -> Case:
             room=name, config=config, num_class=CLASSES, frames=T, activation_checkpointing=False
         )
         try:
-            model, model_args = cost.build(wishes)
+            model, model_args = recipes.build(wishes)
             inputs = cost.example(model_args, batch, T)
             with room(name), torch.no_grad():
                 model.eval()(*(each[:1] for each in inputs))
