@@ -118,7 +118,7 @@ def own_labels(scores: Scores) -> np.ndarray | None:
     return None if place is None else labels[place]
 
 
-def labels_and_names(path: Path) -> tuple[np.ndarray, list[Any] | None]:
+def labels_and_names(path: Path, layout: str | None = None) -> tuple[np.ndarray, list[Any] | None]:
     """Test labels (N,) int64 and the samples' names, None if the file has none; see ``read_labels``."""
     where, have = str(path), None
     if path.suffix == ".npz":
@@ -136,7 +136,7 @@ def labels_and_names(path: Path) -> tuple[np.ndarray, list[Any] | None]:
                 have, labels = content
                 have = list(have)
     else:
-        clips = open_archive(path, "test")
+        clips = open_archive(path, "test", layout=layout)
         labels, have = clips.labels, clips.names
     with parsing(path):
         labels = np.asarray(labels)
@@ -146,7 +146,7 @@ def labels_and_names(path: Path) -> tuple[np.ndarray, list[Any] | None]:
     return ids, have
 
 
-def read_labels(path: Path, names: Sequence[Any]) -> np.ndarray:
+def read_labels(path: Path, names: Sequence[Any], layout: str | None = None) -> np.ndarray:
     """Test labels (N,) int64 of ``evaluation.npz``, of a label pickle, or of an archive in any layout.
 
     They come in the order of ``names`` if the file names its samples likewise; in its own order if it has no names, or
@@ -155,7 +155,7 @@ def read_labels(path: Path, names: Sequence[Any]) -> np.ndarray:
     Raises:
         ArchiveError: the file is damaged, has no labels of these kinds, or names other samples.
     """
-    ids, have = labels_and_names(path)
+    ids, have = labels_and_names(path, layout)
     if have is None or len(have) != len(names):
         return ids
     place = matching.places(names, have, Path("the scores"), path)
