@@ -37,6 +37,17 @@ def test_one_epoch(room, folder):
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     report = folder / room.replace("-", "").lower() / "report.html"
     assert report.is_file() and f"Report: {report}" in ran.stdout + ran.stderr
+    assert_next_command_works(ran.stdout, report.parent)
+
+
+def assert_next_command_works(out: str, work_dir: Path) -> None:
+    """The last line is a command of its own: the page of what the network sees in four clips."""
+    *_, said, command = out.rstrip().splitlines()
+    assert said.startswith("Next: ") and "predict.py" in command
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    assert (work_dir / "predict" / "predictions.html").is_file()
 
 
 def test_wrong_room(folder):

@@ -17,9 +17,19 @@ archive() {  # NAME [flags of synthetic]: made once
 
 train() {  # flags of main.py
     cd "$root/$room"
-    NTU60_ROOT=$demo exec "$python" main.py "$@"
+    NTU60_ROOT=$demo "$python" main.py "$@"
 }
 
+next() {  # NAME of the archive: what to try with the network that the run has left
+    local weights
+    weights=$(ls -t "$work"/runs-*.pt "$work"/weights/weights-*.pt "$work"/epoch*_model.pt 2>/dev/null | head -n 1 || true)
+    [ -n "$weights" ] || return 0
+    echo "Next: what does this network see in single clips? (writes a page on which they move)"
+    printf 'cd %q && %q predict.py --config %q --weights %q --input %q --index 0 1 2 3 --output %q\n' \
+        "$root/$room" "$python" "$work/config.yaml" "$weights" "$demo/$1" "$work/predict"
+}
+
+clips=NTU60_CS.npz
 work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')
 window="window_size=24,p_interval=[0.9,1],random_rot=False"
 case $room in
@@ -30,7 +40,8 @@ CTR-GCN)
         --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
     ;;
 MS-G3D)  # takes clips as they are: of 24 frames
-    archive whole24.npz --resample 24
+    clips=whole24.npz
+    archive $clips --resample 24
     train --config config/nturgbd-cross-subject/train_joint_kaggle.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 11 --step 8 10 --batch-size 16 --forward-batch-size 16 --test-batch-size 50 \
         --train-feeder-args "data_path='$demo/whole24.npz'" --test-feeder-args "data_path='$demo/whole24.npz'" "$@"
@@ -56,6 +67,7 @@ Hyper-GCN)
         --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
+    clips=one16.npz
     archive whole16.npz --resample 16
     [ -f "$demo/one16.npz" ] ||
         "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16.npz" --output "$demo/one16.npz" --persons 1
@@ -69,3 +81,4 @@ ST-GCN)  # takes clips as they are: of 16 frames, the first person
     exit 2
     ;;
 esac
+next "$clips"
