@@ -31,6 +31,7 @@ class Parser(argparse.ArgumentParser):
         return same.get(flag.replace("_", "-"), flag) + equals + value
 
     def error(self, message: str) -> NoReturn:
-        word = message.split(": ", 1)[-1].split()[0] if message.startswith("unrecognized") else ""
+        words = message.split(": ", 1)[-1].split() if message.startswith("unrecognized") else []
+        word = words[0] if words else ""
         hint = nearest(word, self._option_string_actions) if word.startswith("-") else ""
         self.exit(USAGE, f"error: {one_line(message)}{hint} (--help lists the flags)\n")

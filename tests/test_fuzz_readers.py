@@ -14,7 +14,7 @@ import pytest
 from skeleton_lab.data import pickles
 from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.fuzz import __main__ as fuzz
-from skeleton_lab.data.fuzz import pickled
+from skeleton_lab.data.fuzz import pickled, programs, words
 from skeleton_lab.data.fuzz import readers as known
 from skeleton_lab.engine import yamlfile
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
@@ -46,6 +46,64 @@ def test_an_input_is_known_by_its_number():
     for number in range(60):
         assert known.content(number, 3)[1] == known.content(number, 3)[1]
     assert any(known.content(number, 3)[1] != known.content(number, 4)[1] for number in range(20))
+
+
+# --- what people type and what runs leave behind --------------------------------------------------------------------
+
+
+def test_configurations_flags_key_points_scores_weights_and_checkpoints():
+    """Each is understood, or refused with exit code 2 and one printable line."""
+    tally = fuzz.run(420, 20, 2, show=False, group="programs")
+    assert tally.findings == []
+    assert set(tally.counts) == {reader.name for reader, _ in known.readers("programs")}
+    kinds = ("configuration", "flags", "key points", "OpenPose", "scores", "evaluation", "fitting weights", "last.ckpt")
+    assert all(any(name.startswith(kind) for name in tally.counts) for kind in kinds)
+    assert all(counts["refused"] for counts in tally.counts.values())
+    assert sum(counts["read"] for counts in tally.counts.values()) > 0.03 * 420
+
+
+def test_the_seeds_of_the_programs_are_valid(tmp_path):
+    for number, (reader, files) in enumerate(known.readers("programs")):
+        for k, data in enumerate(files):
+            place = tmp_path / f"{number}-{k}"
+            place.mkdir()
+            reader.use(place, data)
+
+
+def test_an_input_of_a_program_is_known_by_its_number():
+    for number in range(42):
+        assert known.content(number, 3, "programs")[1] == known.content(number, 3, "programs")[1]
+    assert len({known.content(number, seed, "programs")[1] for number in range(21) for seed in (3, 4)}) > 30
+
+
+def _said(text: str, code: int):
+    def program() -> int:
+        sys.stderr.write(text)
+        return code
+
+    return program
+
+
+@pytest.mark.parametrize(
+    "text, code", [("error: a\nerror: b\n", 2), ("error: \x1b[31m\n", 2), ("", 2), ("error: a\n", 1), ("", 3)]
+)
+def test_an_end_that_no_program_should_have_is_seen(text, code):
+    with pytest.raises(AssertionError):
+        programs.ended(_said(text, code))
+
+
+def test_an_end_in_order():
+    assert programs.ended(_said("a warning\n", 0)) is None
+    with pytest.raises(UsageError, match="error: a"):
+        programs.ended(_said("error: a\n", 2))
+    with pytest.raises(KeyError):
+        programs.ended(lambda: {}["x"])
+
+
+def test_command_lines_survive_as_bytes():
+    line = ["--config", "a b", "é\ud800", "", "-1"]
+    assert words.parted(words.joined(line)[:13]) == ["--config", "a b", ""]
+    assert words.parted(words.joined(["--a", "b=1"])) == ["--a", "b=1"]
 
 
 # --- what the program finds, where there is something to find ------------------------------------------------------
@@ -116,8 +174,9 @@ def test_a_worker_that_dies_or_is_stuck_is_a_finding_and_the_next_goes_on(tmp_pa
 
 
 def test_the_program_ends_with_a_table(tmp_path):
+    flags = ["--inputs", "40", "--jobs", "1", "--quiet", "--kinds", "files"]
     done = subprocess.run(
-        [sys.executable, "-m", "skeleton_lab.data.fuzz", "--inputs", "40", "--jobs", "1", "--quiet"],
+        [sys.executable, "-m", "skeleton_lab.data.fuzz", *flags],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip

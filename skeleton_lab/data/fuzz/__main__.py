@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from skeleton_lab.data.fuzz.readers import content, readers
+from skeleton_lab.data.fuzz.readers import GROUPS, content, readers
 from skeleton_lab.errors import FAILURE, LabError, guarded
 from skeleton_lab.flags import Parser
 from skeleton_lab.progress import clip_bar
@@ -35,9 +35,9 @@ class Slow(BaseException):
     """Not an ``Exception``: no reader may catch it."""
 
 
-def attempt(number: int, seed: int, folder: Path) -> tuple[str, str]:
+def attempt(number: int, seed: int, folder: Path, group: str = "files") -> tuple[str, str]:
     """What became of an input, and about which exception."""
-    reader, data = content(number, seed)
+    reader, data = content(number, seed, group)
     place = folder / str(number)
     place.mkdir()
     before = _memory("VmRSS:")
@@ -81,7 +81,7 @@ def _memory(key: str) -> int:
     return 0
 
 
-def work(first: int, step: int, stop: int, seed: int) -> None:
+def work(first: int, step: int, stop: int, seed: int, group: str = "files") -> None:
     """Inputs ``first``, ``first + step`` ... below ``stop``; one line of JSON on stdout for each."""
     logging.disable()
     resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
@@ -91,14 +91,16 @@ def work(first: int, step: int, stop: int, seed: int) -> None:
         raise Slow
 
     signal.signal(signal.SIGPROF, slow)
-    readers()
+    readers(group)
+    told, sys.stdout = sys.stdout, sys.stderr  # what a program prints is none of our lines
     base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=base) as name:
         for count, number in enumerate(range(first, stop, step)):
             if count % 50 == 0:
                 cache = Path(name, f"cache{count}")
                 _fresh_cache(cache, Path(name, f"cache{count - 50}"))
-            print(json.dumps([number, content_name(number), *attempt(number, seed, Path(name))]), flush=True)
+            found = [number, content_name(number, group), *attempt(number, seed, Path(name), group)]
+            print(json.dumps(found), file=told, flush=True)
 
 
 def _fresh_cache(cache: Path, old: Path) -> None:
@@ -107,16 +109,17 @@ def _fresh_cache(cache: Path, old: Path) -> None:
     os.environ["SKELETON_LAB_CACHE"] = str(cache)
 
 
-def content_name(number: int) -> str:
-    known = readers()
+def content_name(number: int, group: str = "files") -> str:
+    known = readers(group)
     return known[number % len(known)][0].name
 
 
-def results(inputs: int, seed: int, first: int, step: int) -> Iterator[tuple[int, str, str, str]]:
+def results(inputs: int, seed: int, first: int, step: int, group: str = "files") -> Iterator[tuple[int, str, str, str]]:
     """What one worker after the other says; one that dies or is stuck has a finding, the next goes on behind it."""
     at = first
     while at < inputs:
-        command = [sys.executable, "-m", "skeleton_lab.data.fuzz", "--work", str(at), str(step), str(inputs), str(seed)]
+        which = [str(number) for number in (at, step, inputs, seed)]
+        command = [sys.executable, "-m", "skeleton_lab.data.fuzz", "--kinds", group, "--work", *which]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         watch = _Watch(run)
         for line in run.stdout:
@@ -128,7 +131,7 @@ def results(inputs: int, seed: int, first: int, step: int) -> Iterator[tuple[int
         stuck = watch.end()
         if at < inputs:
             about = f"nothing for {STUCK:g} s" if stuck else f"the process ended with code {run.returncode}"
-            yield at, content_name(at), "hang" if stuck else "crash", about
+            yield at, content_name(at, group), "hang" if stuck else "crash", about
             at += step
 
 
@@ -184,14 +187,14 @@ class Tally:
         )
 
 
-def run(inputs: int, seed: int, jobs: int, show: bool) -> Tally:
+def run(inputs: int, seed: int, jobs: int, show: bool, group: str = "files") -> Tally:
     """All inputs in ``jobs`` processes."""
     tally, lock = Tally(), threading.Lock()
     with clip_bar(inputs, "trying", show=show) as bar:
         bar.unit = " inputs"
 
         def follow(first: int) -> None:
-            for found in results(inputs, seed, first, jobs):
+            for found in results(inputs, seed, first, jobs, group):
                 with lock:
                     tally.add(*found)
                     bar.update()
@@ -206,9 +209,14 @@ def run(inputs: int, seed: int, jobs: int, show: bool) -> Tally:
 
 
 def _parser() -> Parser:
-    made = Parser(prog="python -m skeleton_lab.data.fuzz", description="Damaged files for every reader of the lab.")
+    made = Parser(
+        prog="python -m skeleton_lab.data.fuzz", description="Damaged input for every reader and program of the lab."
+    )
     made.add_argument("--inputs", type=int, default=100_000, metavar="N", help="default: 100000")
     made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--kinds", choices=(*GROUPS, "all"), default="all",
+                      help="files: data sets and their labels; programs: configurations, flags, key points, scores, "
+                      "weights, last.ckpt (default: %(default)s)")  # fmt: skip
     made.add_argument("--jobs", type=int, default=2, metavar="N", help="worker processes; default: 2")
     made.add_argument(
         "--only", type=int, metavar="NUMBER", help="write this input to a file of that name, read nothing"
@@ -222,16 +230,16 @@ def program(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     if options.work:
         first, step, stop, seed = options.work
-        work(first, step, stop, seed)
+        work(first, step, stop, seed, options.kinds)
         return 0
     if options.only is not None:
-        reader, data = content(options.only, options.seed)
+        reader, data = content(options.only, options.seed, options.kinds)
         path = Path(f"input-{options.only}")
         path.write_bytes(data)
         print(f"{path}: {len(data)} bytes for {reader.name}")
         return 0
     begun = time.perf_counter()
-    tally = run(options.inputs, options.seed, options.jobs, not options.quiet)
+    tally = run(options.inputs, options.seed, options.jobs, not options.quiet, options.kinds)
     seconds = time.perf_counter() - begun
     print(tally.text())
     for number, name, outcome, about in tally.findings[:SHOWN]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -12,19 +11,10 @@ import numpy as np
 
 from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.fuzz import keypoints, mutate, pickled, seeds
+from skeleton_lab.data.fuzz.reader import Reader, written
 from skeleton_lab.data.sources import open_source
 
 MOST_CLIPS = 4  # that are read of an archive
-
-
-@dataclass(frozen=True)
-class Reader:
-    """``use(folder, data)`` writes the input into an empty folder and reads it; ``made`` generate strange files."""
-
-    name: str
-    seeds: tuple[Callable[[], bytes | None], ...]
-    use: Callable[[Path, bytes], object]
-    made: tuple[Callable[[Random], bytes], ...] = field(default=())
 
 
 def _clips(path: Path, label_path: Path | None = None) -> None:
@@ -36,40 +26,40 @@ def _clips(path: Path, label_path: Path | None = None) -> None:
 
 def _archive(ending: str) -> Callable[[Path, bytes], object]:
     def use(folder: Path, data: bytes) -> None:
-        _clips(_written(folder / f"file{ending}", data))
+        _clips(written(folder / f"file{ending}", data))
 
     return use
 
 
 def _both_splits(folder: Path, data: bytes) -> None:
-    for clips in open_source(_written(folder / "file.npz", data)).values():
+    for clips in open_source(written(folder / "file.npz", data)).values():
         clips.lengths(np.arange(min(len(clips), MOST_CLIPS)))
 
 
 def _npy(folder: Path, data: bytes) -> None:
-    _clips(_written(folder / "train_data.npy", data), _written(folder / "train_label.pkl", seeds.labels()))
+    _clips(written(folder / "train_data.npy", data), written(folder / "train_label.pkl", seeds.labels()))
 
 
 def _label_pickle(folder: Path, data: bytes) -> None:
-    _clips(_written(folder / "train_data.npy", seeds.npy()), _written(folder / "train_label.pkl", data))
+    _clips(written(folder / "train_data.npy", seeds.npy()), written(folder / "train_label.pkl", data))
 
 
 def _label_npy(folder: Path, data: bytes) -> None:
-    _clips(_written(folder / "train_data.npy", seeds.npy()), _written(folder / "train_label.npy", data))
+    _clips(written(folder / "train_data.npy", seeds.npy()), written(folder / "train_label.npy", data))
 
 
 def _ucla(folder: Path, data: bytes) -> None:
-    _clips(_written(folder / "all_sqe" / "a01_s01_e00_v01.json", data).parent)
+    _clips(written(folder / "all_sqe" / "a01_s01_e00_v01.json", data).parent)
 
 
 def _kinetics(folder: Path, data: bytes) -> None:
-    labels = _written(folder / "labels.json", seeds.kinetics_labels())
-    _clips(_written(folder / "clips" / "clip.json", data).parent, labels)
+    labels = written(folder / "labels.json", seeds.kinetics_labels())
+    _clips(written(folder / "clips" / "clip.json", data).parent, labels)
 
 
 def _kinetics_labels(folder: Path, data: bytes) -> None:
-    clip = _written(folder / "clips" / "clip.json", seeds.kinetics())
-    _clips(clip.parent, _written(folder / "labels.json", data))
+    clip = written(folder / "clips" / "clip.json", seeds.kinetics())
+    _clips(clip.parent, written(folder / "labels.json", data))
 
 
 def _raw_kinetics(folder: Path, data: bytes) -> None:
@@ -82,7 +72,7 @@ def _recording(ending: str) -> Callable[[Path, bytes], object]:
     def use(folder: Path, data: bytes) -> None:
         from skeleton_lab.raw import reading, sources
 
-        path = _written(folder / f"S001C001P001R001A001{ending}", data)
+        path = written(folder / f"S001C001P001R001A001{ending}", data)
         for source in sources.listed(path if ending == ".zip" else folder):
             reading.read(source, colors=True)
 
@@ -92,22 +82,16 @@ def _recording(ending: str) -> Callable[[Path, bytes], object]:
 def _config(folder: Path, data: bytes) -> None:
     from skeleton_lab.engine import yamlfile
 
-    yamlfile.dump(yamlfile.read(_written(folder / "config.yaml", data)))  # as a run does
+    yamlfile.dump(yamlfile.read(written(folder / "config.yaml", data)))  # as a run does
 
 
 def _weights(ending: str) -> Callable[[Path, bytes], object]:
     def use(folder: Path, data: bytes) -> None:
         from skeleton_lab.engine.weights import read_weights
 
-        read_weights(_written(folder / f"weights{ending}", data))
+        read_weights(written(folder / f"weights{ending}", data))
 
     return use
-
-
-def _written(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    return path
 
 
 def _deflated() -> bytes:
@@ -144,19 +128,27 @@ READERS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def readers() -> tuple[tuple[Reader, tuple[bytes, ...]], ...]:
-    """The readers whose seeds can be made here (HDF5 needs h5py), with their seeds."""
-    made = [(reader, [seed() for seed in reader.seeds]) for reader in READERS]
+GROUPS = ("files", "programs")
+
+
+@cache
+def readers(group: str = "files") -> tuple[tuple[Reader, tuple[bytes, ...]], ...]:
+    """The readers of a group whose seeds can be made here (HDF5 needs h5py), with their seeds; ``all`` is both."""
+    if group == "all":
+        return tuple(pair for each in GROUPS for pair in readers(each))
+    if group == "programs":
+        from skeleton_lab.data.fuzz import programs  # here: they import torch
+    known = READERS if group == "files" else programs.READERS
+    made = [(reader, [seed() for seed in reader.seeds]) for reader in known]
     return tuple((reader, tuple(files)) for reader, files in made if all(file is not None for file in files))
 
 
-def content(number: int, seed: int) -> tuple[Reader, bytes]:
-    """Input ``number``: which reader, and the bytes."""
-    known = readers()
+def content(number: int, seed: int, group: str = "files") -> tuple[Reader, bytes]:
+    """Input ``number`` of a group: which reader, and the bytes."""
+    known = readers(group)
     reader, files = known[number % len(known)]
     draw = Random(f"{seed}:{number}")
-    if reader.made and draw.random() < 0.3:
+    if reader.made and draw.random() < reader.share:
         data = draw.choice(reader.made)(draw)
         return reader, mutate.mutate(data, draw, files) if draw.random() < 0.3 else data
     others = [file for _, more in known for file in more] if draw.random() < 0.3 else files

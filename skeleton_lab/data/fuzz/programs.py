@@ -1,0 +1,305 @@
+"""What people type and what runs leave behind: configurations, flags, key points, scores, weights, checkpoints.
+
+An input goes to the program's own parser or reader. What comes back is what the program would end with: silence and
+exit code 0, or one printable line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import io
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from skeleton_lab.data.fuzz import pickled, seeds, toy, words
+from skeleton_lab.data.fuzz.reader import Reader, written
+from skeleton_lab.errors import USAGE, UsageError, guarded
+from skeleton_lab.rooms import ROOMS, find, room
+
+LETTERS = tuple(this.program for this in ROOMS if this.program and this.path.is_dir())
+CLASSES, CLIPS = 4, 6
+ORDERS = {17: "coco17", 18: "coco18", 25: "body25"}  # numbers of joints that several orders have
+STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # what a terminal obeys
+SHARE = 0.7  # damaged bytes mostly end at the first check
+
+
+def ended(program: Callable[[], object]) -> None:
+    """Run it as its command line would.
+
+    Raises:
+        UsageError: it refused its input, in one line.
+        AssertionError: it ended in any other way.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = guarded(lambda: program() or 0)
+    said = err.getvalue()
+    if code == USAGE:
+        line = (said or out.getvalue()).rstrip("\n").rpartition("\n")[2]
+        assert not STEERING.search(line), f"exit code 2 and a line with control characters: {line!r}"
+        assert line and said.count("\n") <= 1, f"exit code 2 and no single line: {said[:300]!r}"
+        raise UsageError(line)
+    assert code == 0, f"exit code {code}: {said[-300:]!r}"
+
+
+def usual(letter: str, path: Path | str) -> list[str]:
+    """The command line of a room's training."""
+    return [*(["recognition"] if letter == "T" else []), "--config", str(path), "--work-dir", "results"]
+
+
+def _configuration(letter: str) -> Callable[[Path, bytes], None]:
+    def use(folder: Path, data: bytes) -> None:
+        path = written(folder / "config.yaml", data)
+        ended(lambda: _understood(letter, usual(letter, path), folder))
+
+    return use
+
+
+def _understood(letter: str, argv: list[str], folder: Path) -> None:
+    """The options, the classes that they name, and what a run writes down of them."""
+    from skeleton_lab.engine import options
+    from skeleton_lab.imports import import_class
+
+    found = options.parse(letter, argv, find(letter).path)
+    options.save(found, folder / "written.yaml")
+    with room(letter):
+        for name in (found.model, found.feeder, found.model_args.get("graph")):
+            if isinstance(name, str):
+                import_class(name)
+
+
+def _flags(letter: str) -> Callable[[Path, bytes], None]:
+    def use(folder: Path, data: bytes) -> None:
+        ended(lambda: _understood(letter, words.parted(data), folder))
+
+    return use
+
+
+def _own_configuration(letter: str) -> bytes:
+    this = find(letter)
+    return (this.path / str(this.config)).read_bytes()
+
+
+def _own_flags(letter: str) -> bytes:
+    return words.joined(usual(letter, find(letter).path / str(find(letter).config)))
+
+
+def _strange_flags(letter: str) -> Callable[[Random], bytes]:
+    def make(draw: Random) -> bytes:
+        from skeleton_lab.engine.programs import FLAGS
+
+        base = usual(letter, find(letter).path / str(find(letter).config))
+        return words.joined(words.command_line([flag.option for flag in FLAGS.values()], base, draw))
+
+    return make
+
+
+# --- the other programs: their parsers alone, since what they do begins with writing files ---------------------------
+
+SCRIPTS: dict[str, tuple[str, tuple]] = {
+    "predict": ("skeleton_lab.predict.program:_parser", ("C",)),
+    "cost": ("skeleton_lab.recipes:parser", ()),
+    "doctor": ("skeleton_lab.doctor.__main__:parser", (True,)),
+    "view": ("skeleton_lab.view.__main__:_parser", ()),
+    "synthetic": ("skeleton_lab.data.synthetic:_parser", ()),
+    "features": ("skeleton_lab.zero_shot.extract:_parser", ()),
+    "zero-shot training": ("skeleton_lab.zero_shot.programs:_train_flags", ("fsvae",)),
+    "models' benchmark": ("skeleton_lab.baselines.benchmark:parser", ()),
+}
+
+
+@functools.cache
+def parser_of(script: str):
+    """The parser of a script."""
+    place, arguments = SCRIPTS[script]
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _script(folder: Path, data: bytes) -> None:
+    script, *argv = words.parted(data)
+    chosen = script if script in SCRIPTS else sorted(SCRIPTS)[len(script) % len(SCRIPTS)]
+    ended(lambda: parser_of(chosen).parse_args(argv) and None)
+
+
+def _strange_script(draw: Random) -> bytes:
+    script = draw.choice(sorted(SCRIPTS))
+    known = [flag for flag in parser_of(script)._option_string_actions if flag.startswith("--")]
+    return words.joined([script, *words.command_line(known, [], draw)])
+
+
+# --- key points ------------------------------------------------------------------------------------------------------
+
+
+def _keypoints(ending: str) -> Callable[[Path, bytes], None]:
+    def use(folder: Path, data: bytes) -> None:
+        from skeleton_lab.keypoints import placing, reading
+
+        path = written(folder / f"walk{ending}", data)
+        place = path.parent if ending.startswith("/") else path
+
+        def program() -> None:
+            if reading.is_keypoints(place):
+                reading.read(place, lambda V, where: placing.scheme_of(ORDERS.get(V), V, where))
+
+        ended(program)
+
+    return use
+
+
+def _person(draw: Random | None = None) -> list[float]:
+    return [round(draw.random() if draw else 0.5 + k / 100, 3) for k in range(17 * 3)]
+
+
+def openpose() -> bytes:
+    pose = [float(k % 7) for k in range(25 * 3)]
+    return json.dumps({"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": pose}] * 2}).encode()
+
+
+def alphapose() -> bytes:
+    one = {"category_id": 1, "keypoints": _person(), "score": 2.9, "idx": 1}
+    return json.dumps([{"image_id": f"{k}.jpg", **one} for k in (0, 1, 3)]).encode()
+
+
+def mmpose() -> bytes:
+    one = {"keypoints": [[k, 2.0 * k] for k in range(17)], "keypoint_scores": [0.9] * 17, "track_id": 0}
+    return json.dumps({"instance_info": [{"frame_id": k, "instances": [one]} for k in (1, 2)]}).encode()
+
+
+def coco() -> bytes:
+    return json.dumps([{"id": k, "image_id": k // 2, "keypoints": _person(), "score": 0.8} for k in range(4)]).encode()
+
+
+def lists() -> bytes:
+    return json.dumps({"keypoints": np.arange(3 * 17 * 2).reshape(3, 17, 2).tolist()}).encode()
+
+
+def _points() -> np.ndarray:
+    return np.arange(2 * 3 * 17 * 3, dtype=np.float32).reshape(2, 3, 17, 3) / 10
+
+
+def points_npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, keypoint=_points())
+    return file.getvalue()
+
+
+FORMS = (openpose, alphapose, mmpose, coco, lists)
+
+
+def strange_people(draw: Random) -> bytes:
+    """One of the forms with other keys and values."""
+    more = (_person(), [[1, 2, 3]] * 17, {"keypoints": _person()}, [None] * 51, [float("nan")] * 51, "0.jpg", -1)
+    return json.dumps(words.worse(json.loads(draw.choice(FORMS)()), draw, 4, more)).encode()
+
+
+# --- ensembles -------------------------------------------------------------------------------------------------------
+
+
+def scores() -> bytes:
+    rows = np.random.RandomState(1).standard_normal((CLIPS, CLASSES)).astype(np.float32)
+    return pickle.dumps({f"test_{k}": row for k, row in enumerate(rows)})
+
+
+def evaluation() -> bytes:
+    file, names = io.BytesIO(), np.array([f"test_{k}" for k in range(CLIPS)])
+    np.savez_compressed(file, labels=np.arange(CLIPS) % CLASSES, names=names, logits=np.zeros((CLIPS, CLASSES)))
+    return file.getvalue()
+
+
+def _ensemble(name: str) -> Callable[[Path, bytes], None]:
+    """The whole program on two streams; ``name`` is the file of the second one that is replaced."""
+
+    def use(folder: Path, data: bytes) -> None:
+        from skeleton_lab.ensemble import Recipe, ensemble
+
+        for stream in ("joint", "bone"):
+            written(folder / stream / "epoch1_test_score.pkl", scores())
+            written(folder / stream / "evaluation.npz", evaluation())
+        written(folder / "bone" / name, data)
+        argv = ["--dataset", "own", "--joint-dir", str(folder / "joint"), "--bone-dir", str(folder / "bone"), "--fit"]
+        ended(lambda: ensemble(Recipe(labels={"own": "bone/evaluation.npz"}), folder, argv))
+
+    return use
+
+
+def strange_scores(draw: Random) -> bytes:
+    """A dict of other names and rows."""
+    rows = pickle.loads(scores())
+    for _ in range(draw.randint(1, 3)):
+        name = draw.choice(list(rows))
+        how = draw.randrange(4)
+        if how == 0:
+            new = draw.choice((draw.choice(words.TEXTS), f"val_{name}.skeleton", f"x/{name}", 3, (1, 2), None))
+            rows[new] = rows.pop(name)
+        elif how == 1:
+            rows[name] = draw.choice((None, "x", 1.0, np.zeros(3), np.full(CLASSES, np.nan), seeds.any_array(draw)))
+        elif how == 2:
+            del rows[name]
+        else:
+            rows[str(words.value(draw))] = rows[name]
+    return pickle.dumps(rows)
+
+
+def strange_evaluation(draw: Random) -> bytes:
+    """Labels and names of any kind."""
+    content = {"labels": np.arange(CLIPS) % CLASSES, "names": np.array([f"test_{k}" for k in range(CLIPS)])}
+    others = (np.roll(content["labels"], 1), np.arange(CLIPS + 1), np.array(["a"] * CLIPS), np.zeros(0))
+    content[draw.choice(("labels", "names"))] = draw.choice((seeds.any_array(draw), *others))
+    if draw.random() < 0.3:
+        del content[draw.choice(list(content))]
+    file = io.BytesIO()
+    np.savez(file, **{key: array for key, array in content.items() if array.dtype.kind != "O"})
+    return file.getvalue()
+
+
+# --- what runs leave behind ------------------------------------------------------------------------------------------
+
+
+def _fitting(folder: Path, data: bytes) -> None:
+    """Weights into a network, as ``--phase test`` takes them."""
+    from skeleton_lab.data.fuzz.toy_room import Model
+    from skeleton_lab.engine.weights import load_weights
+
+    path = written(folder / "weights.pt", data)
+    ended(lambda: load_weights(Model(), path, strict=True, say=lambda _: None) and None)
+
+
+def _resumed(folder: Path, data: bytes) -> None:
+    written(folder / "run" / "last.ckpt", data)
+    ended(lambda: toy.train(folder / "run", "--resume"))
+
+
+def _of_configurations(letter: str) -> Reader:
+    own = functools.partial(_own_configuration, letter)
+    made = (lambda draw: words.configuration(own(), draw),)
+    return Reader(f"configuration {letter}", (own,), _configuration(letter), made, SHARE)
+
+
+def _of_flags(letter: str) -> Reader:
+    own = functools.partial(_own_flags, letter)
+    return Reader(f"flags {letter}", (own,), _flags(letter), (_strange_flags(letter),), SHARE)
+
+
+READERS = (
+    *(_of_configurations(letter) for letter in LETTERS),
+    *(_of_flags(letter) for letter in LETTERS),
+    Reader("flags of scripts", (lambda: words.joined(["cost", "--room", "C"]),), _script, (_strange_script,), SHARE),
+    Reader("key points", FORMS, _keypoints(".json"), (strange_people,), SHARE),
+    Reader("OpenPose folder", (openpose,), _keypoints("/walk_000000000001_keypoints.json"), (strange_people,), SHARE),
+    Reader("key points npy", (lambda: seeds.npy(_points()),), _keypoints(".npy"), (seeds.strange_npy,)),
+    Reader("key points npz", (points_npz,), _keypoints(".npz"), (seeds.strange_npz,)),
+    Reader("scores", (scores,), _ensemble("epoch1_test_score.pkl"), (strange_scores, pickled.make), SHARE),
+    Reader("evaluation.npz", (evaluation,), _ensemble("evaluation.npz"), (strange_evaluation, seeds.strange_npz),
+           SHARE),
+    Reader("fitting weights", (toy.weights,), _fitting, (toy.strange_weights,), SHARE),
+    Reader("last.ckpt", (toy.checkpoint,), _resumed, (toy.strange_checkpoint,), SHARE),
+)  # fmt: skip
