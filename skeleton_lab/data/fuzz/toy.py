@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +24,9 @@ ROOM = "skeleton_lab.data.fuzz.toy_room"
 @functools.lru_cache(maxsize=1)
 def room() -> Path:
     """Its folder, made once in a process."""
-    return Path(tempfile.mkdtemp(prefix="skeleton-lab-fuzz-"))
+    folder = tempfile.mkdtemp(prefix="skeleton-lab-fuzz-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def train(work_dir: Path, *more: str) -> int:
