@@ -15,7 +15,7 @@ setup: $(VENV)/ready  ## a virtual environment in .venv with everything pinned
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,video,search,text,weights,dev]'
-	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-deps open_clip_torch || echo 'no CLIP merges: --bpe PATH names them'
+	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-deps open_clip_torch  # CLIP's merges are in it
 	@touch $@
 
 demo: setup  ## make an NTU60-format archive, train CTR-GCN (or ROOM=...) on it, write a report (CPU, minutes)

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
 # Builds the image skeleton-lab:NAME of every NAME.docker in this folder, and stops at the first that fails.
 #
-#   bash build_all_images.sh                          all
-#   bash build_all_images.sh --only ctrgcn [NAME...]  these (--only may be left out)
-#   BASE_IMAGE=skeleton-lab-base:cpu bash build_all_images.sh      on another base than pytorch/pytorch:2.3.0-...-runtime
+#   bash build_all_images.sh                          # all
+#   bash build_all_images.sh --only ctrgcn [NAME...]  # these (--only may be left out)
 #
-# PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and PIP_TRUSTED_HOST of the environment are handed on to the builds.
+# On another base than pytorch/pytorch:2.3.0-...-runtime, by its tag or, to build the same again whatever the tag becomes,
+# by its digest:
+#
+#   BASE_IMAGE=skeleton-lab-base:cpu bash build_all_images.sh
+#   BASE_IMAGE=pytorch/pytorch@sha256:... bash build_all_images.sh
+#
+# PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and PIP_TRUSTED_HOST of the environment are handed on to the stage of the build that
+# installs packages. No image shows them, even if they hold a password; the builder's own cache does, on this machine,
+# until `docker image prune` or `docker builder prune`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -17,7 +24,7 @@ fail() {
 names=()
 for argument; do
   case $argument in
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$(basename "${BASH_SOURCE[0]}")" && exit ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$(basename "${BASH_SOURCE[0]}")" && exit ;;
     --only) ;;
     --only=*) names+=("${argument#--only=}") ;;
     -*) fail "unknown flag $argument (known: --only NAME...)" ;;

@@ -1,8 +1,8 @@
 """Runs the smoke test of every image (``NAME.docker`` in this folder) in a container: does each of them work here?
 
-    python smoke_test_all.py                        all, on the CPU
-    python smoke_test_all.py --use-gpus             all, on the first GPU
-    python smoke_test_all.py --only ctrgcn          one
+    python3 smoke_test_all.py                        # all, on the CPU
+    python3 smoke_test_all.py --use-gpus             # all, on the first GPU
+    python3 smoke_test_all.py --only ctrgcn          # one
 
 Needs nothing but Python and Docker.  Build the images first (build_all_images.sh), and again after a change.
 """
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+NOT_STARTED = 125  # of docker run: the container could not be made or started
 HYPER_DATA = "/workspace/Hyper-GCN/data/NTU60_CS.npz"
 
 
@@ -97,6 +98,16 @@ def check_engine() -> None:
         raise SystemExit(f"error: {problem}")
 
 
+def check_gpus(said: str) -> None:
+    """End the program with one line if what ``docker run`` said is that it cannot give containers a GPU."""
+    for line in said.splitlines():
+        if re.search(r"device driver|nvidia|cdi |runtime", line, re.IGNORECASE):
+            raise SystemExit(
+                "error: --use-gpus: Docker has no NVIDIA runtime here: install the NVIDIA Container Toolkit, or leave "
+                f"the flag out ({line.removeprefix('docker: ').strip()})"
+            )
+
+
 def run(room: Room, options: argparse.Namespace) -> tuple[bool, str]:
     """Runs one smoke test.  Returns whether it passed, and what to show."""
     tag = room.image.partition(":")[2]
@@ -110,6 +121,8 @@ def run(room: Room, options: argparse.Namespace) -> tuple[bool, str]:
     except subprocess.TimeoutExpired:
         subprocess.run(["docker", "kill", container], capture_output=True)  # the client is gone, the container is not
         return False, f"No end after {options.timeout:g} seconds."
+    if options.use_gpus and done.returncode == NOT_STARTED:
+        check_gpus(done.stderr)
     return done.returncode == 0, done.stdout + (done.stderr if done.returncode else "")
 
 
