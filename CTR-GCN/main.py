@@ -1,5 +1,10 @@
 """CTR-GCN: python main.py --config config/nturgbd-cross-subject/default.yaml --work-dir work_dir/ctrgcn ..."""
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.engine import run
 
 if __name__ == "__main__":

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from model.ctrgcn import Model
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.smoke import CLASSES, smoke_test
+
+# isort: split
+from model.ctrgcn import Model
 
 
 def build(frames: int) -> Model:

@@ -14,6 +14,11 @@ Without scikit-optimize: ``--fit`` searches on a grid, ``--weights`` takes fixed
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.ensemble import STREAM_WEIGHTS, Recipe, main
 
 RECIPE = Recipe(streams=(*STREAM_WEIGHTS, "joint-k2", "joint-motion-k2"), searched=True)

@@ -3,6 +3,11 @@
 python predict.py --config config/nturgbd-cross-subject/joint.yaml --weights W.pt --input keypoints.json
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.predict import run
 
 if __name__ == "__main__":

@@ -6,6 +6,11 @@ python ensemble.py --dataset ntu/xsub --model base --joint-dir work_dir/joint --
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.ensemble import Recipe, main
 
 RECIPE = Recipe(

@@ -3,6 +3,11 @@
 python main.py --config config/base/nturgbd-cross-subject/hyper_joint.yaml --work-dir work_dir/hypergcn_joint
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.engine import run
 
 if __name__ == "__main__":

@@ -6,18 +6,22 @@ python smoke_test_kaggle.py --device cuda:0 --batch-size 2 --window-size 48
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from feeders.feeder_ntu import Feeder
-from model.hypergcn_base import Model
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.data.locate import locate
 from skeleton_lab.engine.loaders import check_labels
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
 from skeleton_lab.flags import Parser
 from skeleton_lab.smoke import CLASSES, check_sizes, pick_device, random_clips, sgd_step
+
+# isort: split
+import torch
+from feeders.feeder_ntu import Feeder
+from model.hypergcn_base import Model
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,4 +3,5 @@
 # Further flags go to skeleton_lab.zero_shot.staged: --resume, --tm lb, --num_cycles 3 ...
 cd "$(dirname "$0")" || exit 1
 python=../.venv/bin/python; [ -x "$python" ] || python=python3
+export PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}..  # a Python without skeleton_lab finds it, to be told what it lacks
 exec "$python" -m skeleton_lab.zero_shot.staged --ntu 60 --ss 5 12 --num_epoch_per_cycle 1700 --latent_size 100 "$@"

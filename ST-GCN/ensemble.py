@@ -7,6 +7,11 @@ A training writes no scores: test each stream with ``--phase test --weights ... 
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.ensemble import Recipe, main
 
 RECIPE = Recipe(

@@ -1,5 +1,10 @@
 """ST-GCN: python main.py recognition -c config/st_gcn/ntu-xsub/train.yaml"""
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.engine import run
 
 if __name__ == "__main__":

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from model.SkateFormer import SkateFormer, SkateFormer_
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.smoke import CLASSES, smoke_test
+
+# isort: split
+from model.SkateFormer import SkateFormer, SkateFormer_
 
 
 def build(frames: int) -> SkateFormer:

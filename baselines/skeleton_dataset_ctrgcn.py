@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset, check
 from skeleton_lab.errors import guarded
 from skeleton_lab.flags import Parser

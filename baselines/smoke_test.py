@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-import torch
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.baselines.models import CLASSES, SimpleMLP
 from skeleton_lab.errors import guarded
 from skeleton_lab.flags import Parser
 from skeleton_lab.smoke import check_sizes, pick_device, sgd_step
+
+# isort: split
+import torch
 
 
 def run(options: argparse.Namespace) -> int:

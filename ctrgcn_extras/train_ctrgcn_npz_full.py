@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.baselines.ctrgcn import FULL
 from skeleton_lab.baselines.training import program
 

@@ -3,6 +3,11 @@
 Run it in data/ntu or data/ntu120, with the recordings in ../nturgbd_raw.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
 from skeleton_lab.raw.commands import ctrgcn_stage
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Accuracy against the observed share of the clip, of one or more runs; see skeleton_lab/report/anticipation.py."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.report.anticipation import main
 

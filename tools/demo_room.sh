@@ -8,6 +8,7 @@ room=${1:-}
 shift || true
 python=$(realpath -s "${PYTHON:-$root/.venv/bin/python}")
 demo=$(realpath -m "${DEMO:-$root/demo}")
+[ -x "$python" ] || { echo "error: $python is not there: make setup makes it, or name one: PYTHON=FILE" >&2; exit 2; }
 short=(--device cpu --num-worker 0)
 
 archive() {  # NAME [flags of synthetic]: made once

@@ -1,6 +1,9 @@
 """Bone arrays beside the joint arrays.  ``cd data_gen && python gen_bone_data.py --dataset ntu``"""
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where skeleton_lab is
 
 from skeleton_lab.raw.commands import msg3d_bones
 

@@ -1,6 +1,9 @@
 """NTU RGB+D 120 recordings to MS-G3D's arrays.  ``cd data_gen && python3 ntu120_gendata.py``"""
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where skeleton_lab is
 
 from skeleton_lab.raw.commands import msg3d_ntu120
 

@@ -3,7 +3,10 @@
 python tools/kinetics_gendata.py --data_path path/to/kinetics-skeleton
 """
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where skeleton_lab is
 
 from skeleton_lab.raw.commands import stgcn_kinetics
 

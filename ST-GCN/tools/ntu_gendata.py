@@ -3,7 +3,10 @@
 python tools/ntu_gendata.py --data_path path/to/nturgb+d_skeletons
 """
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where skeleton_lab is
 
 from skeleton_lab.raw.commands import stgcn_ntu
 
