@@ -17,7 +17,6 @@ with open(Path(__file__).with_suffix(".tsv"), newline="") as file:
     ROWS = {line[0]: Row(*line) for line in list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]}
 
 NOT_RUN = {
-    "st-pip": "downloads packages",
     "st-venv": "pip install without a requirement is a mistake in the guide",
     "lab-smoke-gpu": "needs a GPU",
 }

@@ -126,7 +126,7 @@ def test_smoke_test_all(images):
 def test_image_is_labelled_and_not_root(use):
     wanted = "{{.Config.User}}|{{.Config.WorkingDir}}|{{json .Config.Labels}}|{{json .Config.Cmd}}"
     user, workdir, labels, command = call("docker", "inspect", "-f", wanted, use.image).stdout.strip().split("|")
-    assert user == "lab"
+    assert user == f"{LAB_UID}:{LAB_UID}"
     assert workdir == f"/workspace/{use.room}"
     assert f'"org.opencontainers.image.title":"{use.image}"' in labels
     assert "org.opencontainers.image.licenses" in labels
@@ -139,7 +139,7 @@ def test_image_has_what_the_documents_promise(use):
         "set -e; test -f main.py; test -f /workspace/smoke_test_all.py; test -f /workspace/scripts/smoke_test_all.py; "
         f"for d in work_dir {' '.join(use.mounts)}; do test -w /workspace/$d; done; "
         "test $(readlink -f work_dir) = /workspace/work_dir; "
-        "for x in install.sh tests docs; do test ! -e /workspace/$x; done; "
+        "for x in install.sh tests tools docker; do test ! -e /workspace/$x; done; "
         "which python python3; python -c 'import skeleton_lab, h5py, matplotlib, tensorboard'; id -u",
     )
     assert done.returncode == 0, done.stderr

@@ -114,6 +114,7 @@ SESSIONS = {
     "skateformer": [Step("sk-cd")],
     "hypergcn": [Step("hy-cd"), Step("hy-fast", prints="Smoke test ok - batch_size=2, window=48")],
     "stgcn": [
+        Step("st-pip", prints="already satisfied"),
         Step("st-ntu-gen", writes="/workspace/st-gcn/tools/data/NTU-RGB-D/xsub/val_label.pkl"),
         Step("st-kin-gen", writes="/workspace/st-gcn/tools/data/Kinetics/kinetics-skeleton/val_label.pkl"),
     ],

@@ -19,6 +19,7 @@ case "$*" in
   "image inspect"*) [[ " $MISSING " != *" ${@: -1} "* ]] ;;
   build*) [[ -z "$BROKEN" || "$*" != *"$BROKEN"* ]] ;;
   run*)
+    [[ -z "$NO_GPU" ]] || { echo 'docker: could not select device driver "" with capabilities: [[gpu]]' >&2; exit 125; }
     [[ -z "$SLOW" || "$*" != *"$SLOW"* ]] || exec sleep 30
     [[ -z "$BROKEN" || "$*" != *"$BROKEN"* ]] || { echo half; echo "it broke" >&2; exit 3; }
     echo "Smoke test ok" ;;
@@ -133,6 +134,14 @@ def test_smoke_names_the_failures_and_shows_why(lab):
     assert "[3/3]" not in lab.smoke("--fail-fast", BROKEN="skeleton-lab:ctrgcn").stdout
 
 
+def test_smoke_says_that_there_is_no_nvidia_runtime(lab):
+    """And does not repeat it for every image."""
+    done = lab.smoke("--use-gpus", NO_GPU="1")
+    one_line(done, 1, "--use-gpus", "NVIDIA Container Toolkit", "could not select device driver")
+    assert sum(note.startswith("run") for note in lab.notes) == 1
+    assert "capabilities" in lab.smoke(NO_GPU="1").stdout  # without the flag it is a failure like any other
+
+
 def test_smoke_ends_a_container_that_hangs(lab):
     done = lab.smoke("--timeout", "1", "--only", "ctrgcn", SLOW="skeleton-lab:ctrgcn")
     assert done.returncode == 1
@@ -162,3 +171,10 @@ def test_base_image_needs_an_engine_or_root(lab):
         one_line(run(NO_ENGINE="1"), 2, "no Docker engine answers", "root")
         one_line(run(MISSING="skeleton-lab-base:cpu"), 2, "needs root")
         assert run().stdout == "skeleton-lab-base:cpu is ready\n"
+
+
+def test_demo_needs_the_environment(tmp_path):
+    script = ["bash", str(ROOT / "tools" / "demo_room.sh"), "CTR-GCN"]
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": str(tmp_path / "python"), "DEMO": str(tmp_path)}
+    one_line(subprocess.run(script, env=env, capture_output=True, text=True), 2, "make setup")
+    assert not list(tmp_path.iterdir())

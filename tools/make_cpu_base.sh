@@ -94,7 +94,7 @@ make_image() {
   choose_system
   rootfs=$(mktemp -d "$state/rootfs.XXXX") # not local: the trap below outlives this function
   trap 'rm -rf "$rootfs"' EXIT
-  debootstrap --variant=minbase --components="$components" --include=python3,python3-venv,ca-certificates \
+  debootstrap --variant=minbase --components="$components" --include=python3,python3-venv,ca-certificates,nano \
     "$suite" "$rootfs" "$mirror" >"$state/debootstrap.log" 2>&1 || fail "debootstrap failed: $(tail -n 1 "$state/debootstrap.log")"
   # The host's name servers and certificates (its own authorities, say of a proxy, are among them).
   cp --remove-destination /etc/resolv.conf "$rootfs/etc/resolv.conf"
