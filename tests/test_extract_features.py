@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from argparse import Namespace
 from pathlib import Path
 
@@ -353,3 +354,83 @@ def test_what_does_not_go_together_is_one_line(stgcn: Namespace, tmp_path: Path,
     assert words in error
     assert error.strip().count("\n") == 0
     assert not list(tmp_path.iterdir())
+
+
+# one folder, one network
+
+
+def other_weights(stgcn: Namespace, folder: Path) -> list[str]:
+    """Flags that name another network of the same training."""
+    torch.save({key: value * 1.5 for key, value in stgcn.net.state_dict().items()}, folder / "other.pt")
+    return ["--weights", str(folder / "other.pt")]
+
+
+def test_a_folder_belongs_to_one_network(stgcn: Namespace, tmp_path: Path, monkeypatch, capsys) -> None:
+    """Made by A; B is refused, also where A was only begun, and A finds its own files, none of B's."""
+    argv, other = command(stgcn, tmp_path / "out"), other_weights(stgcn, tmp_path)
+    folder = tmp_path / "out" / "shift_12_r"
+    logits = Network.logits
+    monkeypatch.setattr(Network, "logits", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    assert extract.main(argv) == 130
+    monkeypatch.setattr(Network, "logits", logits)
+    assert extract.main([*argv, *other]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and "begun from another network" in error and "net.pt" in error
+    assert extract.main(argv) == 0
+    made = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert extract.main([*argv, *other]) == 2
+    assert "was made from another network" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == made
+
+    # A file of another network, under the same name and of the same shape, is no file of this one.
+    assert extract.main([*command(stgcn, tmp_path / "b"), *other]) == 0
+    for name in ("ztest", "gtest_out"):
+        (folder / f"{name}.npy").write_bytes((tmp_path / "b" / "shift_12_r" / f"{name}.npy").read_bytes())
+    capsys.readouterr()
+    assert extract.main(argv) == 0
+    assert "previous/1" in capsys.readouterr().out
+    for name in ("ztest", "gtest_out"):
+        np.testing.assert_allclose(np.load(folder / f"{name}.npy"), _array(made[f"{name}.npy"]), atol=1e-5)
+
+
+def _array(data: bytes) -> np.ndarray:
+    return np.load(io.BytesIO(data))
+
+
+def test_published_features_are_kept(stgcn: Namespace, tmp_path: Path, capsys) -> None:
+    """Files that no network of the lab made, where its own are to go."""
+    folder = tmp_path / "shift_12_r"
+    folder.mkdir()
+    np.save(folder / "train.npy", np.arange(6.0))
+    published = (folder / "train.npy").read_bytes()
+    assert extract.main(command(stgcn, tmp_path)) == 0
+    assert (folder / "previous" / "1" / "train.npy").read_bytes() == published
+    assert "previous/1" in capsys.readouterr().out
+    assert np.load(folder / "train.npy").shape[1] == 256
+
+
+def test_another_place_of_the_archive_is_the_same_archive(stgcn: Namespace, tmp_path: Path, monkeypatch) -> None:
+    assert extract.main(command(stgcn, tmp_path)) == 0
+    (tmp_path / "copy.npz").write_bytes(stgcn.archive.read_bytes())
+    monkeypatch.setattr(Network, "logits", lambda *_: (_ for _ in ()).throw(AssertionError("computed again")))
+    assert extract.main([*command(stgcn, tmp_path), "--archive", str(tmp_path / "copy.npz")]) == 0
+
+
+def test_weights_that_saw_everything_under_an_innocent_configuration(stgcn, tmp_path, monkeypatch, capsys) -> None:
+    """The configuration says seen classes; the logits tell otherwise, before the long part is computed."""
+    real, calls = Network.logits, []
+
+    def knowing(self, feeder, title="predicting"):
+        calls.append(title.split()[0])
+        found = real(self, feeder, title)
+        with np.load(stgcn.archive) as archive:
+            labels = archive["y_test"].argmax(1)
+        if calls[-1] == "ztest":
+            labels = labels[np.isin(labels, splits.load("r", 12, 60).unseen)]
+            found[np.arange(len(labels)), labels] += 1000
+        return found
+
+    monkeypatch.setattr(Network, "logits", knowing)
+    assert extract.main(command(stgcn, tmp_path)) == 2
+    assert "was trained on these classes" in capsys.readouterr().err
+    assert calls == ["ztest"] and not list((tmp_path / "shift_12_r").glob("*.npy"))

@@ -360,6 +360,29 @@ def test_program_makes_exactly_what_is_missing(tokenizer, whole: Path, tmp_path:
     assert program(capsys, *argv) == (0, "", "")
 
 
+def test_features_of_two_encoders_are_not_mixed(tokenizer, whole: Path, tmp_path: Path, capsys) -> None:
+    """What is there was made with other weights, what is missing would be made with these."""
+    folder = tmp_path / "feats"
+    argv = ("--ntu", "60", "--save_dir", str(folder), "--gpu", "-1")
+    assert program(capsys, *argv, "--weights", str(whole))[0] == 0
+    made = folder / "ViT-B" / "32"
+    lost = (made / "md_60.npy").read_bytes()
+    (made / "md_60.npy").unlink()
+    other = tmp_path / "other.pt"
+    torch.save({key: value * 2 for key, value in torch.load(whole, weights_only=True).items()}, other)
+    code, _, error = program(capsys, *argv, "--weights", str(other))
+    assert code == 2 and "made with other CLIP weights" in error and error.count("\n") == 1
+    assert not (made / "md_60.npy").exists()
+    assert program(capsys, *argv, "--weights", str(whole))[0] == 0
+    assert (made / "md_60.npy").read_bytes() == lost
+
+    (tmp_path / "own").mkdir()
+    lines = "".join(f"{number},text {number}\n" for number in range(1, 61))
+    (tmp_path / "own" / "lb_60.csv").write_text(f"idx,label\n{lines}")
+    code, _, error = program(capsys, *argv, "--sem_dir", str(tmp_path / "own"))
+    assert code == 0 and "lb_60.npy was made of other texts" in error and "ad_60" not in error
+
+
 def test_nothing_to_do_needs_no_weights_and_no_packages(tmp_path: Path, capsys, monkeypatch) -> None:
     folder = tmp_path / "ViT-B" / "32"
     folder.mkdir(parents=True)

@@ -7,27 +7,29 @@ those of classes that the network was not trained on are the smallest of the row
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.npy import open_npy
 from skeleton_lab.engine import yamlfile
 from skeleton_lab.engine.classes import parse
 from skeleton_lab.engine.loaders import subjects_apart
 from skeleton_lab.errors import UsageError
 from skeleton_lab.files import write_atomically
 from skeleton_lab.predict.network import Network
+from skeleton_lab.zero_shot import ownership
 from skeleton_lab.zero_shot.heads import WithFeatures
 from skeleton_lab.zero_shot.splits import Split
 
 BLOCK = 2048  # clips between saves
 MOST = 0.2  # share of a class that is held out at most, where its clips are few
-MADE = "made_from.json"  # written last: what the folder was made from
+KNOWN = 0.2  # agreement beyond chance with the labels of unseen classes above which a network has seen them
+STRANGE = 0.1  # share of unseen clips with an unseen answer above which that is said
 LABELS = {"train": "train_label", "ztest": "z_label", "gtest": "g_label", "val": "val_label"}
 LOGITS = {"train": ("ztest", "gtest"), "val": ("ztest", "val")}  # by phase: of these
 
@@ -146,49 +148,83 @@ def masked(logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return result.astype(np.float32)
 
 
-def extract(network: Network, order: Order, folder: Path) -> dict[str, tuple[int, ...]]:
-    """Write the files of ``folder``, unless they were made from the same things before; return file name -> shape.
+def check_logits(logits: np.ndarray, labels: np.ndarray, order: Order) -> str | None:
+    """Refuse a network whose logits tell clips of unseen classes from each other by the outputs of these classes.
 
-    A block of clips that is done is kept in ``folder/.parts`` until everything is, so a run that was stopped goes on.
+    A network that was trained without them answers with one of their outputs next to never, and where it does (hardly
+    trained, say) not by the clip's label. Measured is Cohen's kappa of answers and labels.
+
+    Args:
+        logits: (N, n) of all classes, of clips of unseen classes with ``labels`` (N,).
+
+    Returns:
+        A warning, or None.
 
     Raises:
-        UsageError: network, split and archive do not go together.
+        UsageError: it has seen them.
+    """
+    answers = logits.argmax(1)
+    of_unseen = ~np.isin(answers, order.split.seen)
+    right = float((answers == labels).mean())
+    chance = sum(float((labels == cls).mean() * (answers == cls).mean()) for cls in np.unique(labels))
+    share, kappa = float(of_unseen.mean()), (right - chance) / max(1 - chance, 1e-9)
+    told = f"{100 * share:.0f} % of the clips of unseen classes get an unseen class as the largest logit"
+    if kappa > KNOWN and not order.allow_leak:
+        raise UsageError(
+            f"--weights: {told}, {100 * right:.0f} % the right one: this network was trained on these classes, "
+            "whatever its configuration says (--allow-leak: all the same)"
+        )
+    if share <= STRANGE:
+        return None
+    return f"warning: {told}; a network trained without them hardly ever does that: barely trained, or not without them"
+
+
+def extract(network: Network, order: Order, folder: Path, say: Callable[[str], None] = print) -> dict[str, tuple]:
+    """Write the files of ``folder``, unless they were made from the same things before; return file name -> shape.
+
+    The folder belongs to one network, configuration, archive and split. A block of clips that is done is kept in
+    ``folder/.parts`` until everything is, so a run that was stopped goes on.
+
+    Raises:
+        UsageError: network, split and archive do not go together, or the folder belongs to others.
     """
     check_network(network, order)
     rows = rows_of(order, network)
-    fingerprint = _fingerprint(network, order, rows)
-    if (shapes := _finished(folder, fingerprint)) is not None:
+    owner = ownership.Owner(_fingerprint(network, order, rows), _told(network, order))
+    if (shapes := owner.finished(folder)) is not None:
         return shapes
-    parts = folder / ".parts" / fingerprint
+    with ownership.writing(folder):
+        owner.claim(folder, say)
+        return _made(network, order, folder, rows, owner, say)
+
+
+def _made(
+    network: Network, order: Order, folder: Path, rows: dict[str, tuple[str, np.ndarray]], owner: ownership.Owner,
+    say: Callable[[str], None],
+) -> dict[str, tuple[int, ...]]:  # fmt: skip
+    """Compute and write; the folder is the owner's."""
+    parts = folder / ".parts" / owner.fingerprint
     job = network.job
     job.model = WithFeatures(job.model)
     shapes = {}
-    for name, (part, chosen) in rows.items():
+    for name in sorted(rows, key=lambda name: name != "ztest"):  # which tells whether the network has seen it, first
+        part, chosen = rows[name]
         labels, blocks = _blocks(network, order, part, chosen, parts / name, name)
         both = np.concatenate(list(blocks))
         logits, features = both[:, : network.K], both[:, network.K :]
         if not np.isfinite(both).all():
             raise UsageError(f"the network's output on {name} is not finite; its weights are damaged")
+        if name == "ztest" and (warning := check_logits(logits, labels, order)) is not None:
+            say(warning)
         made = {name: np.ascontiguousarray(features), LABELS[name]: labels}
         if name in LOGITS[order.phase]:
             made[f"{name}_out"] = masked(logits, order.split.seen)
         for file_name, array in made.items():
             _save(folder / f"{file_name}.npy", array)
             shapes[file_name] = array.shape
-    content = json.dumps({"fingerprint": fingerprint, "files": shapes}, indent=1)
-    write_atomically(folder / MADE, lambda file: file.write(content.encode()))
+    owner.finish(folder, shapes)
     shutil.rmtree(folder / ".parts", ignore_errors=True)
     return shapes
-
-
-def _finished(folder: Path, fingerprint: str) -> dict[str, tuple[int, ...]] | None:
-    """What an earlier run made from the same things, if all of it is there."""
-    try:
-        told = json.loads((folder / MADE).read_text("utf-8"))
-        same = told["fingerprint"] == fingerprint and all((folder / f"{name}.npy").is_file() for name in told["files"])
-        return {name: tuple(shape) for name, shape in told["files"].items()} if same else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def _blocks(
@@ -200,28 +236,49 @@ def _blocks(
 
     def blocks() -> Iterator[np.ndarray]:
         for first in range(0, len(chosen), BLOCK):
-            path = parts / f"{first}.npy"
-            if not path.is_file():
-                block = network.archive_feeder(order.archive, part, order.label_path, chosen[first : first + BLOCK])
+            path, wanted = parts / f"{first}.npy", chosen[first : first + BLOCK]
+            if not path.is_file() or len(open_npy(path).read()) != len(wanted):
+                block = network.archive_feeder(order.archive, part, order.label_path, wanted)
                 _save(path, network.logits(block, f"{title} {first}/{len(chosen)}"))
-            yield np.load(path)
+            yield open_npy(path).read()
 
     return labels, blocks()
 
 
 def _fingerprint(network: Network, order: Order, rows: dict[str, tuple[str, np.ndarray]]) -> str:
-    """Of everything that the blocks depend on."""
+    """Of everything that the blocks depend on: weights, configuration, content of the archive, rows.
+
+    Not of names and times: a copy of the archive is the same archive.
+    """
     digest = hashlib.sha256()
-    status = order.archive.stat()
+    places = {"data_path", "label_path", "root"}
+    arguments = {key: value for key, value in network.arguments.items() if key not in places}
+    options = network.job.options
     told: tuple[Any, ...] = (
-        str(order.archive.resolve()), status.st_size, status.st_mtime_ns, network.arguments, network.job.options.model,
-    )  # fmt: skip
+        arguments,
+        options.model,
+        options.model_args,
+        options.feeder,
+        order.phase,
+        order.split.seen,
+    )
     digest.update(repr(told).encode())
+    digest.update(ownership.content(order.archive).encode())
+    if order.label_path is not None:
+        digest.update(ownership.content(order.label_path).encode())
     for name, value in network.job.net.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    for part in ("train", "test"):
+        labels = network.archive_feeder(order.archive, part, order.label_path, None).label
+        digest.update(np.asarray(labels, np.int64).tobytes())
     for name, (part, chosen) in rows.items():
         digest.update(f"{name} {part}".encode() + chosen.astype(np.int64).tobytes())
     return digest.hexdigest()[:24]
+
+
+def _told(network: Network, order: Order) -> dict[str, str]:
+    """For people: from what a folder was made."""
+    return {"weights": str(network.weights.absolute()), "archive": str(order.archive), "phase": order.phase}
 
 
 def _save(path: Path, array: np.ndarray) -> None:

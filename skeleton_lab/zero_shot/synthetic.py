@@ -6,14 +6,18 @@ transfers to unseen classes; one that does not stays at one in S.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.data.npy import open_npy
+from skeleton_lab.errors import LabError, UsageError, guarded
+from skeleton_lab.files import write_atomically
 from skeleton_lab.flags import Parser
 from skeleton_lab.zero_shot import folders, splits
+from skeleton_lab.zero_shot.ownership import put_away
 from skeleton_lab.zero_shot.splits import Split
 
 
@@ -87,6 +91,8 @@ def write(
 ) -> tuple[Path, Path]:  # fmt: skip
     """Write ``<out>/sk_feats/shift_<S>_r`` and ``shift_val_<S>_r``; returns both folders.
 
+    The names are those of the published features: other files that lie there go to ``previous/<n>/``.
+
     Raises:
         UsageError: no such split, or the folder cannot be written to.
         ArchiveNotFoundError: the text features are missing.
@@ -96,12 +102,25 @@ def write(
     written = out / "sk_feats" / f"shift_{unseen}_r", out / "sk_feats" / f"shift_val_{unseen}_r"
     for folder, content in zip(written, arrays(table, *phases, recipe or Recipe(), seed)):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if _same(folder, content):
+                continue
+            if (moved := put_away(folder)) is not None:
+                print(f"{folder} held other features; they are in {moved} now", file=sys.stderr)
             for name, values in content.items():
-                np.save(folder / f"{name}.npy", values)
+                write_atomically(folder / f"{name}.npy", lambda file, values=values: np.save(file, values))
         except OSError as error:
             raise UsageError(f"--out: {folder} cannot be written to ({error.strerror or error})") from error
     return written
+
+
+def _same(folder: Path, content: dict[str, np.ndarray]) -> bool:
+    """Whether exactly these arrays are there."""
+    if {path.stem for path in folder.glob("*.npy")} != set(content):
+        return False
+    try:
+        return all(np.array_equal(open_npy(folder / f"{name}.npy").read(), values) for name, values in content.items())
+    except LabError:
+        return False
 
 
 def main() -> int:
