@@ -1,6 +1,6 @@
 #!/bin/bash
 # All MSF-GZSSAR experiments on NTU-120: 110/10 and 96/24, five text modes; needs sk_feats/ and text_feats/.
-# Further flags go to skeleton_lab.zero_shot.staged: --resume, --tm lb, --num_cycles 3 ...
+# Further flags go to skeleton_lab.zero_shot.staged: --resume, --tm lb, --select last, --seeds 5 6 7 ...
 cd "$(dirname "$0")" || exit 1
 python=../.venv/bin/python; [ -x "$python" ] || python=python3
 export PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}..  # a Python without skeleton_lab finds it, to be told what it lacks

@@ -12,7 +12,8 @@ from zero_shot_folder import LE, ROOT, environment
 
 from skeleton_lab.zero_shot import splits
 
-SMALL = ("--clips", "200", "--epochs", "1", "--cycles", "1", "--steps", "50", "--method", "msf-gzssar", "--tm", "lb")
+SMALL = ("--clips", "200", "--epochs", "1", "--cycles", "1", "--steps", "50", "--method", "msf-gzssar", "--tm", "lb",
+         "--seeds", "5", "6")  # fmt: skip
 
 
 def demo(folder: Path, *words: str) -> subprocess.CompletedProcess:
@@ -24,8 +25,16 @@ def test_chain_from_an_archive_and_again(tmp_path):
     ran = demo(tmp_path)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     told = json.loads((tmp_path / "MSF-GZSSAR.json").read_text())
-    last = f"all 60 classes: seen {100 * told['seen_accuracy']:.1f} %, unseen {100 * told['unseen_accuracy']:.1f} %"
-    assert ran.stdout.splitlines()[-1].startswith(last)
+    page = tmp_path / "MSF-GZSSAR" / "12_r" / LE / "lb" / "zero_shot.html"
+    lines = ran.stdout.splitlines()
+    assert lines[-1] == f"Its page: {page}" and page.is_file()
+    assert told["seeds"] == [5, 6] and told["selected_on"] == "nothing"
+    assert told["page"] == str(page.relative_to(tmp_path))
+    mean, deviation = (100 * part["zsl_accuracy"] for part in (told, told["sd"]))
+    assert any(line.startswith("mean of 2") and f"{mean:.1f} ± {deviation:.1f}" in line for line in lines)
+    conse = 100 * told["baselines"]["conse"]["zsl_accuracy"]
+    assert any(line.startswith("ConSE") and line.split()[1] == f"{conse:.1f}" for line in lines)
+    assert "measured: the last cycle, chosen by nothing (--select last)" in ran.stdout
 
     # The features are of the right clips: unseen classes in the test of zero-shot only, and of the backbone's width.
     unseen = splits.load("r", 12, 60).unseen
@@ -36,7 +45,7 @@ def test_chain_from_an_archive_and_again(tmp_path):
 
     # Again: no stage is done a second time, and the end is the same.
     made = {path: path.stat().st_mtime_ns for path in (*tmp_path.rglob("runs-*.pt"), *tmp_path.rglob("*.npy"))}
-    stage = tmp_path / "MSF-GZSSAR" / "12_r" / LE / "lb" / "train.json"
+    stage = tmp_path / "MSF-GZSSAR" / "12_r" / "seed_5" / LE / "lb" / "train.json"
     cycles = json.loads(stage.read_text())["cycles"]
     again = demo(tmp_path)
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]

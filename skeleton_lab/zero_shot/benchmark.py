@@ -9,37 +9,34 @@ import contextlib
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 from skeleton_lab.errors import LabError, guarded
 from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot import gating, programs, synthetic
+from skeleton_lab.zero_shot import gating, programs, seeds, selection, synthetic
 from skeleton_lab.zero_shot.networks import VARIANTS
-from skeleton_lab.zero_shot.settings import load_json, results_folder, save_json
-
-FIGURES = ("zsl_accuracy", "last_zsl_accuracy", "seen_accuracy", "unseen_accuracy", "h_mean")
+from skeleton_lab.zero_shot.settings import SEEDS, load_json, results_folder, save_json, stage_two
 
 
-def stages(variant: str, seed: int, flags, folders: tuple[Path, Path]) -> dict[str, float]:
-    """Stages 1 to 4; returns their figures (fractions) and the seconds of both trainings.
+def stages(variant: str, flags, folders: tuple[Path, Path]) -> dict[str, Any]:
+    """Stages 1 to 4 with every seed; returns the summary, with the seconds of all trainings.
 
     Raises:
         LabError: a stage failed; it has said why.
     """
-    work = flags.out / "results" / f"{variant}_{seed}" / f"{flags.ss}_r"
-    val = work.with_name(f"{work.name}_val")
-    shared = ["--ntu", flags.ntu, "--ss", flags.ss, "--le", flags.le, "--tm", flags.tm]
+    work = flags.out / "results" / variant / f"{flags.ss}_r"
+    val = stage_two(work)
+    shared = ["--ntu", flags.ntu, "--ss", flags.ss, "--le", flags.le, "--tm", flags.tm, "--seeds", *flags.seeds]
     schedule = ["--num_cycles", flags.cycles, "--num_epoch_per_cycle", flags.length, "--latent_size", flags.latent,
-                "--seed", seed, "--text_feats", flags.text_feats, "--gpu", flags.gpu]  # fmt: skip
+                "--text_feats", flags.text_feats, "--gpu", flags.gpu, "--select", flags.select]  # fmt: skip
     start = time.perf_counter()
-    for phase, folder, wdir in (("train", folders[0], work), ("val", folders[1], val)):
+    for phase, folder, wdir in (("val", folders[1], val), ("train", folders[0], work)):  # the order of --select val
         place = ["--phase", phase, "--dataset", folder, "--wdir", wdir]
         _run(programs.train, variant, [*shared, *schedule, *place])
     seconds = time.perf_counter() - start
     _run(gating.gating_train, [*shared, "--dataset", folders[1], "--wdir", val, "--th", 50, "--t", 2])
-    _run(gating.gating_eval, [*shared, "--dataset", folders[0], "--wdir", work, "--temp", 2, "--thresh", 0.5])
-    result = results_folder(work, flags.le, flags.tm)
-    told = load_json(result / "train.json") | load_json(result / gating.EVAL_METRICS)
-    return {key: told[key] for key in FIGURES} | {"seconds": seconds}
+    _run(gating.gating_eval, [*shared, "--dataset", folders[0], "--wdir", work, "--text_feats", flags.text_feats])
+    return load_json(results_folder(work, flags.le, flags.tm) / SEEDS) | {"seconds": seconds}
 
 
 def _run(program, *arguments) -> None:
@@ -66,25 +63,17 @@ def main() -> int:
     add("--length", type=int, default=1700, help="steps of a cycle (default: %(default)s)")
     add("--latent", type=int, default=100, help="latent size (default: %(default)s)")
     add("--gpu", default="0", help="index of the GPU, or cpu (default: %(default)s)")
+    add("--select", choices=selection.CHOICES, default=selection.LAST, help="which cycle answers (default: last)")
     flags = parser.parse_args()
+    seeds.check(flags.seeds)
     folders = synthetic.write(flags.out, flags.text_feats, flags.ntu, flags.ss, flags.le, flags.tm)
     found: dict[str, dict] = {}
-    print("method seed    ZSL   last   seen unseen      h  seconds")
     for variant in flags.methods:
-        runs = {}
-        for seed in flags.seeds:
-            runs[str(seed)] = stages(variant, seed, flags, folders)
-            _line(variant, str(seed), runs[str(seed)])
-        mean = {key: sum(run[key] for run in runs.values()) / len(runs) for key in (*FIGURES, "seconds")}
-        _line(variant, "mean", mean)
-        found[variant] = {"runs": runs, "mean": mean}
+        found[variant] = stages(variant, flags, folders)
         save_json(flags.out / "benchmark.json", found)
+        print(f"\n{variant}, percent, --select {flags.select}; trainings took {found[variant]['seconds']:.0f} s")
+        print(seeds.table(found[variant]), flush=True)
     return 0
-
-
-def _line(variant: str, seed: str, run: dict[str, float]) -> None:
-    figures = " ".join(f"{100 * run[key]:6.2f}" for key in FIGURES)
-    print(f"{variant:6} {seed:>4} {figures} {run['seconds']:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

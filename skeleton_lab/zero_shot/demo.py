@@ -23,12 +23,16 @@ from skeleton_lab.engine.checkpoints import LAST
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.files import write_atomically
 from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot.settings import load_json, results_folder, save_json
+from skeleton_lab.zero_shot import report, seeds
+from skeleton_lab.zero_shot.selection import BEST, CHOICES, HELP, VAL, WORDS
+from skeleton_lab.zero_shot.selection import LAST as LAST_CYCLE
+from skeleton_lab.zero_shot.settings import SEEDS, load_json, results_folder, save_json
 
 TEXTS = Path(__file__).parent / "resources" / "text_feats_vit_b_32.npz"
 NTU, SS, LE = 60, 12, "ViT-B/32"
 FRAMES = 16
 SIDES = {"train": "seen", "val": "val_seen"}
+SEEDS_GIVEN = (5, 6, 7)
 METHODS = {"fsvae": "FS-VAE", "msf-gzssar": "MSF-GZSSAR"}
 
 
@@ -38,9 +42,14 @@ class Demo:
     Args:
         clips: of the archive for training; half as many test.
         epochs: of the backbones; cycles: of the alignment; steps: of each cycle.
+        select: which cycle's classifier answers; several: seeds of alignment and classifier.
     """
 
-    def __init__(self, folder: Path, method: str, modes: str, clips: int, epochs: int, cycles: int, steps: int) -> None:
+    def __init__(
+        self, folder: Path, method: str, modes: str, clips: int, epochs: int, cycles: int, steps: int,
+        select: str = LAST_CYCLE, several: Sequence[int] = SEEDS_GIVEN,
+    ) -> None:  # fmt: skip
+        self.select, self.seeds = select, seeds.check(several)
         self.folder, self.method, self.modes = folder, METHODS[method], modes
         self.clips, self.epochs, self.cycles, self.steps = clips, epochs, cycles, steps
         self.archive = folder / "clips.npz"
@@ -79,7 +88,10 @@ class Demo:
 
     def features(self, phase: str) -> None:
         work = self.folder / f"hypergcn_{phase}"
-        weights = next(work.glob(f"runs-{self.epochs}-*.pt"))
+        weights = next(work.glob(f"runs-{self.epochs}-*.pt"), None)
+        if weights is None:
+            raise LabError(f"{work}: there are no weights runs-{self.epochs}-*.pt, though the training is done; remove "
+                           "the folder, and they are trained again")  # fmt: skip
         self.call(
             f"Features of phase {phase}", None, "dataset_tools/extract_features.py", "--room", "Hyper-GCN", "--config",
             work / "config.yaml", "--weights", weights, "--archive", self.archive, "--ntu", NTU, "--ss", SS,
@@ -109,19 +121,16 @@ class Demo:
         self.call(
             f"{self.method}, phase {phase}", self.method, "train.py", *self.common(phase), "--num_cycles", self.cycles,
             "--num_epoch_per_cycle", self.steps, "--latent_size", 100, "--mode", "train", "--gpu", "-1", "--resume",
-            "--text_feats", self.folder / "text_feats",
+            "--text_feats", self.folder / "text_feats", "--select", self.select, "--seeds", *self.seeds,
         )  # fmt: skip
 
     def gate(self) -> None:
-        self.call("Gate", self.method, "gating_train.py", *self.common("val"), "--th", 50, "--t", 2)
-        gate = load_json(self.told("train", "gating_train"))
+        several = ["--seeds", *self.seeds]
+        self.call("Gate", self.method, "gating_train.py", *self.common("val"), "--th", 50, "--t", 2, *several)
         self.call(
-            "Seen or unseen", self.method, "gating_eval.py", *self.common("train"), "--thresh", gate["threshold"],
-            "--temp", gate["temperature"],
+            "Seen or unseen", self.method, "gating_eval.py", *self.common("train"), "--text_feats",
+            self.folder / "text_feats", *several,
         )  # fmt: skip
-
-    def told(self, phase: str, stage: str) -> Path:
-        return results_folder(self.work(phase), LE, self.modes) / f"{stage}.json"
 
     def run(self) -> int:
         self.check()
@@ -130,20 +139,20 @@ class Demo:
             self.backbone(phase)
             self.features(phase)
         self.texts()
-        for phase in SIDES:
+        for phase in ("val", "train") if self.select == VAL else SIDES:
             self.align(phase)
         self.gate()
-        aligned = load_json(self.told("train", "train"))
-        gated = load_json(self.told("train", "gating_eval"))
-        figures = {key: aligned[key] for key in ("zsl_accuracy", "last_zsl_accuracy")} | {"chance": 1 / SS}
-        figures |= {key: gated[key] for key in ("seen_accuracy", "unseen_accuracy", "h_mean")}
-        save_json(self.folder / f"{self.method}.json", figures)
-        print(f"\n{self.method} on the synthetic archive, {NTU - SS} seen and {SS} unseen classes")
-        print(f"unseen classes among each other: {_percent(figures['last_zsl_accuracy'])} after the last cycle, "
-              f"{_percent(figures['zsl_accuracy'])} in the best, which the test clips chose (the published protocol); "
-              f"chance {_percent(1 / SS)}")  # fmt: skip
-        print(f"all {NTU} classes: seen {_percent(figures['seen_accuracy'])}, unseen "
-              f"{_percent(figures['unseen_accuracy'])}, harmonic mean {_percent(figures['h_mean'])}")  # fmt: skip
+        result = results_folder(self.work("train"), LE, self.modes)
+        told = load_json(result / SEEDS)
+        page = report.write(result)
+        save_json(self.folder / f"{self.method}.json", {
+            **told["mean"], "sd": told["sd"], "chance": 1 / SS, "page": str(page.relative_to(self.folder)),
+            **{key: told[key] for key in ("seeds", "select", "selected_on", "runs", "baselines")},
+        })  # fmt: skip
+        print(f"\n{self.method} on the synthetic archive, {NTU - SS} seen and {SS} unseen classes, in percent; chance "
+              f"for unseen classes alone is {100 / SS:.1f}")  # fmt: skip
+        print(f"measured: {WORDS[told['selected_on']]} (--select {self.select})")
+        print(f"\n{seeds.table(told)}\n\nIts page: {page}")
         return 0
 
     def check(self) -> None:
@@ -157,10 +166,6 @@ class Demo:
             raise UsageError(f"--out {self.folder}: cannot be written ({error.strerror or error})") from None
 
 
-def _percent(value: float | None) -> str:
-    return "undefined" if value is None else f"{100 * value:.1f} %"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="zero_shot_demo.py", description="From a synthetic archive to the accuracy on unseen classes.")
     add = parser.add_argument
@@ -171,6 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--epochs", type=int, default=6, help="of the two backbones (default: %(default)s)")
     add("--cycles", type=int, default=3, help="of the alignment (default: %(default)s)")
     add("--steps", type=int, default=1700, help="of a cycle (default: %(default)s, as published)")
+    add("--select", choices=CHOICES, default=LAST_CYCLE, help=HELP.replace(f"default: {BEST}", "default: last"))
+    seeds.add_flag(parser, "of alignment and classifier (default: 5 6 7)")
     flags = parser.parse_args(argv)
 
     def program() -> int:
@@ -179,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if getattr(flags, name) < number:
                 raise UsageError(f"--{name} must be at least {number}, not {getattr(flags, name)}")
         sizes = (getattr(flags, name) for name in least)
-        return Demo(flags.out.absolute(), flags.method, flags.tm, *sizes).run()
+        several = flags.seeds or SEEDS_GIVEN
+        return Demo(flags.out.absolute(), flags.method, flags.tm, *sizes, flags.select, several).run()
 
     return guarded(program)

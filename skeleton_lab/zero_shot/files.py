@@ -15,6 +15,7 @@ from skeleton_lab.errors import UsageError, WeightsError
 from skeleton_lab.files import write_atomically
 from skeleton_lab.zero_shot.networks import MLP, TRAINED
 from skeleton_lab.zero_shot.packed import Packed
+from skeleton_lab.zero_shot.settings import METRICS, SEEDS, load_json
 
 SIDE = "resume.pth.tar"
 FORMAT = 1
@@ -27,7 +28,7 @@ def move_earlier(folder: Path) -> Path | None:
     Returns:
         The folder that they went to, None if there was no earlier run.
     """
-    if not any((folder / name).exists() for name in (SIDE, *CLASSIFIERS)):
+    if not any((folder / name).exists() for name in (SIDE, SEEDS, *CLASSIFIERS)):
         return None
     target = next_previous(folder)
     target.mkdir(parents=True)
@@ -87,18 +88,47 @@ def _load_into(network: nn.Module, content: Any, path: Path) -> None:
         ) from (error)
 
 
-def save_classifier(folder: Path, classifier: MLP) -> None:
-    save_tensors(folder / CLASSIFIERS[0], {"state_dict": weights_of(classifier)})
+def save_classifier(folder: Path, classifier: MLP, epoch: int) -> None:
+    """With the epoch behind which it was trained, as in the networks' files."""
+    save_tensors(folder / CLASSIFIERS[0], {"epoch": epoch + 1, "state_dict": weights_of(classifier)})
 
 
-def load_classifier(folder: Path, latent: int, unseen: int) -> MLP:
-    """The classifier of a run; UsageError if there is none, WeightsError if it is damaged or of other sizes."""
-    for name in CLASSIFIERS:
-        if (folder / name).is_file():
-            classifier = MLP([latent, unseen])
-            _load_into(classifier, load_tensors(folder / name), folder / name)
-            return classifier
-    raise UsageError(f"--load_classifier: there is neither {CLASSIFIERS[0]} nor {CLASSIFIERS[1]} in {folder}")
+def load_classifier(folder: Path, latent: int, unseen: int, epoch: int) -> tuple[MLP, bool]:
+    """The classifier of a run, and whether it is known to go with the networks of ``epoch``.
+
+    Raises:
+        UsageError: there is none, or it was trained on the networks of another epoch.
+        WeightsError: it is damaged or of other sizes.
+    """
+    path = _classifier_path(folder)
+    if path is None:
+        raise UsageError(f"--load_classifier: there is neither {CLASSIFIERS[0]} nor {CLASSIFIERS[1]} in {folder}")
+    classifier = MLP([latent, unseen])
+    _load_into(classifier, load_tensors(path), path)
+    trained = classifier_epoch(folder)
+    if trained is not None and trained != epoch:
+        raise UsageError(
+            f"--load_classifier: {path} was trained on the networks of epoch {trained}, not {epoch}; give --load_epoch "
+            f"{trained}, or leave --load_classifier out, and a classifier is trained for epoch {epoch}"
+        )
+    return classifier, trained is not None
+
+
+def classifier_epoch(folder: Path) -> int | None:
+    """Behind which epoch the saved classifier was trained: by its file, else by ``train.json``; None: nobody tells."""
+    path = _classifier_path(folder)
+    content = load_tensors(path) if path is not None else None
+    if isinstance(content, dict) and isinstance(content.get("epoch"), int):
+        return content["epoch"] - 1
+    if path is None or not (folder / METRICS).is_file():
+        return None
+    told = load_json(folder / METRICS)
+    length, cycle = told.get("num_epoch_per_cycle"), told.get("best_cycle")  # from before there was a choice
+    return length * (cycle + 1) - 1 if isinstance(length, int) and isinstance(cycle, int) else None
+
+
+def _classifier_path(folder: Path) -> Path | None:
+    return next((folder / name for name in CLASSIFIERS if (folder / name).is_file()), None)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

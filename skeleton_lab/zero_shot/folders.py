@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def array(folder: Path, name: str, flag: str) -> np.ndarray:
         inside = MOUNT.format(target=folder.absolute())
         raise ArchiveNotFoundError(f"{flag} {folder}: there is no such folder; {inside}, or name another with {flag}")
     if not path.is_file():
-        there = ", ".join(sorted(entry.name for entry in folder.glob("*.npy"))[:12]) or "no .npy file"
+        names = sorted(entry.name for entry in folder.glob("*.npy"))
+        there = ", ".join(names[:12]) or "no .npy file"
+        there += f" and {len(names) - 12} more" if len(names) > 12 else ""
         raise ArchiveNotFoundError(f"{path} is missing ({flag}; the folder holds {there}){_other_phase(folder, name)}")
     return open_npy(path).read()
 
@@ -93,6 +96,12 @@ def labels(folder: Path, name: str, num_class: int) -> np.ndarray:
     return told.astype(np.int64)
 
 
+def same_rows(one: np.ndarray, name: object, other: np.ndarray, other_name: object) -> None:
+    """ArchiveError unless two files have one row per sequence."""
+    if len(one) != len(other):
+        raise ArchiveError(f"{name} has {len(one)} rows, {other_name} {len(other)}; they must be of the same sequences")
+
+
 def part(folder: Path, name: str, num_class: int) -> Part:
     """Features ``<name>.npy`` and their labels."""
     found = Part(numbers(folder, name), labels(folder, LABELS[name], num_class))
@@ -102,6 +111,11 @@ def part(folder: Path, name: str, num_class: int) -> Part:
             "they must belong together"
         )
     return found
+
+
+def checksum(part: Part) -> int:
+    """Of features and labels, to tell whether scores are of these sequences."""
+    return zlib.crc32(np.ascontiguousarray(part.labels), zlib.crc32(np.ascontiguousarray(part.features)))
 
 
 def read(folder: Path, phase: str, split: Split, *, allow_leak: bool = False) -> Features:

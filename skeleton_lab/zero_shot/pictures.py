@@ -13,6 +13,8 @@ from skeleton_lab.report.markup import Markup, tag
 from skeleton_lab.zero_shot.gate import harmonic
 
 WIDTH, HEIGHT, MARGIN = 900, 560, 30
+DOT = 6.5  # of 900 across: seen from a chair, also where the page is scaled to a telephone
+EDGE = {"fill_opacity": 0.85, "stroke": "var(--card)", "stroke_width": 1}  # keeps overlapping dots apart
 PER_CLASS = 40  # sequences drawn of each class
 
 
@@ -68,7 +70,7 @@ def drawn(picture: Plane, names: Sequence[str]) -> Markup:
     parts = []
     for xy, column in zip(picture.points, picture.columns):
         x, y = place(xy)
-        parts.append(tag("circle", cx=x, cy=y, r=3, fill=hue(column, len(names)), fill_opacity=0.55))
+        parts.append(tag("circle", cx=x, cy=y, r=DOT, fill=hue(column, len(names)), **EDGE))
     for column, xy in enumerate(picture.anchors):
         x, y = place(xy)
         box = {"x": x - 10, "y": y - 10, "width": 20, "height": 20, "rx": 3, "stroke": "var(--text)"}
@@ -109,7 +111,9 @@ def save_plane(picture: Plane, names: Sequence[str], path: Path) -> Path:
     made = plots.figure(11, 6)
     axes = made.add_subplot()
     colours = colormaps["tab20"](np.arange(len(names)) % 20)
-    axes.scatter(*picture.points.T, s=9, alpha=0.5, color=colours[picture.columns], linewidths=0)
+    axes.scatter(
+        *picture.points.T, s=55, alpha=0.85, color=colours[picture.columns], edgecolors="white", linewidths=0.7
+    )
     for column, (x, y) in enumerate(picture.anchors):
         name = f"{column + 1}  {plots.plain(names[column])}"
         axes.scatter(x, y, s=130, marker="s", color=colours[column], edgecolors="black", linewidths=1.2, label=name)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skeleton_lab.errors import USAGE, LabError, UsageError, guarded
 from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot import folders, splits
+from skeleton_lab.zero_shot import baselines, folders, seeds, selection, splits
 from skeleton_lab.zero_shot.schedule import Objective, aligned_from
-from skeleton_lab.zero_shot.settings import Settings, check_writable, results_folder
+from skeleton_lab.zero_shot.settings import METRICS, Settings, check_writable, results_folder, stage_two
 
 FSVAE_FLAGS = ("alpha", "lmd", "use_cr_fact", "version")
 ALPHA = {60: 0.5, 120: 0.1}
+SEED = 5
 
 
 def say(text: str) -> None:
@@ -46,7 +47,7 @@ def common(program: str, *, needed: Sequence[str]) -> Parser:
 
 def train(variant: str, argv: Sequence[str] | None = None) -> int:
     """``train.py``: stages 1 and 2."""
-    return guarded(lambda: _train(variant, _train_flags(variant).parse_args(argv)))
+    return guarded(lambda: _all_seeds(variant, _train_flags(variant).parse_args(argv)))
 
 
 def _train_flags(variant: str) -> Parser:
@@ -65,7 +66,10 @@ def _train_flags(variant: str) -> Parser:
     add("--lmd", type=float, help=f"{about} width of the calibrated loss (default: 100 if none of the three is given)")
     add("--use_cr_fact", type=int, help=f"{about} 1: calibrate late in a cycle only (default as --lmd: 1, else 0)")
     add("--version", help=f"{about} name, without effect")
-    add("--seed", type=int, default=5, help="of everything random (default: 5, as published)")
+    add("--seed", type=int, help=f"of everything random (default: {SEED}, as published)")
+    seeds.add_flag(parser, "one run per seed, in <wdir>/seed_<SEED>/, and their mean and spread; in mode eval: one "
+                   "classifier per seed for the networks of --load_epoch")  # fmt: skip
+    add("--select", choices=selection.CHOICES, default=selection.BEST, help=selection.HELP)
     add("--published-rng", action="store_true", help="draw in the published order, to repeat a published run")
     add("--resume", action="store_true", help="go on behind the last whole cycle of an interrupted run")
     add("--allow-leak", action="store_true", help="train though unseen classes are among the training sequences")
@@ -97,11 +101,49 @@ def _settings(variant: str, flags: argparse.Namespace) -> Settings:
             raise UsageError(f"--{name} must be at least 1, not {getattr(flags, name)}")
     return Settings(
         objective_of(variant, flags), flags.ntu, flags.ss, flags.st, flags.phase,
-        flags.tm, flags.le, flags.latent_size, flags.num_epoch_per_cycle, flags.seed, flags.published_rng,
+        flags.tm, flags.le, flags.latent_size, flags.num_epoch_per_cycle, SEED if flags.seed is None else flags.seed,
+        flags.published_rng, flags.select,
     )  # fmt: skip
 
 
-def _train(variant: str, flags: argparse.Namespace) -> int:
+def _all_seeds(variant: str, flags: argparse.Namespace) -> int:
+    """One run, or one per seed and a summary."""
+    if flags.seeds is None:
+        return _train(variant, flags)
+    if flags.seed is not None:
+        raise UsageError("--seed is of one run, --seeds of several; give one of the two")
+    seeds.check(flags.seeds)
+    if flags.mode == "eval" and flags.load_epoch is not None:
+        return _classifiers(variant, flags)
+    if (code := seeds.each(flags, lambda one: _train(variant, one), say)) == 0 and flags.phase == "train":
+        _put_away(results_folder(flags.wdir, flags.le, flags.tm))
+        print(seeds.table(seeds.summarise(flags.wdir, flags.le, flags.tm, flags.seeds)), flush=True)
+    return code
+
+
+def _put_away(folder: Path) -> None:
+    """A run of one seed leaves the folder where the summary of several goes."""
+    from skeleton_lab.zero_shot import files
+
+    if (folder / METRICS).is_file() and (moved := files.move_earlier(folder)) is not None:
+        say(f"{folder} held the run of one seed; its files are in {moved} now")
+
+
+def _classifiers(variant: str, flags: argparse.Namespace) -> int:
+    """``--mode eval --seeds``: the spread of the classifier alone, on one saved alignment."""
+    if flags.load_classifier:
+        raise UsageError("--load_classifier loads the one that is saved; --seeds trains one per seed: leave one out")
+    found: list[float] = []
+    for seed in flags.seeds:
+        one = argparse.Namespace(**{**vars(flags), "seed": seed, "seeds": None})
+        if code := _train(variant, one, found.append):
+            return code
+    told = seeds.written(*seeds.spread(found), 2)
+    print(f"mean of {len(found)} classifiers  {told} %", flush=True)
+    return 0
+
+
+def _train(variant: str, flags: argparse.Namespace, note: Callable[[float], None] = lambda accuracy: None) -> int:
     settings = _settings(variant, flags)
     if flags.mode == "eval" and flags.load_epoch is None:
         print("Mention Epoch to Load")
@@ -111,9 +153,14 @@ def _train(variant: str, flags: argparse.Namespace) -> int:
     split = splits.load(flags.st, flags.ss, flags.ntu, settings.phase, flags.label_splits)
     found = folders.read(flags.dataset, settings.phase, split, allow_leak=flags.allow_leak)
     table = folders.class_table(flags.tm, flags.le, flags.ntu, flags.text_feats)
+    validated = None
+    if flags.mode == "train":
+        twin = results_folder(stage_two(flags.wdir), flags.le, flags.tm)
+        validated = selection.validated_cycle(twin, settings, flags.num_cycles)
     folder = check_writable(results_folder(flags.wdir, flags.le, flags.tm))
 
     from skeleton_lab.smoke import pick_device  # here: torch takes seconds, and mistakes are told without it
+    from skeleton_lab.zero_shot.ownership import writing
     from skeleton_lab.zero_shot.training import Trainer
 
     device = pick_device(flags.gpu if not flags.gpu.lstrip("-").isdigit() else _cuda(int(flags.gpu)))
@@ -121,11 +168,13 @@ def _train(variant: str, flags: argparse.Namespace) -> int:
     print("language embeddings loaded.", flush=True)
     for warning in found.warnings:
         say(f"warning: {warning}")
-    trainer = Trainer(settings, split, found, table, folder, device)
     if flags.mode == "eval":
-        return _evaluate(trainer, flags)
-    _start(trainer, flags)
-    trainer.run(flags.num_cycles)
+        return _evaluate(Trainer(settings, split, found, table, folder, device), flags, note)
+    compared = baselines.compute(flags.dataset, found, table, split) if settings.phase == "train" else {}
+    trainer = Trainer(settings, split, found, table, folder, device, validated, compared)
+    with writing(folder):
+        _start(trainer, flags)
+        trainer.run(flags.num_cycles)
     _summary(trainer)
     return 0
 
@@ -160,29 +209,41 @@ def _start(trainer, flags: argparse.Namespace) -> None:
         trainer.write_metrics(finished=False)
 
 
-def _evaluate(trainer, flags: argparse.Namespace) -> int:
+def _evaluate(trainer, flags: argparse.Namespace, note: Callable[[float], None]) -> int:
     from skeleton_lab.zero_shot import classifier, files
 
     for lost in trainer.load_epoch(flags.load_epoch):
         if "Adam" not in lost:
             say(f"warning: --load_epoch {flags.load_epoch}: {lost}")
     if flags.load_classifier:
-        net = files.load_classifier(trainer.folder, flags.latent_size, flags.ss).to(trainer.device)
+        net, known = files.load_classifier(trainer.folder, flags.latent_size, flags.ss, flags.load_epoch)
+        net.to(trainer.device)
+        if not known:
+            say("warning: --load_classifier: the file does not tell behind which epoch it was trained")
     else:
         net = classifier.fit(trainer.networks["te"], trainer.data.unseen_texts)
-    print(f"zsl accuracy  {trainer.score(net).accuracy}")
+    accuracy = trainer.score(net).accuracy
+    note(accuracy)
+    print(f"zsl accuracy  {accuracy}")
     return 0
 
 
 def _summary(trainer) -> None:
-    best, last = trainer.best, trainer.history[-1] if trainer.history else None
-    if best is None or last is None:
-        say("no cycle was trained")
+    best, last, chosen = trainer.best, trainer.history[-1] if trainer.history else None, trainer.chosen
+    if best is None or last is None or chosen is None:
+        say("no cycle was trained" if last is None else f"cycle {trainer.validated} was not trained; nothing is saved")
         return
+    if trainer.settings.select != selection.BEST:
+        say(f"saved: cycle {chosen['cycle']}, zsl accuracy {100 * chosen['zsl_accuracy']:.2f}% "
+            f"(--select {trainer.settings.select})")  # fmt: skip
+    on = "test sequences" if trainer.settings.phase == "train" else "validation sequences"
     say(
-        f"best cycle {best['cycle']}: zsl accuracy {100 * best['zsl_accuracy']:.2f}%, picked by the test sequences "
+        f"best cycle {best['cycle']}: zsl accuracy {100 * best['zsl_accuracy']:.2f}%, picked by the {on} "
         f"themselves (the published protocol); last cycle {last['cycle']}: {100 * last['zsl_accuracy']:.2f}%"
     )
+    if trainer.baselines:
+        rows = {name: {"zsl_accuracy": made.accuracy(trainer.features)} for name, made in trainer.baselines.items()}
+        say(f"on the same sequences without alignment: {baselines.notice(rows)}")
 
 
 def log(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,9 @@ from typing import Any
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.files import refuse_special, write_atomically
 from skeleton_lab.zero_shot.schedule import Objective
+
+METRICS = "train.json"
+SEEDS = "seeds.json"  # of several runs
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Settings:
     cycle_length: int
     seed: int = 5
     published_rng: bool = False
+    select: str = "best"  # which cycle is saved: best, last, val
 
     def as_json(self) -> dict[str, Any]:
         """By the names of the flags, for files."""
@@ -42,9 +49,28 @@ def results_folder(work_dir: Path, encoder: str, modes: str) -> Path:
     return work_dir / encoder / modes
 
 
+def seed_folder(work_dir: Path, seed: int) -> Path:
+    """The work dir of one of several seeds: ``<wdir>/seed_<n>``."""
+    return work_dir / f"seed_{seed}"
+
+
 def stage_one(work_dir: Path) -> Path:
     """The work dir of phase train that belongs to one of phase val: without ``_val`` at the end of its name."""
-    return work_dir.with_name(work_dir.name.removesuffix("_val"))
+    return _renamed(work_dir, lambda name: name.removesuffix("_val"))
+
+
+def stage_two(work_dir: Path) -> Path:
+    """The work dir of phase val that belongs to one of phase train: with ``_val`` at the end of its name."""
+    return _renamed(work_dir, lambda name: f"{name}_val")
+
+
+def _renamed(work_dir: Path, rename: Callable[[str], str]) -> Path:
+    """Of ``<wdir>/seed_<n>`` the name of ``<wdir>`` counts."""
+    if re.fullmatch(r"seed_-?\d+", work_dir.name):
+        return _renamed(work_dir.parent, rename) / work_dir.name
+    if not work_dir.name:  # "." has no name of its own
+        work_dir = work_dir.absolute()
+    return work_dir.with_name(rename(work_dir.name))
 
 
 def check_writable(folder: Path) -> Path:
@@ -55,9 +81,8 @@ def check_writable(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable"):
+            pass
     except OSError as error:
         raise UsageError(f"--wdir: {folder} cannot be written to ({error.strerror or error})") from error
     return folder

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot import splits
-from skeleton_lab.zero_shot.settings import load_json, results_folder
+from skeleton_lab.zero_shot import report, seeds, splits
+from skeleton_lab.zero_shot.seeds import GATED
+from skeleton_lab.zero_shot.selection import BEST, CHOICES, HELP, VAL
+from skeleton_lab.zero_shot.settings import METRICS, SEEDS, load_json, results_folder
 
 MODES = ("lb", "ad", "md", "ad_md", "lb_ad_md")
 
@@ -27,11 +29,12 @@ class StageError(Exception):
 
 
 def _call(program: str, **flags: object) -> None:
-    """Run a program of the room in the current folder; None leaves a flag out, True is a switch."""
+    """Run a program of the room in the current folder; None leaves a flag out, True is a switch, a list many words."""
     words = [sys.executable, program]
     for name, value in flags.items():
         if value is not None:
-            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            words += [f"--{name}", *map(str, values)]
     code = subprocess.run(words).returncode
     if code:
         raise StageError(code)
@@ -53,29 +56,42 @@ def experiment(flags, unseen: int, modes: str) -> None:
         "latent_size": flags.latent_size, "gpu": flags.gpu, "resume": flags.resume or None,
     }  # fmt: skip
     own = {"alpha": flags.alpha, "lmd": flags.lmd, "use_cr_fact": flags.use_cr_fact, "version": flags.version}
+    own |= {"select": flags.select, "seeds": flags.seeds}
     folder = results_folder(work, flags.le, modes)
-
-    print("Stage 1", flush=True)
-    _call(flags.train_program, **shared, **on_train, **schedule, **own)
-    aligned = load_json(folder / "train.json")
-    accuracy, cycle = _percent(aligned["zsl_accuracy"]), aligned["best_cycle"]
-    print(f"Best ZSL Acc: {accuracy} on cycle {cycle}")
-    print("Stage 2", flush=True)
-    _call(flags.train_program, **shared, **on_val, **schedule, **own)
-    print("Stage 3", flush=True)
-    _call("gating_train.py", **shared, **on_val, th=flags.th, t=flags.t)
-    gate = load_json(folder / "gating_train.json")
-    print("Stage 4", flush=True)
-    _call("gating_eval.py", **shared, **on_train, thresh=gate["threshold"], temp=gate["temperature"])
-    told = load_json(folder / "gating_eval.json")
-    seen, unseen_accuracy, harmonic = (
-        _percent(told[f"{key}"]) for key in ("seen_accuracy", "unseen_accuracy", "h_mean")
-    )
-    print(f"S_Acc: {seen}, U_Acc: {unseen_accuracy}, H_Mean: {harmonic}")
+    stages = [("Stage 1", on_train), ("Stage 2", on_val)]
+    if flags.select == VAL:  # stage 2 chooses the cycle
+        stages.reverse()
+    for title, place in stages:
+        print(title, flush=True)
+        _call(flags.train_program, **shared, **place, **schedule, **own)
+        if title == "Stage 1" and not flags.seeds:
+            aligned = load_json(folder / METRICS)
+            best = "Best ZSL Acc" if flags.select == BEST else f"ZSL Acc (--select {flags.select})"
+            print(f"{best}: {_percent(aligned['zsl_accuracy'])} on cycle {aligned['selected_cycle']}")
+    figures = _gated(flags, shared, on_train, on_val, folder)
+    s_acc, u_acc, harmonic = (figures[key] for key in GATED)
+    print(f"S_Acc: {s_acc}, U_Acc: {u_acc}, H_Mean: {harmonic}")
     print("Log", flush=True)
-    _call("log.py", ntu=flags.ntu, ss=unseen, tm=modes, za=accuracy, sa=seen, ua=unseen_accuracy, hm=harmonic,
+    _call("log.py", ntu=flags.ntu, ss=unseen, tm=modes, za=figures["zsl_accuracy"], sa=s_acc, ua=u_acc, hm=harmonic,
           le=flags.le, ls=flags.latent_size, nepc=flags.num_epoch_per_cycle)  # fmt: skip
+    print(f"Report: {report.write(folder)}")
     print("Finish", flush=True)
+
+
+def _gated(flags, shared: dict, on_train: dict, on_val: dict, folder: Path) -> dict[str, str]:
+    """Stages 3 and 4; the figures in percent, of several seeds with their spread."""
+    print("Stage 3", flush=True)
+    several = {"seeds": flags.seeds}
+    _call("gating_train.py", **shared, **on_val, **several, th=flags.th, t=flags.t)
+    print("Stage 4", flush=True)
+    if flags.seeds:  # each with the threshold and temperature of its own gate
+        _call("gating_eval.py", **shared, **on_train, **several)
+        told = load_json(folder / SEEDS)
+        return {key: seeds.written(told["mean"][key], told["sd"][key], 2) for key in ("zsl_accuracy", *GATED)}
+    gate = load_json(folder / "gating_train.json")
+    _call("gating_eval.py", **shared, **on_train, thresh=gate["threshold"], temp=gate["temperature"])
+    told = load_json(folder / METRICS) | load_json(folder / "gating_eval.json")
+    return {key: _percent(told[key]) for key in ("zsl_accuracy", *GATED)}
 
 
 def main() -> int:
@@ -97,11 +113,14 @@ def main() -> int:
     add("--th", type=int, default=50, help="threshold of the gate in percent; 0: search")
     add("--t", type=int, default=2, help="temperature of the gate; 0: search")
     add("--resume", action="store_true", help="take up interrupted trainings where they stopped")
+    add("--select", choices=CHOICES, default=BEST, help=HELP)
+    seeds.add_flag(parser)
     flags = parser.parse_args()
     return guarded(lambda: run(flags))
 
 
 def run(flags) -> int:
+    seeds.check(flags.seeds or [])
     for unseen in flags.ss:  # mistakes show before hours of work
         for phase, kind in (("train", ""), ("val", "_val")):
             splits.load(flags.st, unseen, flags.ntu, phase)

@@ -14,18 +14,19 @@ from torch import Tensor, nn
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.progress import clip_bar
 from skeleton_lab.zero_shot import classifier as unseen_classifier
-from skeleton_lab.zero_shot import files
+from skeleton_lab.zero_shot import files, folders
+from skeleton_lab.zero_shot.baselines import Baseline
 from skeleton_lab.zero_shot.classifier import Score
 from skeleton_lab.zero_shot.draws import Drawer, Draws
 from skeleton_lab.zero_shot.folders import Features
 from skeleton_lab.zero_shot.networks import MLP, build
 from skeleton_lab.zero_shot.packed import Packed
 from skeleton_lab.zero_shot.schedule import schedule
-from skeleton_lab.zero_shot.settings import Settings, save_json
+from skeleton_lab.zero_shot.selection import BEST, LAST, selected_on
+from skeleton_lab.zero_shot.settings import METRICS, Settings, save_json
 from skeleton_lab.zero_shot.splits import Split
 from skeleton_lab.zero_shot.step import Batch, Step
 
-METRICS = "train.json"
 EVALUATION = "evaluation.npz"
 SHOWN = 3000  # latents kept for the picture of the shared space
 
@@ -36,6 +37,8 @@ class Trainer:
     Args:
         features, table: of ``folders.read`` and ``folders.class_table``.
         folder: where files are written; it exists.
+        validated: with ``select`` "val" in phase train, the cycle that phase val found best.
+        baselines: of ``baselines.compute``, for ``train.json``.
     """
 
     def __init__(
@@ -46,8 +49,11 @@ class Trainer:
         table: np.ndarray,
         folder: Path,
         device: torch.device,
+        validated: int | None = None,
+        baselines: dict[str, Baseline] | None = None,
     ):
         torch.manual_seed(settings.seed)
+        self.validated, self.baselines = validated, baselines or {}
         self.settings, self.split, self.features, self.folder, self.device = settings, split, features, folder, device
         self.networks = build(settings.objective.variant, features.width, table.shape[1], settings.latent).to(device)
         self.packed = Packed(self.networks)
@@ -59,7 +65,16 @@ class Trainer:
         self.done = 0  # cycles
         self.history: list[dict[str, Any]] = []  # of those whose figures are known
         self.random: dict[int, Tensor] = {}  # state of the generator behind each finished epoch
-        self.fingerprint = {**settings.as_json(), "data": _checksum(features, table)}
+        self.sequences = {
+            "ztest": folders.checksum(features.ztest),
+            folders.SECOND[settings.phase]: folders.checksum(features.second),
+        }
+        self.fingerprint = {
+            **settings.as_json(), "data": _checksum(features, table), "unseen_classes": split.unseen.tolist(),
+            "sequences": self.sequences,
+        }  # fmt: skip
+        if validated is not None:
+            self.fingerprint["validated_cycle"] = validated
 
     def epoch_behind(self, cycle: int) -> int:
         """The number of the last epoch (step) of a cycle, which checkpoints carry."""
@@ -67,9 +82,20 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The cycle that was saved: the first with the highest accuracy (published: above 0, or nothing is saved)."""
+        """The first cycle with the highest accuracy on ztest (published: above 0, or nothing is saved)."""
         improved = [entry for entry in self.history if entry["improved"]]
         return improved[-1] if improved else None
+
+    @property
+    def chosen(self) -> dict[str, Any] | None:
+        """The cycle that was saved, by ``settings.select``; None before there is one."""
+        kept = [entry for entry in self.history if self._is_chosen(entry)]
+        return kept[-1] if kept else None
+
+    def _is_chosen(self, entry: dict[str, Any]) -> bool:
+        if self.validated is not None:
+            return entry["cycle"] == self.validated
+        return entry["improved"] or self.settings.select == LAST
 
     def run(self, cycles: int, *, show: bool = True) -> None:
         """Train from where the run stands to ``cycles`` cycles, with files and lines of output as published."""
@@ -96,8 +122,8 @@ class Trainer:
             "loss": losses.mean().item(), "last_loss": losses[-1].item(), "seconds": seconds,
             "steps_per_second": len(losses) / seconds,
         })  # fmt: skip
-        if improved:
-            self.save_best(classifier, score, cycle)
+        if self._is_chosen(self.history[-1]):
+            self.save_chosen(classifier, score, self.history[-1])
         self.done = cycle + 1
         self.random[epoch] = torch.get_rng_state()
         self.save_side()
@@ -130,9 +156,9 @@ class Trainer:
     def score(self, classifier: MLP) -> Score:
         return unseen_classifier.score(self.networks["se"], classifier, self.data.ztest, self.data.ztest_columns)
 
-    def save_best(self, classifier: MLP, score: Score, cycle: int) -> None:
+    def save_chosen(self, classifier: MLP, score: Score, entry: dict[str, Any]) -> None:
         """Classifier, scores of the phase, and what a report shows; the published lines."""
-        files.save_classifier(self.folder, classifier)
+        files.save_classifier(self.folder, classifier, entry["epoch"])
         stem = f"MSF_{self.settings.unseen}_r"
         if self.settings.phase == "train":
             files.save_array(self.folder / f"{stem}_gzsl_zs.npy", self.scores(classifier, self.data.second))
@@ -141,7 +167,8 @@ class Trainer:
             files.save_array(self.folder / f"{stem}_seen_zs.npy", self.scores(classifier, self.data.second))
         self._save_evaluation(score)
         print("-" * 21)
-        print(f"zsl_accuracy increased to {100 * score.accuracy:.2f}% on cycle  {cycle}")
+        increased = "increased to " if self.settings.select == BEST else ""
+        print(f"zsl_accuracy {increased}{100 * score.accuracy:.2f}% on cycle  {entry['cycle']}")
         print("checkpoint saved", flush=True)
 
     def scores(self, classifier: MLP, features: Tensor) -> np.ndarray:
@@ -176,9 +203,10 @@ class Trainer:
         side = files.load_side(self.folder)
         if side is None:
             return False
+        earlier = self._fingerprint_of(side)
         for key, value in self.fingerprint.items():
-            if side["fingerprint"].get(key) != value:
-                was = side["fingerprint"].get(key)
+            if earlier.get(key) != value:
+                was = earlier.get(key)
                 raise UsageError(
                     f"--resume: {self.folder / files.SIDE} was made with {key} {was}, now it is {value}; "
                     "give the same settings and data, or start over without --resume"
@@ -188,6 +216,11 @@ class Trainer:
         self.done, self.history, self.random = side["done"], side["history"], side["random"]
         torch.set_rng_state(self.random[self.epoch_behind(self.done - 1)])
         return True
+
+    def _fingerprint_of(self, side: dict[str, Any]) -> dict[str, Any]:
+        """Of an earlier run; what runs did not tell once counts as equal."""
+        late = {"select": BEST, "unseen_classes": self.split.unseen.tolist(), "sequences": self.sequences}
+        return {**late, **side.get("fingerprint", {})}
 
     def load_epoch(self, epoch: int) -> list[str]:
         """Go on behind an epoch that was saved: ``--load_epoch``. Returns what could not be restored."""
@@ -199,9 +232,10 @@ class Trainer:
         else:
             files.restore_optimizer(self.packed, state, self.folder / f"se_{epoch}.pth.tar")
         side = files.load_side(self.folder) or {}
-        whole = side.get("fingerprint") == self.fingerprint and epoch in side.get("random", {})
-        if whole:
+        if self._fingerprint_of(side) == self.fingerprint and epoch in side.get("random", {}):
             self.history = [entry for entry in side["history"] if entry["epoch"] <= epoch]
+            if (files.classifier_epoch(self.folder) or 0) > epoch:  # what is saved is of a cycle that is done again
+                self.history = []
             self.random = {key: value for key, value in side["random"].items() if key <= epoch}
             torch.set_rng_state(self.random[epoch])
         else:
@@ -209,15 +243,21 @@ class Trainer:
         return lost
 
     def write_metrics(self, *, finished: bool) -> None:
-        """``train.json``: best and last accuracy, every cycle, settings."""
-        best = self.best or {}
+        """``train.json``: accuracy of the saved, the best and the last cycle, every cycle, baselines, settings."""
+        chosen, best = self.chosen or {}, self.best or {}
         last = self.history[-1] if self.history else {}
         save_json(self.folder / METRICS, {
             "program": "train", **self.settings.as_json(), "finished": finished, "device": str(self.device),
-            "zsl_accuracy": best.get("zsl_accuracy", 0.0), "best_cycle": best.get("cycle"),
-            "selected_on": "ztest", "last_zsl_accuracy": last.get("zsl_accuracy"), "last_cycle": last.get("cycle"),
+            "zsl_accuracy": chosen.get("zsl_accuracy"), "selected_cycle": chosen.get("cycle"),
+            "selected_on": selected_on(self.settings.select, self.settings.phase),
+            "best_zsl_accuracy": best.get("zsl_accuracy"), "best_cycle": best.get("cycle"),
+            "last_zsl_accuracy": last.get("zsl_accuracy"), "last_cycle": last.get("cycle"),
             "train_samples": len(self.features.train.labels), "ztest_samples": len(self.features.ztest.labels),
-            "unseen_classes": self.split.unseen.tolist(), "cycles": self.history,
+            "unseen_classes": self.split.unseen.tolist(), "cycles": self.history, "sequences": self.sequences,
+            "baselines": {
+                name: {"zsl_accuracy": found.accuracy(self.features), **found.made}
+                for name, found in self.baselines.items()
+            },
         })  # fmt: skip
 
 
