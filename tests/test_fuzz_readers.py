@@ -51,12 +51,12 @@ def test_an_input_is_known_by_its_number():
 # --- what people type and what runs leave behind --------------------------------------------------------------------
 
 
-def test_configurations_flags_key_points_scores_weights_and_checkpoints():
+def test_configurations_flags_scores_weights_and_checkpoints():
     """Each is understood, or refused with exit code 2 and one printable line."""
     tally = fuzz.run(420, 20, 2, show=False, group="programs")
     assert tally.findings == []
     assert set(tally.counts) == {reader.name for reader, _ in known.readers("programs")}
-    kinds = ("configuration", "flags", "key points", "OpenPose", "scores", "evaluation", "fitting weights", "last.ckpt")
+    kinds = ("configuration", "flags", "scores", "evaluation", "fitting weights", "last.ckpt")
     assert all(any(name.startswith(kind) for name in tally.counts) for kind in kinds)
     assert all(counts["refused"] for counts in tally.counts.values())
     assert sum(counts["read"] for counts in tally.counts.values()) > 0.03 * 420

@@ -179,8 +179,9 @@ def test_names_that_no_file_has(program, name, capsys):
 
 
 @pytest.mark.parametrize("error", [
-    MemoryError(), np.zeros, torch.zeros, OSError(28, "No space left on device"), FileNotFoundError(2, "No such file", "gone.npz"),
-    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), ValueError("embedded null byte"),
+    MemoryError(), np.zeros, torch.zeros, OSError(28, "No space left on device"),
+    FileNotFoundError(2, "No such file", "gone.npz"), ValueError("embedded null byte"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
 ])  # fmt: skip
 def test_errors_of_the_machine_are_one_line(error, capsys):
     def program():

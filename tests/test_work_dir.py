@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import toy_room
 
+from skeleton_lab import locks
 from skeleton_lab.engine import containers, failures, workdir
 from skeleton_lab.errors import UsageError
 
@@ -93,7 +94,7 @@ def test_file_systems_without_locks_work(tmp_path, monkeypatch, code):
     def flock(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(workdir.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with workdir.locked(tmp_path), workdir.locked(tmp_path):
         pass
 

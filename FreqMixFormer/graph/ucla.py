@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from graph.skeleton import DirectedSkeleton
-
 from skeleton_lab.graph.edges import UCLA
 
 

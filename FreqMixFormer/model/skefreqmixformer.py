@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from model.embedding import embed
 from model.frequency import FrequencyMixing
 from model.spatial import SpatialMix
 from model.temporal import TemporalMix
-from torch import Tensor, nn
-
 from skeleton_lab.errors import UsageError
 from skeleton_lab.imports import import_class
 from skeleton_lab.nn import init

@@ -6,10 +6,10 @@ import math
 
 import torch
 import torch.nn.functional as F
-from model.aggregation import GROUPS, gated_aggregate
-from model.frequency import QUARTERS, SUBSETS, FrequencyMixing, queries_and_keys
 from torch import Tensor, nn
 
+from model.aggregation import GROUPS, gated_aggregate
+from model.frequency import QUARTERS, SUBSETS, FrequencyMixing, queries_and_keys
 from skeleton_lab.nn.norm import batch_norm, fold
 from skeleton_lab.nn.temporal import conv_norm
 

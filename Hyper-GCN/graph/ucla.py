@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from graph.virtual import VirtualGraph
-
 from skeleton_lab.graph.edges import UCLA
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from model.hypergraph import HEADS, NEIGHBOURS, HyperGraphConv
 from torch import Tensor, nn
 
+from model.hypergraph import HEADS, NEIGHBOURS, HyperGraphConv
 from skeleton_lab.errors import UsageError
 from skeleton_lab.imports import import_class
 from skeleton_lab.nn import init

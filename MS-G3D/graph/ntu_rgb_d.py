@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from graph.scales import AdjacencyGraph
-
 from skeleton_lab.graph.edges import NTU_RGB_D
 
 

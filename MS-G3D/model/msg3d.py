@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from graph.scales import scales
-from model.windows import NormReLUCollapse, WindowAggregate, moments
 from torch import Tensor, nn
 
+from model.windows import NormReLUCollapse, WindowAggregate, moments
 from skeleton_lab.errors import UsageError
 from skeleton_lab.imports import import_class
 from skeleton_lab.nn.bodies import merge_empty

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from net.dropout import dropout
 from net.layers import norm_relu_conv_norm
 from net.utils.graph import Graph
 from net.utils.tgcn import ConvTemporalGraphical
-from torch import Tensor, nn
-
 from skeleton_lab.errors import UsageError
 from skeleton_lab.nn.bodies import merge_empty
 from skeleton_lab.nn.checkpoint import checkpointed

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from net.st_gcn import Model as STGCN
 from torch import Tensor, nn
+
+from net.st_gcn import Model as STGCN
 
 
 class Model(nn.Module):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from feeders import feeder_ntu
 
+from feeders import feeder_ntu
 from skeleton_lab.data.ntu_feeder import NAMED_BY_FILE
 from skeleton_lab.errors import ArchiveError
 

@@ -85,7 +85,7 @@ def case(key: str, batch: int, frames: int) -> Case:
     refusal: LabError | None = None
     for T in range(frames, frames + 65):
         wishes = argparse.Namespace(
-            room=name, config=config, num_class=CLASSES, frames=T, activation_checkpointing=False
+            room=name, config=config, num_class=CLASSES, frames=T, activation_checkpointing=False, trust_code=False
         )
         try:
             model, model_args = recipes.build(wishes)

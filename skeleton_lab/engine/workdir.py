@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-import platform
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from skeleton_lab import locks
 from skeleton_lab.engine import containers
 from skeleton_lab.errors import UsageError, one_line
 
@@ -24,10 +22,7 @@ WRITTEN = (
 )  # fmt: skip
 PREVIOUS = "previous"
 TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt")  # a run has got somewhere
-
-
 LOCK = ".lock"
-_held: set[int] = set()  # descriptors of locks
 
 
 def prepare(path: Path) -> Path:
@@ -49,11 +44,8 @@ def prepare(path: Path) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def locked(folder: Path, flag: str = "--work-dir") -> Iterator[None]:
-    """Keep the folder to this process: the file ``.lock`` in it, locked by the system, so that no crash leaves it shut.
-
-    Where locks or the file cannot be had (read-only folders, some network file systems) it goes on without.
+def locked(folder: Path, flag: str = "--work-dir") -> AbstractContextManager[None]:
+    """Keep the folder to this process: the file ``.lock`` in it.
 
     Args:
         flag: by which the user named the folder.
@@ -61,67 +53,13 @@ def locked(folder: Path, flag: str = "--work-dir") -> Iterator[None]:
     Raises:
         UsageError: another process has it.
     """
-    descriptor = _lock(folder, flag)
-    if descriptor is None:
-        yield
-        return
-    _held.add(descriptor)
-    try:
-        yield
-    finally:
-        _held.discard(descriptor)
-        with contextlib.suppress(OSError):
-            (folder / LOCK).unlink()
-        os.close(descriptor)
 
+    def busy(who: str) -> UsageError:
+        return UsageError(
+            f"{flag} {folder}: another run is at work there{who}; wait for its end, or give another folder"
+        )
 
-def _lock(folder: Path, flag: str) -> int | None:
-    file = folder / LOCK
-    while True:
-        try:
-            descriptor = _opened(file)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine, there = os.fstat(descriptor), file.lstat()
-        except BlockingIOError:
-            who = "".join(c for c in os.read(descriptor, 100).decode(errors="replace") if c.isprintable())
-            os.close(descriptor)
-            raise UsageError(
-                f"{flag} {folder}: another run is at work there{f' ({who})' * bool(who)}; wait for its end, or give "
-                "another folder"
-            ) from None
-        except FileNotFoundError:  # whoever had it has just removed it
-            os.close(descriptor)
-            continue
-        except OSError:
-            os.close(descriptor)
-            return None
-        if os.path.samestat(mine, there):
-            break
-        os.close(descriptor)
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-    return descriptor
-
-
-def _opened(file: Path) -> int:
-    try:
-        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except PermissionError:  # left by another user's run that was killed: to lock it, reading is enough
-        return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
-
-
-def _let_go() -> None:
-    """In a forked process, such as a loader's: it must not keep the lock when this one is killed."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
+    return locks.locked(folder / LOCK, busy)
 
 
 def holds_run(work_dir: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skeleton_lab.errors import printable
+
 
 class Notices:
     """Collects lines by kind and recording; the same line of one recording counts once."""
@@ -17,10 +19,5 @@ class Notices:
         made = []
         for told in self._told.values():
             first = next(iter(told.values()))
-            made.append(_plain(first) + (f" (the like of {len(told) - 1} more)" if len(told) > 1 else ""))
+            made.append(printable(first) + (f" (the like of {len(told) - 1} more)" if len(told) > 1 else ""))
         return made
-
-
-def _plain(line: str) -> str:
-    """Names come from files: nothing of them but text reaches the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

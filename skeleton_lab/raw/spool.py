@@ -9,18 +9,19 @@ A part is there completely or not at all, so a run that was killed goes on with 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skeleton_lab import locks
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.files import open_lock, write_atomically
+from skeleton_lab.files import write_atomically
 from skeleton_lab.raw.sources import Source
 
 FORMAT = 1
@@ -69,24 +70,15 @@ def prepare_folder(folder: Path, manifest: dict[str, Any], overwrite: bool) -> N
     write_atomically(file, lambda f: f.write(described))
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One run at a time; the system frees a killed one's lock.
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """One run at a time works in ``folder``, whose lock lies beside it.
 
     Raises:
-        LabError: another process works in this folder.
+        LabError: another process does.
     """
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
-    with open_lock(folder.with_name(f"{folder.name}.lock")) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError(f"another run is at work in {folder}: wait for it") from None
-        except OSError:  # some network file systems have no locks
-            pass
-        yield
+    lock = folder.with_name(f"{folder.name}.lock")
+    return locks.locked(lock, lambda who: LabError(f"another run is at work in {folder}{who}: wait for it"))
 
 
 def write_part(folder: Path, part: int, results: Sequence[tuple[str, Converted | str]]) -> None:

@@ -1,4 +1,4 @@
-"""What people type and what runs leave behind: configurations, flags, key points, scores, weights, checkpoints.
+"""What people type and what runs leave behind: configurations, flags, scores, weights, checkpoints.
 
 An input goes to the program's own parser or reader. What comes back is what the program would end with: silence and
 exit code 0, or one printable line and exit code 2.
@@ -10,7 +10,6 @@ import contextlib
 import functools
 import importlib
 import io
-import json
 import pickle
 import re
 from collections.abc import Callable
@@ -26,7 +25,6 @@ from skeleton_lab.rooms import ROOMS, find, room
 
 LETTERS = tuple(this.program for this in ROOMS if this.program and this.path.is_dir())
 CLASSES, CLIPS = 4, 6
-ORDERS = {17: "coco17", 18: "coco18", 25: "body25"}  # numbers of joints that several orders have
 STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # what a terminal obeys
 SHARE = 0.7  # damaged bytes mostly end at the first check
 
@@ -136,71 +134,6 @@ def _strange_script(draw: Random) -> bytes:
     return words.joined([script, *words.command_line(known, [], draw)])
 
 
-# --- key points ------------------------------------------------------------------------------------------------------
-
-
-def _keypoints(ending: str) -> Callable[[Path, bytes], None]:
-    def use(folder: Path, data: bytes) -> None:
-        from skeleton_lab.keypoints import placing, reading
-
-        path = written(folder / f"walk{ending}", data)
-        place = path.parent if ending.startswith("/") else path
-
-        def program() -> None:
-            if reading.is_keypoints(place):
-                reading.read(place, lambda V, where: placing.scheme_of(ORDERS.get(V), V, where))
-
-        ended(program)
-
-    return use
-
-
-def _person(draw: Random | None = None) -> list[float]:
-    return [round(draw.random() if draw else 0.5 + k / 100, 3) for k in range(17 * 3)]
-
-
-def openpose() -> bytes:
-    pose = [float(k % 7) for k in range(25 * 3)]
-    return json.dumps({"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": pose}] * 2}).encode()
-
-
-def alphapose() -> bytes:
-    one = {"category_id": 1, "keypoints": _person(), "score": 2.9, "idx": 1}
-    return json.dumps([{"image_id": f"{k}.jpg", **one} for k in (0, 1, 3)]).encode()
-
-
-def mmpose() -> bytes:
-    one = {"keypoints": [[k, 2.0 * k] for k in range(17)], "keypoint_scores": [0.9] * 17, "track_id": 0}
-    return json.dumps({"instance_info": [{"frame_id": k, "instances": [one]} for k in (1, 2)]}).encode()
-
-
-def coco() -> bytes:
-    return json.dumps([{"id": k, "image_id": k // 2, "keypoints": _person(), "score": 0.8} for k in range(4)]).encode()
-
-
-def lists() -> bytes:
-    return json.dumps({"keypoints": np.arange(3 * 17 * 2).reshape(3, 17, 2).tolist()}).encode()
-
-
-def _points() -> np.ndarray:
-    return np.arange(2 * 3 * 17 * 3, dtype=np.float32).reshape(2, 3, 17, 3) / 10
-
-
-def points_npz() -> bytes:
-    file = io.BytesIO()
-    np.savez(file, keypoint=_points())
-    return file.getvalue()
-
-
-FORMS = (openpose, alphapose, mmpose, coco, lists)
-
-
-def strange_people(draw: Random) -> bytes:
-    """One of the forms with other keys and values."""
-    more = (_person(), [[1, 2, 3]] * 17, {"keypoints": _person()}, [None] * 51, [float("nan")] * 51, "0.jpg", -1)
-    return json.dumps(words.worse(json.loads(draw.choice(FORMS)()), draw, 4, more)).encode()
-
-
 # --- ensembles -------------------------------------------------------------------------------------------------------
 
 
@@ -293,10 +226,6 @@ READERS = (
     *(_of_configurations(letter) for letter in LETTERS),
     *(_of_flags(letter) for letter in LETTERS),
     Reader("flags of scripts", (lambda: words.joined(["cost", "--room", "C"]),), _script, (_strange_script,), SHARE),
-    Reader("key points", FORMS, _keypoints(".json"), (strange_people,), SHARE),
-    Reader("OpenPose folder", (openpose,), _keypoints("/walk_000000000001_keypoints.json"), (strange_people,), SHARE),
-    Reader("key points npy", (lambda: seeds.npy(_points()),), _keypoints(".npy"), (seeds.strange_npy,)),
-    Reader("key points npz", (points_npz,), _keypoints(".npz"), (seeds.strange_npz,)),
     Reader("scores", (scores,), _ensemble("epoch1_test_score.pkl"), (strange_scores, pickled.make), SHARE),
     Reader("evaluation.npz", (evaluation,), _ensemble("evaluation.npz"), (strange_evaluation, seeds.strange_npz),
            SHARE),
