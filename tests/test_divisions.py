@@ -179,3 +179,17 @@ def test_lines_about_a_clip_name_it(change, tmp_path):
     path = write(tmp_path / "n.pkl", annotation(4) | change, train=NAMES[:8], val=NAMES[8:])
     diagnosis = examine(path)
     assert "v_04" in diagnosis.text() and not diagnosis.sound
+
+
+def test_the_folder_of_an_archive_is_taken_for_it(diving, hmdb, tmp_path, caplog):
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    diving.rename(folder / "diving.pkl")
+    assert open_archive(folder, "test").path == folder / "diving.pkl" and str(folder / "diving.pkl") in caplog.text
+    assert examine(folder).splits["test"].clips == 4 and opened(folder, "test").names == NAMES[8:]
+    assert len(NTU60SkeletonDataset(folder, "train")) == 8
+    assert main(["--input", str(folder), "--output", str(tmp_path / "out.npz"), "--quiet"]) == 0
+    hmdb.rename(folder / "hmdb.pkl")
+    for reader in (lambda: open_archive(folder, "test"), lambda: examine(folder), lambda: opened(folder, None)):
+        with pytest.raises(UsageError, match=r"diving\.pkl, hmdb\.pkl"):
+            reader()
