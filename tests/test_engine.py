@@ -45,6 +45,13 @@ def test_only_stgcn_draws_its_start_and_before_it_loads_weights(lab):
     assert torch.equal(toy_room.weights(work / "epoch1_model.pt")["norm.weight"], drawn)
 
 
+def test_samples_of_one_name_are_counted(lab):
+    code, work = lab("--num-epoch", "1", "--test-feeder-args", "{'split': 'test', 'n': 13, 'named': 10}")
+    scores = pickle.loads((work / "epoch1_test_score.pkl").read_bytes())
+    assert code == 0 and len(scores) == 10 and len(np.load(work / "evaluation.npz")["logits"]) == 13
+    assert "3 of 13 samples have the name of another one" in (work / "log.txt").read_text()
+
+
 def test_files_of_a_training(lab):
     code, work = lab("--save-epoch", "0")
     assert code == 0

@@ -14,6 +14,7 @@ import toy_room
 from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.feeder import Feeder
 from skeleton_lab.engine import digests, lastfile
+from skeleton_lab.errors import WeightsError
 
 # A data set whose clips come from a file, which may be another one or lie elsewhere when the run goes on.
 STORED = """
@@ -187,6 +188,18 @@ def mutate(rng: random.Random, content: dict) -> dict:
     else:
         holder[at[-1]] = rng.choice(odd)
     return content
+
+
+@pytest.mark.parametrize("odd", [
+    lambda t: t.to_sparse(), lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.qint8),
+], ids=["sparse", "quantised"])  # fmt: skip
+def test_tensors_of_a_kind_that_nobody_wrote_are_one_line(finished, tmp_path, odd):
+    content = toy_room.weights(finished / "last.ckpt")
+    name = next(iter(content["model"]))
+    content["model"][name] = odd(content["model"][name])
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(WeightsError, match="damaged"):
+        lastfile.load_last(tmp_path)
 
 
 @pytest.mark.parametrize("signed", [True, False], ids=["digest", "before_digests"])

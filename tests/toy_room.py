@@ -49,7 +49,7 @@ from torch.utils.data import Dataset
 class Feeder(Dataset):
     """Plain items with default collation; ``noise`` draws from NumPy's global generator."""
 
-    def __init__(self, split="train", n=22, classes=4, noise=0.1, delay=0.0, wrong=None, timed=False):
+    def __init__(self, split="train", n=22, classes=4, noise=0.1, delay=0.0, wrong=None, timed=False, named=None):
         rng = np.random.default_rng(0 if split == "train" else 1)
         self.label = [int(i) % classes for i in range(n)]
         if wrong is not None:
@@ -57,7 +57,7 @@ class Feeder(Dataset):
         self.data = rng.standard_normal((n, 3, 4, 5, 1)).astype(np.float32)
         for i, y in enumerate(self.label):
             self.data[i, 0, :, y % 5] += 2
-        self.sample_name = [f"{split}_{i}" for i in range(n)]
+        self.sample_name = [f"{split}_{i % (named or n)}" for i in range(n)]
         self.noise, self.delay, self.timed = noise, delay, timed
 
     def __len__(self):

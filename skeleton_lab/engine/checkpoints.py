@@ -6,6 +6,7 @@ import io
 import pickle
 import random
 import re
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def load_tensors(path: Path) -> Any:
     """
     refuse_special(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's thoughts about damaged bytes; the error line says what to do
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"there is no file {path}") from None
     except OSError as error:

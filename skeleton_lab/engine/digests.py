@@ -76,7 +76,11 @@ def _hash(*arrays: np.ndarray) -> str:
 
 
 def of_content(content: Any) -> str:
-    """Of nested dicts, lists and tuples with tensors, texts, numbers and None in them."""
+    """Of nested dicts, lists and tuples with tensors, texts, numbers and None in them.
+
+    Raises:
+        ValueError: a tensor is sparse, quantised or nested.
+    """
     digest = hashlib.blake2b(digest_size=16)
     _feed(digest, content)
     return digest.hexdigest()
@@ -84,6 +88,8 @@ def of_content(content: Any) -> str:
 
 def _feed(digest: Any, value: Any) -> None:
     if isinstance(value, Tensor):
+        if value.layout is not torch.strided or value.is_quantized or value.is_nested:
+            raise ValueError("a tensor that is not dense")
         flat = value.detach().cpu().contiguous().reshape(-1)
         digest.update(f"T{value.dtype}{tuple(value.shape)}".encode())
         digest.update(memoryview(flat.view(torch.uint8).numpy()))

@@ -152,7 +152,12 @@ def write_results(
     predicted = logits.argmax(1)
     if scores:
         name = "test_result.pkl" if job.style.scores == "result" else f"epoch{epoch}_{split}_score.pkl"
-        results.write_scores(job.work_dir / name, results.sample_names(feeder, len(labels)), logits)
+        lost = results.write_scores(job.work_dir / name, results.sample_names(feeder, len(labels)), logits)
+        if lost:
+            job.log(
+                f"{name}: {lost} of {len(labels)} samples have the name of another one; the file has the last of each "
+                "name, evaluation.npz has all."
+            )
     if job.style.class_csv:
         confusion = results.confusion_matrix(labels, predicted, logits.shape[1])
         name = class_file or f"epoch{epoch}_{split}_each_class_acc.csv"

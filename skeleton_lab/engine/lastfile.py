@@ -82,8 +82,11 @@ def load_last(work_dir: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: is not a checkpoint of this program (format {FORMAT}); {OTHERWISE}")
     newer = any(name in content for name in SINCE_DIGESTS)
     check_form(path, content, {**FORM, **SINCE_DIGESTS} if newer else FORM)
-    told = content.get("digest")
-    if newer and told != of_content({name: value for name, value in content.items() if name != "digest"}):
+    try:
+        digest = of_content({name: value for name, value in content.items() if name != "digest"})
+    except ValueError as error:
+        raise damaged(path, f"it holds {error}") from error
+    if newer and content["digest"] != digest:
         raise damaged(path, "its content does not have the digest that it was written with")
     state = content["state"]
     check_form(path, state, STATE, "state.")

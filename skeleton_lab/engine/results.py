@@ -28,11 +28,16 @@ def sample_names(feeder: Dataset, count: int) -> list[Any]:
     return [names[i % len(names)] for i in range(count)]
 
 
-def write_scores(path: Path, names: Sequence[Any], logits: np.ndarray) -> None:
-    """Pickled dict, sample name -> float32 vector of K raw logits, in data order."""
+def write_scores(path: Path, names: Sequence[Any], logits: np.ndarray) -> int:
+    """Pickled dict, sample name -> float32 vector of K raw logits, in data order.
+
+    Returns:
+        How many samples it lacks, because a later one has the same name.
+    """
     names = [name.item() if isinstance(name, np.generic) else name for name in names]
     scores = {name: row.copy() for name, row in zip(names, logits)}
     write_atomically(path, lambda file: pickle.dump(scores, file))
+    return len(names) - len(scores)
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
