@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from skeleton_lab import trust
 from skeleton_lab.errors import UsageError, nearest
-from skeleton_lab.imports import import_class
+from skeleton_lab.imports import import_class, named
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,6 +111,10 @@ def _of_some_room(module: Any) -> bool:
 
 
 def load(name: str, dotted: str, kind: str | None = None) -> Any:
-    """The class ``dotted`` of a room: ``load("CTR-GCN", "model.ctrgcn.Model")``; ``kind`` as of ``import_class``."""
+    """What a room calls ``dotted``: ``load("CTR-GCN", "model.ctrgcn.Model")``.
+
+    Args:
+        kind: as of ``import_class``, for names that a configuration says; without it anything that the room has.
+    """
     with room(name):
-        return import_class(dotted, kind)
+        return named(dotted) if kind is None else import_class(dotted, kind)

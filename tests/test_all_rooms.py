@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -135,8 +136,8 @@ def test_learns_two_samples(network):
 def test_smoke_test(room, capsys, monkeypatch):
     """One step on random input, as ``python smoke_test.py --frames 16``."""
     monkeypatch.setattr("sys.argv", ["smoke_test.py", "--frames", "16"])
-    source = (room.path / "smoke_test.py").read_text()
+    script = str(room.path / "smoke_test.py")
     with rooms.room(room.folder), pytest.raises(SystemExit) as done:
-        exec(compile(source, str(room.path / "smoke_test.py"), "exec"), {"__name__": "__main__"})
+        runpy.run_path(script, run_name="__main__")
     out = capsys.readouterr().out
     assert done.value.code == 0 and f"Running {room.folder} smoke test on cpu" in out and "Smoke test ok" in out
