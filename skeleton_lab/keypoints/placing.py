@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from skeleton_lab.errors import UsageError
+from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.keypoints import maps
 from skeleton_lab.keypoints.notices import Notices
 from skeleton_lab.keypoints.reading import Keypoints
@@ -40,7 +40,8 @@ def placed(
         notices: takes who is left out, gaps that stay, and bodies that do not stand upright.
 
     Raises:
-        UsageError: nobody in it has shoulders and hips, or an image has no such axis.
+        ArchiveError: nobody in it has shoulders and hips, or they have no length. UsageError: an image has no such
+            axis.
     """
     notices, name = Notices() if notices is None else notices, keypoints.name
     flat = keypoints.points.shape[-1] == 2
@@ -48,7 +49,7 @@ def placed(
     filled = [fill(keypoints.points[:, m], keypoints.found[:, m], source) for m in range(there.shape[1])]
     known = [m for m, points in enumerate(filled) if points is not None]
     if not known:
-        raise UsageError(f"{name}: nobody has shoulders and hips in any frame; the body cannot be placed and scaled")
+        raise ArchiveError(f"{name}: nobody has shoulders and hips in any frame; the body cannot be placed and scaled")
     if len(known) < len(filled):
         notices.add("left out", name, f"{name}: somebody has shoulders or hips in no frame, and is left out")
     points = np.stack([filled[m] for m in known], 1)
@@ -160,14 +161,14 @@ def factor(points: np.ndarray, there: np.ndarray, target: Scheme, flat: bool, na
     """What the recording (T, M, V, 3) is multiplied with: 1 for 3-D points whose torso is one in metres.
 
     Raises:
-        UsageError: the torso has no length.
+        ArchiveError: the torso has no length.
     """
     low, high = target.at("spine_base"), target.at("spine_shoulder")
     torso = np.linalg.norm(points[:, :, high] - points[:, :, low], axis=-1)
     lengths = [np.quantile(torso[there[:, m], m], QUANTILE) for m in range(there.shape[1]) if there[:, m].any()]
     length = float(np.median(lengths))
     if not length > 1e-9:
-        raise UsageError(f"{name}: shoulders and hips are at the same place; the body cannot be scaled")
+        raise ArchiveError(f"{name}: shoulders and hips are at the same place; the body cannot be scaled")
     return 1.0 if not flat and PLAUSIBLE[0] <= length <= PLAUSIBLE[1] else TORSO / length
 
 

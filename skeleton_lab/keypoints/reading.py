@@ -110,10 +110,16 @@ def _of_array(
     beside = None
     if scores is not None and scores.dtype.kind in "iuf" and not np.isnan(scores).all():  # all NaN: a tool had none
         beside = arrays.arranged(scores.astype(np.float64).reshape(*array.shape[:-1], 1), first)[..., 0]
-    found = []
+    found, errors = [], []
     for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices)):
         name = _name(path) + (f"_{k}" if len(clips) > 1 else "")
-        found.append(checked(points, sure, scheme, name, path, score, notices))
+        try:
+            found.append(checked(points, sure, scheme, name, path, score, notices))
+        except ArchiveError as error:
+            errors.append(error)
+            notices.add(f"left out {name}", name, f"left out: {error}")
+    if not found:
+        raise errors[0]
     return found, scheme
 
 

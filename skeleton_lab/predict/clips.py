@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from skeleton_lab.data.clips import Clips
-from skeleton_lab.errors import UsageError
+from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.keypoints import placing, reading
 from skeleton_lab.keypoints.notices import Notices
 from skeleton_lab.keypoints.reading import Keypoints
@@ -22,7 +22,10 @@ class Recordings:
     """Placed recordings: ``points(k)`` (T, M, V, 3) float32 of the network's joints, zeros where nobody is.
 
     ``labels`` are ids of classes, None where one is not known; None where they are of other actions than the network's.
+    One that cannot be placed holds nobody, and a notice says why; ``trouble`` is the first such reason.
     """
+
+    trouble: ArchiveError | None = None
 
     def __init__(self, names: Sequence[str], labels: Sequence[int | None] | None, scheme: str) -> None:
         self.names, self.labels, self.scheme = list(names), labels, scheme
@@ -32,6 +35,15 @@ class Recordings:
 
     def points(self, k: int) -> np.ndarray:
         raise NotImplementedError
+
+    def _placed(self, make: Callable[[], np.ndarray], name: str, shape: tuple[int, int], notices: Notices):
+        """What ``make`` returns; of a recording that cannot be placed (frames, joints) ``shape`` of nobody."""
+        try:
+            return make()
+        except ArchiveError as error:
+            self.trouble = self.trouble or error
+            notices.add(f"left out {name}", name, f"left out: {error}")
+            return np.zeros((shape[0], 1, shape[1], 3), np.float32)
 
 
 class Own(Recordings):
@@ -47,10 +59,17 @@ class Own(Recordings):
         labels: Sequence[int | None] | None = None,
     ) -> None:
         super().__init__([keypoints.name for keypoints in found], labels, source.name)
-        self._placed = [placing.placed(keypoints, source, target, up, notices) for keypoints in found]
+        notices = Notices() if notices is None else notices
+        self._points = [
+            self._placed(
+                lambda each=each: placing.placed(each, source, target, up, notices),
+                each.name, (len(each.points), target.V), notices,
+            )
+            for each in found
+        ]  # fmt: skip
 
     def points(self, k: int) -> np.ndarray:
-        return self._placed[k]
+        return self._points[k]
 
 
 class Stored(Recordings):
@@ -63,13 +82,16 @@ class Stored(Recordings):
         labels = None if clips.labels is None else clips.labels.tolist()
         super().__init__(names, labels, scheme.name if scheme else f"{clips.V} joints")
         self.clips, self._scheme, self._target, self._up = clips, scheme, target, up
-        self._score, self._notices = score, notices
+        self._score, self._notices = score, Notices() if notices is None else notices
 
     def points(self, k: int) -> np.ndarray:
         length = max(1, int(self.clips.lengths(np.array([k]))[1][0]))
         clip = self.clips.gather(np.array([k]), np.arange(length)[None])[0]
         if self._scheme is None or self._target is None or self._scheme is self._target:
             return clip
+        return self._placed(lambda: self._mapped(clip, k), self.names[k], (length, self._target.V), self._notices)
+
+    def _mapped(self, clip: np.ndarray, k: int) -> np.ndarray:
         keypoints = reading.of_archive(clip, self._scheme, self.names[k], self.clips.path, self._score, self._notices)
         return placing.placed(keypoints, self._scheme, self._target, self._up, self._notices)
 

@@ -200,7 +200,10 @@ def png(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], fps: 
         return None, ""
     from skeleton_lab.view.drawing import Sheet
 
-    spans = list(dict.fromkeys((row.recording, row.first, row.last) for row in rows))
+    spans = dict.fromkeys((row.recording, row.first, row.last) for row in rows)
+    spans = [(k, first, last) for k, first, last in spans if recordings.points(k)[first:last].any()]
+    if not spans:
+        return None, ""  # an archive's clips may show nobody
     chosen = np.unique(np.linspace(0, len(spans) - 1, min(len(spans), MOST_PANELS)).round().astype(int))
     panels = []
     for k, first, last in (spans[i] for i in chosen):

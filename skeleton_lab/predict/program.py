@@ -97,7 +97,8 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
     if same and not options.window:
         return _archive(network, options)
     target = scheme_for(network.joints, str(options.config))
-    told = options.keypoints or {25: "ntu25"}.get(clips.V)  # archives of 25 joints are a Kinect's, not OpenPose's
+    known = ANNOTATED if clips.layout == "pyskl" else {25: "ntu25"}  # 25 joints are a Kinect's here, not OpenPose's
+    told = options.keypoints or known.get(clips.V)
     source = target if same else placing.scheme_of(told, clips.V, str(path))
     names = clips.names or [f"{options.split or 'test'}_{i}" for i in range(len(clips))]
     notices = Notices()
@@ -167,7 +168,7 @@ def _asked(network: Network, recordings: Recordings, options: argparse.Namespace
     options.windows = f"windows of {window} frames, every {stride}" if window else None
     rows = rows_of(recordings, window, stride, network.persons, alone=not options.together)
     if not rows:
-        raise UsageError(f"{options.input}: nobody is in it")
+        raise recordings.trouble or UsageError(f"{options.input}: nobody is in it")
     for row, logits in zip(rows, network.clips_logits(cuts(recordings, rows), len(rows))):
         row.logits = logits
     return rows

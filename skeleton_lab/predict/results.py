@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.errors import UsageError
+from skeleton_lab.errors import UsageError, one_line
 from skeleton_lab.files import refuse_special
 from skeleton_lab.predict.clips import ALL, Recordings, Row
 from skeleton_lab.report.run import published_names
@@ -123,7 +123,7 @@ def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
     for clip in content["clips"]:
         told = f" (label: {clip['label_name']})" if clip.get("label_name") else ""
         for row in clip["windows"]:
-            rows.append((clip["name"] + told, row))
+            rows.append((one_line(clip["name"]) + told, row))
     width = max([4, *(len(name) for name, _ in rows[:most])])
     yield f"{'clip':{width}}  {'frames':>11}  {'seconds':>13}  {'who':8}  top {TOP}"
     for name, row in rows[:most]:
@@ -134,7 +134,7 @@ def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
     if len(rows) > most:
         yield f"... and {len(rows) - most} more rows, all of them in the JSON file"
     means = [
-        (clip["name"], who, best)
+        (one_line(clip["name"]), who, best)
         for clip in content["clips"]
         if len({row["first_frame"] for row in clip["windows"]}) > 1
         for who, best in clip["top"].items()

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from skeleton_lab.errors import one_line
 from skeleton_lab.report.skeletons import project
 from skeleton_lab.view.shown import Shown
 from skeleton_lab.view.skeleton import LEFT, MIDDLE, RIGHT
@@ -129,6 +130,7 @@ def write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, i
 
     Names of classes often begin alike, so their ends stay.
     """
+    text = one_line(text)
     font = next((font for font in map(_font, range(size, SMALLEST, -1)) if pen.textlength(text, font) <= width), None)
     if font is None:
         font, whole = _font(min(size, SMALLEST)), text
