@@ -116,6 +116,15 @@ def test_a_benchmark_that_is_not_there(hmdb, diving, capsys):
         assert "--benchmark xsub" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".pkl"])
+def test_a_benchmark_beside_another_division_is_refused(hmdb, capsys, suffix):
+    """Neither is dropped silently, and no pickle calls the clips of one division by the name of another."""
+    target = hmdb.with_name(f"out{suffix}")
+    assert main(["--input", str(hmdb), "--output", str(target), "--layout", "pyskl:1", "--benchmark", "2"]) == 2
+    assert "two divisions" in capsys.readouterr().err and not target.exists()
+    assert main(["--input", str(hmdb), "--output", str(target), "--layout", "pyskl:2", "--benchmark", "2"]) == 0
+
+
 def test_a_pickle_keeps_its_division(hmdb, tmp_path):
     target = tmp_path / "one.pkl"
     assert main(["--input", str(hmdb), "--output", str(target), "--benchmark", "2", "--quiet"]) == 0

@@ -135,14 +135,18 @@ def _division(source: Path, layout: str | None, benchmark: str | None, to: str |
     """``layout`` with the division that ``benchmark`` picks of a pickle.
 
     Raises:
-        UsageError: there is no such division, and no pickle is written whose splits it could name.
+        UsageError: there is no such division, and no pickle is written whose splits it could name; the layout picks
+            another.
     """
-    if benchmark is None or (layout or "pyskl").partition(":")[0] != "pyskl":
+    if benchmark is None:
         return layout
-    known = divisions_of(source, layout)
     words = (layout or "pyskl").split(":")
-    if benchmark in known and not set(words) & set(known):
+    known = divisions_of(source, layout) if words[0] == "pyskl" else {}
+    named = set(words) & set(known)
+    if benchmark in known and not named:
         return ":".join([words[0], benchmark, *words[1:]])
+    if benchmark in known and benchmark not in named:
+        raise UsageError(f"--layout {layout} and --benchmark {benchmark} name two divisions of {source}; leave one out")
     if benchmark not in known and to != "pyskl":
         there = f"its divisions are {listing(known)}" if any(known) else "it has no divisions"
         raise UsageError(f"--benchmark {benchmark}: {source} cannot be divided so; {there}")
