@@ -353,13 +353,19 @@ def test_raw_recordings(bench, tmp_path, capsys):
     assert bench("--window 0", alone) == 0, "any name"
     [same] = bench.result()["clips"]
     assert same["name"] == "walk" and "label" not in same and same["top"] == clip["top"]
+    (folder / "walk.skeleton").write_bytes(first.read_bytes())
     first.write_bytes(first.read_bytes()[:2000])
     capsys.readouterr()
     assert bench("--window 0", folder) == 0
+    assert bench.result()["clips"].pop()["name"] == "walk", "in a folder, too"
+    (folder / "walk.skeleton").unlink()
+    assert bench("--window 0", folder) == 0
     err = capsys.readouterr().err
-    assert f"left out: {first}" in err and err.count("left out") == 1 and len(bench.result()["clips"]) == 2
+    assert f"left out: {first}" in err and err.count("left out") == 2 and len(bench.result()["clips"]) == 2
     assert bench("", first) == 2 and str(first) in capsys.readouterr().err
     assert bench("--split train", alone) == 2 and "is for archives" in capsys.readouterr().err
+    for flag in ("--score 0.1", "--keypoints body25"):
+        assert bench(flag, alone) == 2 and f"{flag[:7]}" in capsys.readouterr().err
 
 
 class Harm:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from raw_helpers import KINETICS, contents, lay_out, run
+from raw_helpers import KINETICS, contents, lay_out, prepare, run
 
 from skeleton_lab import files
 from skeleton_lab.errors import LabError
@@ -169,6 +169,15 @@ def test_bad_recordings_are_listed_and_left_out(tmp_path, capsys):
     with np.load(tmp_path / "ctrgcn" / "NTU60_CS.npz") as file:
         assert (len(file["x_train"]), len(file["y_train"]), len(file["x_test"])) == (5, 5, 4)
     assert np.load(tmp_path / "msg3d" / "xsub" / "train_data_joint.npy").shape[0] == 6  # the empty clip is kept
+
+
+def test_recordings_of_other_names_are_counted(tmp_path, capsys):
+    folder, _ = lay_out(tmp_path / "raw")
+    first = next(folder.glob("*.skeleton"))
+    (folder / "walk.skeleton").write_bytes(first.read_bytes())
+    arguments = ["ntu60", "--raw", str(folder), "--out", str(tmp_path / "out"), "--n_cores", "1"]
+    assert prepare(arguments) == 0
+    assert "1 recordings left out: not called SsssCcccPpppRrrrAaaa" in capsys.readouterr().out
 
 
 def test_nothing_but_bad_recordings(tmp_path, capsys):

@@ -128,6 +128,9 @@ def _own(network: Network, options: argparse.Namespace) -> Recordings | None:
     if not kind and content is None:
         return None
     _refuse_archive_flags(options, kind or "holds annotations")
+    if sources and (options.score is not None or options.keypoints not in (None, "ntu25")):
+        flag = "--score" if options.score is not None else f"--keypoints {options.keypoints}"
+        raise UsageError(f"{flag} is for key points, and {path} {kind}, of 25 joints without scores: leave it out")
     target = scheme_for(network.joints, str(options.config))
     notices, score = Notices(), _score(options)
     if not kind:

@@ -15,7 +15,7 @@ from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
 from skeleton_lab.raw.names import PATTERN, Dataset, read_names
 
 LIMIT = 64 << 20  # bytes of one recording; the largest published ones have 4 MB
-_FILE = re.compile(rf"(?P<name>{PATTERN.pattern})\.skeleton(?P<gz>\.gz)?")
+_FILE = re.compile(r"(?P<name>[^.].*)\.skeleton(?P<gz>\.gz)?", re.DOTALL)
 
 
 class Source(NamedTuple):
@@ -55,7 +55,8 @@ def _opened(path: str, stamp: int) -> zipfile.ZipFile:
 
 
 def listed(folder: Path) -> list[Source]:
-    """All ``.skeleton`` and ``.skeleton.gz`` files of a folder, or of a ZIP at whatever depth; others are ignored.
+    """All ``.skeleton`` and ``.skeleton.gz`` files of a folder, or of a ZIP at whatever depth, whatever they
+    are called before that; other files, and hidden ones, are ignored.
 
     Raises:
         ArchiveNotFoundError: there is no such folder. ArchiveError: it cannot be read, or is no ZIP.
@@ -91,10 +92,12 @@ def recordings(
     """
     folders = list(folders)
     chosen: dict[str, Source] = {}
-    foreign = twice = left_out = 0
+    foreign = twice = left_out = nameless = 0
     for folder in folders:
         for source in listed(folder):
-            if not dataset.has(source.name):
+            if not PATTERN.fullmatch(source.name):
+                nameless += 1
+            elif not dataset.has(source.name):
                 foreign += 1
             elif source.name in ignored:
                 left_out += 1
@@ -106,11 +109,12 @@ def recordings(
     if not chosen:
         raise UsageError(
             f"no recordings of {dataset.name} in {where}: expected files SsssCcccPpppRrrrAaaa.skeleton"
-            f" ({foreign} of another data set, {left_out} on the list of missing skeletons)"
+            f" ({foreign} of another data set, {left_out} on the list of missing skeletons, {nameless} of other names)"
         )
     for count, what in (
         (left_out, "on the list of missing skeletons"),
         (foreign, f"not of {dataset.name}"),
+        (nameless, "not called SsssCcccPpppRrrrAaaa"),
         (twice, "there twice, in both folders"),
     ):
         if count:
