@@ -87,8 +87,13 @@ def specs(module: str) -> Iterator[ModuleSpec | None]:
 
 
 def places(spec: ModuleSpec) -> Sequence[str]:
-    """The file of a module, or the folders of a package without ``__init__``."""
-    return [spec.origin or "built in"] if spec.has_location or spec.origin else list(spec.submodule_search_locations)
+    """The file of a module, or the folders of a package without ``__init__``; none for what Python itself contains.
+
+    ``built-in`` and ``frozen``, which stand in place of a path then, would be read as one of the current folder.
+    """
+    if spec.has_location:
+        return [spec.origin] if spec.origin else []
+    return list(spec.submodule_search_locations or ())
 
 
 def foreign(module: str) -> str | None:
@@ -100,13 +105,13 @@ def foreign(module: str) -> str | None:
         if spec is None:
             return "already loaded" if module in sys.modules else None
         if not any(trusted(place) for place in places(spec)):
-            return places(spec)[0]
+            return next(iter(places(spec)), "part of Python")
     return None
 
 
 def _file(thing: Any) -> str:
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
-    return getattr(module, "__file__", None) or "built in"
+    return getattr(module, "__file__", None) or os.devnull  # of Python itself: a path that is nobody's
 
 
 def of_here(thing: Any) -> bool:

@@ -98,6 +98,16 @@ def test_main_runs_no_strangers_code(name, places, capsys):
     assert not {"elsewhere.network", "package", "work_dir.network"} & set(sys.modules)
 
 
+@pytest.mark.parametrize("module", ["os", "posix", "sys", "builtins"])
+def test_what_python_contains_is_not_of_the_room_in_its_folder(module, places, capsys):
+    """``built-in`` and ``frozen`` are no paths, though they would be ones in the current folder."""
+    with trust.opened(Path.cwd()):
+        assert trust.foreign(module) and trust.foreign("graph.mine") is None
+        assert not trust.of_here(print) and not trust.of_here(dict)
+    assert train(places, {"model_args": {"norm": f"{module}.system"}}) == 2
+    assert f"norm '{module}.system' names code" in capsys.readouterr().err
+
+
 def test_antigravity_is_not_imported(places, capsys):
     assert train(places, {"model": "antigravity.Model"}) == 2
     assert "antigravity" not in sys.modules and "--trust-code" in capsys.readouterr().err
