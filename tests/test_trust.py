@@ -9,7 +9,7 @@ import pytest
 import toy_room
 import yaml
 
-from skeleton_lab import cost, imports, predict, rooms, trust
+from skeleton_lab import imports, predict, recipes, rooms, trust
 from skeleton_lab.engine import run
 from skeleton_lab.errors import UsageError
 from skeleton_lab.zero_shot import extract
@@ -169,7 +169,7 @@ def test_cost(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("c.yaml").write_text(yaml.safe_dump(SEVEN))
     with pytest.raises(UsageError, match=r"os\.system"):
-        cost.build(cost.parser().parse_args(["--room", "CTR-GCN", "--config", "c.yaml"]))
+        recipes.build(recipes.parser().parse_args(["--room", "CTR-GCN", "--config", "c.yaml"]))
     assert not Path("X").exists()
 
 
