@@ -298,6 +298,11 @@ def log(caplog):
     return caplog
 
 
+def test_a_window_that_no_memory_holds(archive):
+    with pytest.raises(UsageError, match="window_size must be at most 100000"):
+        NTUFeeder(archive, window_size=10**20)
+
+
 def test_arguments_without_effect_are_said_once(archive, log):
     inert = {"random_choose": True, "random_shift": True, "random_move": True, "normalization": True, "use_mmap": True}
     plain = NTUFeeder(archive, **TRAINING)

@@ -181,6 +181,7 @@ def test_other_arrays(folder, tmp_path):
         ({"num_person_in": 6}, UsageError, ["num_person_in", "5", "6"]),
         ({"num_person_out": 0}, UsageError, ["num_person_out"]),
         ({"random_choose": True}, UsageError, ["window_size"]),
+        ({"window_size": 10**20}, UsageError, ["window_size", "100000"]),
         ({"label_path": None}, FeederArgumentError, ["label_path"]),
         ({"data_path": "/nowhere"}, ArchiveNotFoundError, ["/nowhere"]),
         ({"data_path": "val_data.npy", "label_path": "val_label.pkl"}, ArchiveError, ["Kinetics"]),

@@ -53,6 +53,11 @@ BAD_FLAGS = [
     ("--batch-size 8 --forward-batch-size 3", "8", "3", "--forward-batch-size 1"),
     ("--train-window-size 0", "--train-window-size"),
     ("--seed 99999999999", "--seed"),
+    ("--num-worker 100000000", "--num-worker", "256"),
+    ("--threads 100000000", "--threads", "1024"),
+    ("--work-dir=", "--work-dir"),
+    ("--weights=", "--weights is empty"),
+    ("--config=", "--config is empty"),
     ("--model-args {x}", "--model-args", "{x}"),
     ("--config nowhere.yaml", "nowhere.yaml"),
     ("--config .", "folder"),
@@ -103,6 +108,13 @@ def test_bad_files(text, words, here):
     for word in ["x.yaml", *words]:
         assert word in str(error.value)
     assert [path.name for path in here.iterdir()] == ["x.yaml"]
+
+
+def test_a_huge_file_is_no_configuration(here):
+    with open(here / "archive.yaml", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="larger than any configuration"):
+        options("C", "--config", "archive.yaml")
 
 
 def test_files_that_cannot_be_read():

@@ -22,6 +22,7 @@ from skeleton_lab.data.steps import Step, Work
 from skeleton_lab.errors import FeederArgumentError, UsageError, nearest
 
 DEBUG_SAMPLES = 100
+MOST = 100_000  # frames of a clip, an hour; repetitions
 
 
 class Batch(list):
@@ -164,10 +165,17 @@ def note_unused(feeder: type, **arguments: Any) -> None:
 
 
 def checked_count(name: str, value: Any) -> int:
-    """A whole number of at least 1: window_size (frames), num_person, repeat."""
+    """A whole number of at least 1 and at most ``MOST``: window_size (frames), num_person, repeat."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise UsageError(f"feeder argument {name} must be a whole number of at least 1, got {value!r}")
-    return int(value)
+    return checked_most(name, int(value))
+
+
+def checked_most(name: str, value: int) -> int:
+    """UsageError for more frames or people than any memory holds."""
+    if value > MOST:
+        raise UsageError(f"feeder argument {name} must be at most {MOST}, got {value}")
+    return value
 
 
 def checked_interval(value: Any, name: str = "p_interval") -> tuple[float, ...]:

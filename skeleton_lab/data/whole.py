@@ -15,7 +15,7 @@ from torch import Tensor
 from skeleton_lab.data import transforms
 from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.clips import Clips
-from skeleton_lab.data.feeder import Feeder
+from skeleton_lab.data.feeder import Feeder, checked_most
 from skeleton_lab.data.locate import locate
 from skeleton_lab.data.steps import Step, Work
 from skeleton_lab.errors import UsageError
@@ -163,7 +163,7 @@ def checked_window(value: Any, random_choose: bool) -> int:
         raise UsageError(f"feeder argument window_size must be a whole number, got {value!r}")
     if random_choose and value < 1:
         raise UsageError(f"feeder argument random_choose needs a window_size of at least 1 frame, got {value}")
-    return int(value)
+    return checked_most("window_size", int(value))
 
 
 class WholeClipFeeder(Feeder):

@@ -19,6 +19,8 @@ from skeleton_lab.engine.values import convert
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.files import write_atomically
 
+FILES = ("config", "weights", "checkpoint")  # flags with the name of a file
+
 
 class Options(argparse.Namespace):
     """Every flag of ``programs.FLAGS`` as an attribute, and how they came about.
@@ -103,7 +105,13 @@ def _from_file(program: str, path: str | None, room_dir: Path, notices: list[str
 
 
 def _heard(flags: dict[str, Any], program: str, notices: list[str]) -> dict[str, Any]:
-    """The flags that the program honours; a notice for each other one."""
+    """The flags that the program honours; a notice for each other one.
+
+    An empty file name is refused, as of a variable of the shell that is not set: the run would go on without the file.
+    """
+    for name in FILES:
+        if flags.get(name) == "":
+            raise UsageError(f"{FLAGS[name].option} is empty: name a file, or leave the flag out")
     own = {name: value for name, value in flags.items() if program in FLAGS[name].programs}
     notices += [f"{FLAGS[name].option}: {NAMES[program]} ignores this flag" for name in flags if name not in own]
     _say_unused(own, program, notices)
@@ -151,7 +159,7 @@ def _complete(options: Options, forward_is_preset: bool) -> None:
 
 def _check(options: Options) -> None:
     """What no flag alone can tell."""
-    if options.work_dir is None:
+    if not options.work_dir:
         raise UsageError("--work-dir is missing: name a folder for the results")
     if options.phase == "test" and not options.weights:
         raise UsageError("Please appoint --weights.")

@@ -98,7 +98,7 @@ DATA = _group(
          "\"{'window_size':32}\", window_size=32,bone=True or {window_size: 32}"),
     Flag("test_feeder_args", "dict", {}, "the same for the test feeder"),
     Flag("num_worker", "int", 32, "loader processes; 0: none",
-         defaults={"H": 4, "S": 4, "G": None, "T": None}, at_least=0),
+         defaults={"H": 4, "S": 4, "G": None, "T": None}, at_least=0, at_most=256),
     Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder); MS-G3D and "
          "ST-GCN cut longer ones", at_least=-1),
     Flag("test_window_size", "int", None, "frames per test clip", at_least=-1),
@@ -177,7 +177,7 @@ MACHINE = _group(
     Flag("half", "bool", False, "the same as --precision 16-mixed; ignored on the CPU"),
     Flag("amp_opt_level", "int", 1, "with --half: 0 float32, 1 mixed precision; 2 and 3 count as 1",
          at_least=0, at_most=3),
-    Flag("threads", "int", None, "CPU threads; None: PyTorch decides", at_least=1),
+    Flag("threads", "int", None, "CPU threads; None: PyTorch decides", at_least=1, at_most=1024),
 )
 # fmt: on
 

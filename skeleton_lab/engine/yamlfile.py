@@ -12,6 +12,7 @@ import yaml
 from skeleton_lab.errors import UsageError
 from skeleton_lab.files import refuse_special
 
+LARGEST = 10 << 20  # bytes: an archive that is given by mistake is not read
 MOST = 100_000  # entries of a configuration
 DEEPEST = 50  # brackets within brackets; the time that the scanner needs for them grows with the square
 
@@ -57,13 +58,19 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     refuse_special(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise UsageError(f"--config {path}: is larger than any configuration; name a YAML file")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise UsageError(f"--config {path}: there is no such file") from None
     except IsADirectoryError:
         raise UsageError(f"--config {path}: this is a folder; name a YAML file in it") from None
     except UnicodeDecodeError:
         raise UsageError(f"--config {path}: not a text file") from None
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UsageError(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     try:
