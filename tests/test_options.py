@@ -183,6 +183,12 @@ def test_flags_without_effect_say_so_once():
     assert options("T", "--log-interval", "1").notices == []
 
 
+def test_a_window_beside_another_one_says_so():
+    typed = ("--test-feeder-args", "data_path=x,window_size=8", "--test-window-size")
+    assert "--test-window-size: no effect" in options("C", *typed, "4").notices[0]
+    assert options("C", *typed, "8").notices == options("C", "--test-window-size", "4").notices == []
+
+
 # ------------------------------------------------------------------------------------------------- presets
 
 

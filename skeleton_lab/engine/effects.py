@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Collection
+from functools import partial
 
 from skeleton_lab.engine.programs import FLAGS
+
+
+def _overruled(split: str, o: Namespace) -> bool:
+    """Whether feeder arguments that were typed, which come later, have another window than the flag."""
+    window = getattr(o, f"{split}_feeder_args").get("window_size")
+    return window not in (None, getattr(o, f"{split}_window_size"))
+
 
 # flag, when it changes nothing, and why
 RULES: tuple[tuple[str, Callable[[Namespace], bool], str], ...] = (
@@ -21,6 +29,8 @@ RULES: tuple[tuple[str, Callable[[Namespace], bool], str], ...] = (
     ("num_epoch", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("resume", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("train_window_size", lambda o: o.phase != "train", "--phase {phase} does not train"),
+    *((f"{split}_window_size", partial(_overruled, split), f"--{split}-feeder-args names another window_size")
+      for split in ("train", "test")),
     ("save_score", lambda o: o.program == "S" and o.phase == "train" and not o.save_score,
      "the training writes them in any case"),
 )  # fmt: skip
