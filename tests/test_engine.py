@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import pickle
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import torch
 import toy_room
 import yaml
+
+from skeleton_lab.engine.logs import Summaries
 
 
 @pytest.fixture
@@ -232,6 +235,31 @@ def test_out_of_memory_goes_on_with_less(lab):
 def test_not_even_one_clip_fits(lab, capsys):
     code, _ = lab("--model-args", "limit=-1,norm=False")
     assert code == 2 and "single clip" in capsys.readouterr().err
+
+
+def test_a_full_disk_under_tensorboard_shows_no_traceback(tmp_path, capfd):
+    summaries = Summaries(tmp_path)
+    summaries.add("train", 1, loss=1.0)
+    summaries.writers["train"].flush()
+    writer = summaries.writers["train"].file_writer.event_writer._async_writer
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer._writer.write = full
+    with pytest.raises(OSError, match="No space"):
+        for step in range(1000):
+            summaries.add("train", step, loss=1.0)
+            time.sleep(0.001)
+    with pytest.raises(OSError, match="No space"):
+        summaries.close()
+    assert not capfd.readouterr().err
+
+
+def test_a_batch_norm_of_one_clip(lab, capsys):
+    code, _ = lab("--forward-batch-size", "1")
+    err = capsys.readouterr().err
+    assert code == 2 and "--forward-batch-size 2 or more" in err and err.count("\n") == 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run(lab, capsys):

@@ -22,6 +22,10 @@ NO_SHARED = (
     "use --num-worker 0"
 )
 NO_MEMORY = "out of memory (RAM): smaller --batch-size, --test-batch-size or --num-worker, or shorter clips"
+ONE_CLIP = (
+    "the network's batch norm cannot train on a single clip at once: --forward-batch-size 2 or more, of a --batch-size "
+    "that is a multiple of it"
+)
 NO_TEMPORARY = (
     "there is no folder for temporary files: start a --read-only container with --tmpfs /tmp, or set TMPDIR to a "
     "folder that can be written to"
@@ -58,6 +62,8 @@ def _known(error: Exception) -> tuple[str, int] | None:
         return (_last_line(error), USAGE) if _of_worker(error) else None
     if isinstance(error, OSError):
         return _system(error)
+    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):  # of batch norm
+        return ONE_CLIP, USAGE
     if isinstance(error, (MemoryError, RuntimeError)):
         reason = _resources(error)
         return None if reason is None else (reason, FAILURE)

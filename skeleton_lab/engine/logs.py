@@ -7,6 +7,7 @@ import logging
 import math
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,7 @@ class Summaries:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return
+        threading.excepthook = _thread_failed
         self.writers = {name: SummaryWriter(str(folder / name)) for name in ("train", "val")}
 
     def add(self, writer: str, step: int, **values: float) -> None:
@@ -147,8 +149,17 @@ class Summaries:
                 self.writers[writer].add_scalar(tag, value, step)
 
     def close(self) -> None:
-        for writer in self.writers.values():
-            writer.close()
+        try:
+            for writer in self.writers.values():
+                writer.close()
+        finally:
+            threading.excepthook = threading.__excepthook__
+
+
+def _thread_failed(failure: Any) -> None:
+    """Instead of a traceback: TensorBoard's threads hand a full disk on to whoever adds the next value."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
 
 
 class Progress:
