@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two busy processes with two threads each are far slower than with one
 
@@ -31,3 +32,15 @@ def images() -> str:
     from containers import build_all
 
     return build_all()
+
+
+@pytest.fixture
+def foreground():
+    """Signals mean what they mean in a terminal, although ``nohup`` or ``&`` may have started the tests."""
+    usual = {
+        signal.SIGHUP: signal.SIG_DFL, signal.SIGQUIT: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler,
+    }  # fmt: skip
+    before = {signum: signal.signal(signum, handler) for signum, handler in usual.items()}
+    yield
+    for signum, handler in before.items():  # None: not of Python's making
+        signal.signal(signum, handler or signal.SIG_DFL)

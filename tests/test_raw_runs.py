@@ -112,6 +112,7 @@ def test_killed_while_writing(raw, complete, tmp_path, monkeypatch):
     assert contents(tmp_path) == complete
 
 
+@pytest.mark.usefixtures("foreground")
 def test_interrupted_by_the_keyboard(raw, tmp_path):
     for attempt in range(5):  # on a busy machine the run may be over before the signal
         out = tmp_path / str(attempt)

@@ -276,6 +276,7 @@ def test_no_folder_for_temporary_files_is_one_line(room, tmp_path, capsys, monke
 # --------------------------------------------------------------------------------------------------------- signals
 
 
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGHUP, 129), (signal.SIGQUIT, 131)])
 def test_a_lost_terminal_saves_and_stops(room, tmp_path, capsys, signum, code):
     work, feeder = tmp_path / "work", room / "feeders" / "toy_feeder.py"
