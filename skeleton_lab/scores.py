@@ -14,7 +14,7 @@ from skeleton_lab.data.archive import open_archive
 from skeleton_lab.data.labels import class_ids
 from skeleton_lab.data.npy import listing, parsing
 from skeleton_lab.data.pickles import load
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError
+from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError
 
 SCORES, SCORES_OF_STGCN = "epoch1_test_score.pkl", "test_result.pkl"
 
@@ -126,9 +126,11 @@ def labels_and_names(path: Path, layout: str | None = None) -> tuple[np.ndarray,
             key, names = ("labels", "names") if "labels" in content.files else ("y_test", "name_test")
             if key not in content.files:
                 raise ArchiveKeyError(f"{path} has neither 'labels' nor 'y_test'; it has {listing(content.files)}")
+            _check_layout(layout if key == "labels" else None, path)
             where, labels = f"{path}: {key}", content[key]
             have = content[names].tolist() if names in content.files else None
     elif path.suffix == ".pkl" and isinstance(content := load(path), (list, tuple)):
+        _check_layout(layout, path)
         with parsing(path):
             if isinstance(content[0], dict):  # a list of clips, as NW-UCLA's; labels from 1
                 labels, have = [clip["label"] - 1 for clip in content], [clip.get("file_name") for clip in content]
@@ -144,6 +146,11 @@ def labels_and_names(path: Path, layout: str | None = None) -> tuple[np.ndarray,
     if have is not None and len(have) != len(ids):
         raise ArchiveError(f"{path} has {len(ids)} test labels and {len(have)} names of samples")
     return ids, have
+
+
+def _check_layout(layout: str | None, path: Path) -> None:
+    if layout is not None:
+        raise UsageError(f"--layout {layout} is for archives, and the labels are those of {path}: leave it out")
 
 
 def read_labels(path: Path, names: Sequence[Any], layout: str | None = None) -> np.ndarray:

@@ -486,3 +486,10 @@ def test_the_program_itself(lab):
     done = subprocess.run(command, cwd=lab.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Top1 Acc: " in done.stdout
+
+
+def test_a_layout_without_an_archive_is_refused(lab):
+    path = lab.folder / "joint" / "evaluation.npz"
+    np.savez(path, labels=lab.labels)
+    code, _, err = lab("--labels", str(path), "--layout", "pyskl:1")
+    assert code == 2 and "--layout pyskl:1 is for archives" in err and err.count("\n") == 1

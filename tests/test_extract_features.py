@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import nn
 from toy_room import arguments, call, make_room
 
 from skeleton_lab import cost, rooms
-from skeleton_lab.data import synthetic
+from skeleton_lab.data import convert, synthetic
 from skeleton_lab.engine import classes
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError
@@ -274,6 +275,24 @@ def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
     np.testing.assert_allclose(made["gtest_out"][:, seen], expected[:, seen], atol=1e-4)
     lowest = made["gtest_out"][:, seen].min(1, keepdims=True)
     np.testing.assert_allclose(made["gtest_out"][:, unseen], np.repeat(lowest - 1, 12, 1), atol=1e-5)
+
+
+def test_layout_picks_the_division_of_a_pickle(stgcn: Namespace, tmp_path: Path, capsys) -> None:
+    pickled = tmp_path / "ntu.pkl"
+    assert convert.main(["--input", str(stgcn.archive), "--output", str(pickled), "--quiet"]) == 0
+    content = pickle.loads(pickled.read_bytes())
+    train, test = content["split"]["xsub_train"], content["split"]["xsub_val"]
+    content["split"] |= {"xview_train": train, "xview_val": test[::-1]}
+    pickled.write_bytes(pickle.dumps(content))
+    given = Namespace(**(vars(stgcn) | {"archive": pickled}))
+    assert extract.main(command(given, tmp_path / "none")) == 2
+    assert "--layout" in capsys.readouterr().err
+    made = {}
+    for name in ("xsub", "xview"):
+        assert extract.main(command(given, tmp_path / name, "--layout", f"pyskl:{name}")) == 0
+        made[name] = arrays(tmp_path / name / "shift_12_r")
+    np.testing.assert_array_equal(made["xsub"]["g_label"], made["xview"]["g_label"][::-1])
+    np.testing.assert_allclose(made["xsub"]["gtest"], made["xview"]["gtest"][::-1], atol=1e-5)
 
 
 def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def _parser() -> Parser:
     add("--weights", type=Path, required=True, help="weights file of that training")
     add("--archive", type=Path, required=True, help="NPZ or any other archive the lab reads")
     add("--label-path", type=Path, help="labels of a .npy archive; default: the published name")
+    add("--layout", help="of the archive, where its content does not tell: pyskl:xsub ... (docs/data.md)")
     add("--ntu", type=int, default=60, help="number of classes, 60 or 120 (default: 60)")
     add("--ss", type=int, default=5, help="number of unseen classes (default: 5)")
     add("--st", default="r", help="kind of split (default: r, random)")
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     folder = options.out / folder_name(options.ve or this.image, options.ss, options.st, options.phase)
     order = Order(
         options.archive.absolute(), split, options.phase, options.label_path, options.held_out, options.seed,
-        options.allow_leak,
+        options.allow_leak, options.layout,
     )  # fmt: skip
     from skeleton_lab.predict.network import Network
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.feeder import Feeder
 from skeleton_lab.data.npy import open_npy
 from skeleton_lab.engine import yamlfile
 from skeleton_lab.engine.classes import parse
@@ -39,7 +40,7 @@ class Order:
     """What is asked for.
 
     Attributes:
-        archive, label_path: the data; split: of the classes; phase: train or val.
+        archive, label_path, layout: the data; split: of the classes; phase: train or val.
         held_out: clips of every class, of the training part, for the file ``val``; seed: which ones.
         allow_leak: take the network though its training may have seen the unseen classes.
     """
@@ -51,6 +52,11 @@ class Order:
     held_out: int = 40
     seed: int = 0
     allow_leak: bool = False
+    layout: str | None = None
+
+    def feeder(self, network: Network, part: str, rows: Sequence[int] | None = None) -> Feeder:
+        """The network's test feeder on some rows of a part of the archive."""
+        return network.archive_feeder(self.archive, part, self.label_path, rows, self.layout)
 
 
 def folder_name(ve: str, ss: int, st: str, phase: str) -> str:
@@ -105,8 +111,8 @@ def rows_of(order: Order, network: Network) -> dict[str, tuple[str, np.ndarray]]
         UsageError: the archive lacks clips of the seen or the unseen classes.
     """
     seen, unseen = order.split.seen, order.split.unseen
-    train = network.archive_feeder(order.archive, "train", order.label_path, None)
-    test = network.archive_feeder(order.archive, "test", order.label_path, None)
+    train = order.feeder(network, "train")
+    test = order.feeder(network, "test")
     rows = {
         "train": ("train", np.flatnonzero(np.isin(train.label, seen))),
         "ztest": ("test", np.flatnonzero(np.isin(test.label, unseen))),
@@ -231,14 +237,14 @@ def _blocks(
     network: Network, order: Order, part: str, chosen: np.ndarray, parts: Path, title: str
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Labels, and logits beside features in blocks, computed or read back."""
-    feeder = network.archive_feeder(order.archive, part, order.label_path, chosen)
+    feeder = order.feeder(network, part, chosen)
     labels = feeder.label.astype(np.int64)
 
     def blocks() -> Iterator[np.ndarray]:
         for first in range(0, len(chosen), BLOCK):
             path, wanted = parts / f"{first}.npy", chosen[first : first + BLOCK]
             if not path.is_file() or len(open_npy(path).read()) != len(wanted):
-                block = network.archive_feeder(order.archive, part, order.label_path, wanted)
+                block = order.feeder(network, part, wanted)
                 _save(path, network.logits(block, f"{title} {first}/{len(chosen)}"))
             yield open_npy(path).read()
 
@@ -269,7 +275,7 @@ def _fingerprint(network: Network, order: Order, rows: dict[str, tuple[str, np.n
     for name, value in network.job.net.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     for part in ("train", "test"):
-        labels = network.archive_feeder(order.archive, part, order.label_path, None).label
+        labels = order.feeder(network, part).label
         digest.update(np.asarray(labels, np.int64).tobytes())
     for name, (part, chosen) in rows.items():
         digest.update(f"{name} {part}".encode() + chosen.astype(np.int64).tobytes())
