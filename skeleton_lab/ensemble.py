@@ -24,6 +24,7 @@ from skeleton_lab.flags import Parser
 from skeleton_lab.fusion import FITTED, accuracy, combine, fit, optimiser, search
 from skeleton_lab.scores import SCORES, Scores, own_labels, read_labels, read_scores, stack
 
+LARGEST = 1e6  # weight of a stream
 # What CTR-GCN's published ensemble gives each stream; two streams weigh 1 and alpha.
 STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "joint-motion": 0.4, "bone-motion": 0.4}
 
@@ -130,8 +131,21 @@ def parse(recipe: Recipe, argv: Sequence[str] | None) -> tuple[argparse.Namespac
     return options, folders
 
 
+def check_weights(options: argparse.Namespace) -> None:
+    """UsageError for weights with which every sample would be class 0: NaN, infinite, or all zero."""
+    for flag, values in (
+        ("--alpha", [1.0 if options.alpha is None else options.alpha]),
+        ("--weights", options.weights),
+    ):
+        if values and not all(abs(value) <= LARGEST for value in values):  # NaN is not either
+            raise UsageError(f"{flag}: weights are numbers from {-LARGEST:g} to {LARGEST:g}")
+    if options.weights and not any(options.weights):
+        raise UsageError("--weights: all are 0, so nothing is added up")
+
+
 def choose_weights(options: argparse.Namespace, recipe: Recipe, streams: list[str]) -> list[float] | None:
     """The fixed weights: given, or the recipe's; None if only fitted ones can be had."""
+    check_weights(options)
     if options.weights:
         if len(options.weights) != len(streams):
             raise UsageError(

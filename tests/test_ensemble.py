@@ -328,6 +328,12 @@ def test_msg3d_has_two_streams():
     assert list(recipe("MS-G3D").labels) == ["kinetics", "ntu/xsub", "ntu/xview", "ntu120/xsub", "ntu120/xset"]
 
 
+@pytest.mark.parametrize("flags", ["--alpha nan", "--weights nan 1 1 1", "--weights 0 0 0 0", "--weights 1e308 1 1 1"])
+def test_weights_that_say_nothing_are_refused(lab, flags):
+    code, out, err = lab(*flags.split())
+    assert code == 2 and flags.split()[0] in err and "Top1" not in out
+
+
 def test_alpha_without_effect_is_said(lab):
     assert "notice: --alpha has no effect" in lab("--alpha", "2")[1]
     assert lab("--alpha", "2")[1].splitlines()[1:] == lab()[1].splitlines()
