@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from skeleton_lab import cost, trust
 from skeleton_lab.cost import BUDGET_GIB, GIB, Cost, fits, largest_batch
+from skeleton_lab.data.feeder import MOST
 from skeleton_lab.engine import options as engine_options
-from skeleton_lab.engine import yamlfile
+from skeleton_lab.engine import sizes, yamlfile
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.flags import Parser
 from skeleton_lab.imports import check_arguments, import_class
@@ -93,7 +94,7 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
         check_arguments(model_args, f"--config {path}: model_args")
         if "frame_size" in inspect.signature(network).parameters:
             model_args["frame_size"] = arguments.frames
-        model = network(**model_args)
+        model = sizes.construct(network, settings["model"], model_args)
     if arguments.activation_checkpointing:
         if not hasattr(model, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
@@ -282,8 +283,9 @@ def program(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     for flag in ("batch", "frames", "budget", "forward_batch_size", "num_class", "samples"):
         value = getattr(arguments, flag)
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"--{flag.replace('_', '-')} must be positive, got {value}")
+        if value is not None and not 0 < value <= MOST:
+            wanted = "positive" if not value > 0 else f"at most {MOST}"
+            raise UsageError(f"--{flag.replace('_', '-')} must be {wanted}, got {value}")
     if not 0 <= arguments.single_person <= 1:
         raise UsageError(f"--single-person is a share from 0 to 1, got {arguments.single_person}")
     if arguments.room != "all":

@@ -199,6 +199,7 @@ def test_mixed_precision_keeps_about_half(capsys):
         (["--config", "default.yaml"], "--room"),
         (["--room", "X-GCN"], "X-GCN"),
         (["--room", "C", "--frames", "0"], "--frames"),
+        (["--room", "C", "--frames", "99999999999999999999"], "--frames"),
         (["--room", "C", "--budget", "nan"], "--budget"),
         (["--room", "C", "--single-person", "2"], "--single-person"),
     ],
@@ -207,6 +208,15 @@ def test_mistakes_are_one_line(words, said, capsys):
     assert recipes.main(words) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and said in err
+
+
+@pytest.mark.parametrize("arguments", ["num_class: -3", "foo: 1", "num_point: 1000000000"])
+def test_arguments_that_the_network_does_not_take(arguments, tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        f"model: model.ctrgcn.Model\nmodel_args: {{graph: graph.ntu_rgb_d.Graph, {arguments}}}\n"
+    )
+    assert recipes.main(["--room", "C", "--config", str(tmp_path / "a.yaml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("model", ["os.system", "os.popen", "model.ctrgcn.WIDTHS", "tempfile.TemporaryDirectory"])

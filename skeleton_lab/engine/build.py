@@ -23,7 +23,7 @@ from skeleton_lab.engine.parallel import Team
 from skeleton_lab.engine.start import prepare_training
 from skeleton_lab.engine.styles import Style
 from skeleton_lab.engine.weights import HINT, load_weights
-from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.errors import UsageError
 from skeleton_lab.imports import check_arguments, import_class
 
 if TYPE_CHECKING:
@@ -111,12 +111,7 @@ def make_net(options: Options) -> nn.Module:
     sizes.check_arguments(arguments)
     if hasattr(network, "fitted_arguments"):  # what the clips' length decides
         arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)
-    try:
-        net = network(**arguments)
-    except LabError:
-        raise
-    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        raise UsageError(f"model {options.model} with {arguments}: {error}") from error
+    net = sizes.construct(network, options.model, arguments)
     if options.activation_checkpointing:
         if not hasattr(net, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {options.model} does not offer it")

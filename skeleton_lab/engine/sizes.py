@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from skeleton_lab.data.feeder import Feeder
-from skeleton_lab.errors import UsageError
+from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.imports import import_class
 
 CLASSES, JOINTS = ("num_class", "num_classes"), ("num_point", "num_points")
@@ -28,6 +28,17 @@ def check_arguments(arguments: dict[str, Any]) -> None:
             whole = isinstance(value, Integral) and not isinstance(value, bool)
             if not whole or not 1 <= value <= most:
                 raise UsageError(f"model_args: {name} must be a whole number from 1 to {most}, not {value!r}")
+
+
+def construct(network: Any, name: str, arguments: dict[str, Any]) -> nn.Module:
+    """The network ``name``, of sizes that are some; UsageError where it does not take the arguments."""
+    check_arguments(arguments)
+    try:
+        return network(**arguments)
+    except LabError:
+        raise
+    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise UsageError(f"model {name} with {arguments}: {error}") from error
 
 
 def told(names: tuple[str, ...], arguments: dict[str, Any], network: Any) -> int | None:
