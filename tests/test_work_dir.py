@@ -327,6 +327,15 @@ def test_results_that_go_with_the_container_are_warned_of(container, room, monke
     assert containers.lost(Path("/workspace/work")) == []
 
 
+@pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl"])
+def test_a_pipe_in_the_place_of_a_log_is_refused(name, room, tmp_path, capsys):
+    (tmp_path / "work").mkdir()
+    os.mkfifo(tmp_path / "work" / name)
+    assert toy_room.call(room, toy_room.arguments(tmp_path / "work")) == 2
+    (line,) = errors(capsys)
+    assert name in line and "named pipe" in line
+
+
 def test_a_folder_of_another_user_names_the_flag(container, room, monkeypatch, capsys):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")

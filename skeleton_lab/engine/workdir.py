@@ -11,6 +11,7 @@ from pathlib import Path
 from skeleton_lab import locks
 from skeleton_lab.engine import containers
 from skeleton_lab.errors import UsageError, one_line
+from skeleton_lab.files import refuse_special
 
 # What the engine writes. Anything else in the folder belongs to the user and stays where it is.
 WRITTEN = (
@@ -30,6 +31,7 @@ def prepare(path: Path) -> Path:
 
     Raises:
         UsageError: it is a file, not writable, or no name that a folder can have.
+        ArchiveError: a pipe stands in the place of a file that the run writes.
     """
     try:
         str(path).encode()
@@ -41,6 +43,8 @@ def prepare(path: Path) -> Path:
         raise UsageError(f"--work-dir {path}: cannot be written to ({error.strerror or error}){hint}") from error
     except ValueError as error:  # a NUL; bytes that are no text, which no log could show
         raise UsageError(f"--work-dir {str(path)!a}: is no name of a folder ({one_line(error)})") from error
+    for name in ("log.txt", "metrics.jsonl"):  # opened to be gone on with
+        refuse_special(path / name)
     return path
 
 
