@@ -12,7 +12,7 @@ import yaml
 from skeleton_lab.errors import UsageError
 from skeleton_lab.files import refuse_special
 
-LARGEST = 10 << 20  # bytes: an archive that is given by mistake is not read
+LARGEST = 1 << 20  # bytes: an archive that is given by mistake is not read
 MOST = 100_000  # entries of a configuration
 DEEPEST = 50  # brackets within brackets; the time that the scanner needs for them grows with the square
 
