@@ -232,6 +232,20 @@ def test_labels_of_an_object_array_are_not_unpickled(arrays, tmp_path):
     assert "np.int64" in diagnosis.text() and "get the file again" not in diagnosis.text()
 
 
+@pytest.mark.parametrize("name", ["mine.json", "one.pkl", "recordings"])
+def test_what_other_programs_read_is_sent_to_them(name, tmp_path):
+    path = tmp_path / name
+    if path.suffix == ".json":
+        path.write_text("[[[1, 2, 0.9]]]")
+    elif path.suffix == ".pkl":
+        path.write_bytes(pickle.dumps({"keypoint": np.zeros((1, 4, 17, 2)), "label": 3}))
+    else:
+        path.mkdir()
+        (path / "S001C001P001R001A001.skeleton").write_text("0")
+    text = examine(path).text()
+    assert "predict.py" in text and "prepare.py" in text and "put right" not in text
+
+
 @pytest.mark.parametrize("classes", [5, 8])
 def test_ids_from_one_of_any_number_of_classes(classes, tmp_path):
     ids = np.arange(3 * classes) % classes

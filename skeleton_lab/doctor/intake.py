@@ -20,6 +20,7 @@ from skeleton_lab.errors import ArchiveError, LabError, UsageError
 
 BLOCK_BYTES = 32 << 20
 AGAIN = "get the file again; compare its size and checksum"
+OTHERS = "the doctor looks at archives (docs/data.md); recordings and key points are read by predict.py and prepare.py"
 BOTH = "training programs want both splits"
 MOST_LABELS = 1 << 30  # bytes of a label member
 
@@ -138,8 +139,10 @@ def fault(error: LabError) -> tuple[str, str, str]:
         return "nan", text, "leave out what the line names"
     if "cut short" in text or "ends early" in text:
         return "truncated", text, AGAIN
-    damaged = "damaged" in text or isinstance(error.__cause__, zipfile.BadZipFile)
-    return ("damaged", text, AGAIN) if damaged else ("unreadable", text, "put right or leave out what the line names")
+    if "damaged" in text or isinstance(error.__cause__, zipfile.BadZipFile):
+        return "damaged", text, AGAIN
+    foreign = any(words in text for words in ("is no archive", "in no known format", "but not of PYSKL"))
+    return "unreadable", text, OTHERS if foreign else "put right or leave out what the line names"
 
 
 def _others_keys(keys: Sequence[str], diagnosis: Diagnosis) -> None:
