@@ -291,8 +291,9 @@ def test_what_is_wrong_is_one_line(tmp_path, content, words):
 
 def test_ambiguous_joints_must_be_named():
     for joints, words in ((17, "coco17 or h36m17"), (25, "body25 or ntu25"), (19, "are in no known order")):
-        with pytest.raises(LabError, match=words):
+        with pytest.raises(LabError, match=words) as error:
             placing.scheme_of(None, joints, "file")
+        assert ("mediapipe33" in str(error.value)) == (joints == 19)  # what does not fit is no choice
     assert placing.scheme_of(None, 33, "file") is MEDIAPIPE33
 
 

@@ -207,7 +207,6 @@ def scheme_of(name: str | None, joints: int, where: str) -> Scheme:
     fitting = [s for s in SCHEMES.values() if joints == s.V]
     if joints in BEGIN_WITH_COCO and name in (None, COCO17.name):
         return COCO17
-    listing = ", ".join(f"{s.name} ({s.V})" for s in SCHEMES.values())
     if name is not None:
         scheme = SCHEMES[name]
         if joints != scheme.V:
@@ -215,6 +214,9 @@ def scheme_of(name: str | None, joints: int, where: str) -> Scheme:
             raise UsageError(f"{where}: {joints} joints per person, --keypoints {name} has {scheme.V}{hint}")
         return scheme
     if len(fitting) != 1:
-        which = f"can be {' or '.join(s.name for s in fitting)}" if fitting else "are in no known order"
-        raise UsageError(f"{where}: {joints} joints per person {which}; name it with --keypoints: {listing}")
+        if fitting:
+            orders = " or ".join(s.name for s in fitting)
+            raise UsageError(f"{where}: {joints} joints per person can be {orders}; name it with --keypoints")
+        listing = ", ".join(f"{s.name} ({s.V})" for s in SCHEMES.values())
+        raise UsageError(f"{where}: {joints} joints per person are in no known order; known are {listing}")
     return fitting[0]
