@@ -438,6 +438,13 @@ def test_a_long_table_says_what_it_leaves_out():
     assert lines[-1] == "... and 10 more means, all of them in the JSON file" and "clip59, mean" in lines[-2]
 
 
+def test_a_label_stands_once_beside_its_clip():
+    row = {"first_frame": 0, "last_frame": 19, "begin_s": 0.0, "end_s": 0.7, "who": "all", "top": []}
+    clip = {"name": "clip", "label_name": "walk", "top": {}, "windows": [row, row | {"first_frame": 10}]}
+    lines = list(results.table({"clips": [clip]}))
+    assert ["label: walk" in line for line in lines] == [False, True, False]
+
+
 def test_windows_cover_everything():
     assert predict_clips.windows(50, 24, 13) == [(0, 24), (13, 37), (26, 50)]
     assert predict_clips.windows(64, 64, 32) == [(0, 64)] == predict_clips.windows(64, 0, 32)

@@ -26,7 +26,7 @@ MOST_FRAMES = 40_000  # that a page plays, some 10 MB
 PER_PAGE, MOST_PANELS = 12, 16
 TIMELINE = (
     "The most probable action at every time, in colours: point at a stretch to read it, click it (or arrow keys and "
-    "Enter) to go to its skeletons. Where there is no colour, nobody was seen."
+    "Enter) to go to its skeletons. Where there is no colour, nobody was seen. Percentages are of all rows together."
 )
 SIDE = 260  # pixels of a panel
 PIECE = skeletons.FRAMES  # frames of a card; a long recording fills several

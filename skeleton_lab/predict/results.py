@@ -118,12 +118,12 @@ def summary(content: dict[str, Any]) -> list[str]:
 
 
 def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
-    """Lines of the printed table: one per window and person, five classes each."""
+    """Lines of the printed table: one per window and person, five classes each; a clip's label at its first."""
     rows = []
     for clip in content["clips"]:
         told = f" (label: {clip['label_name']})" if clip.get("label_name") else ""
-        for row in clip["windows"]:
-            rows.append((one_line(clip["name"]) + told, row))
+        for place, row in enumerate(clip["windows"]):
+            rows.append((one_line(clip["name"]) + told * (place == 0), row))
     width = max([4, *(len(name) for name, _ in rows[:most])])
     yield f"{'clip':{width}}  {'frames':>11}  {'seconds':>13}  {'who':8}  top {TOP}"
     for name, row in rows[:most]:
