@@ -193,7 +193,7 @@ def zero_shot(this: Room, arguments: argparse.Namespace) -> Answer:
     count = arguments.samples or min(8, batch)
     found = cost.measure(Pair(VARIANTS[this.folder]), torch.randn(count, FEATURES + TEXTS), torch.zeros(count).long())
     found = dataclasses.replace(found, states=4, resident_bytes=2 * 4 * FEATURES * CLIPS)
-    return Answer(this, recipe, f"a feature of {FEATURES} numbers and three texts of {TEXTS // 3}", found)
+    return Answer(this, recipe, f"a feature of {FEATURES}, 3 texts of {TEXTS // 3}", found)
 
 
 def answer(name: str, arguments: argparse.Namespace) -> Answer:
@@ -254,7 +254,7 @@ def row(found: Answer, budget: float) -> str:
     told = f"yes, up to batch {largest_batch(costs, budget):,}" if ok else f"no: {remedy(found, budget)}"
     sample = found.sample.replace(WHOLE_WORDS, "")
     forward, need = f"{_short(costs.flops_forward / 1e9)} GFLOP", f"{costs.step_bytes(recipe.forward) / GIB:.1f} GiB"
-    return f"{found.room.folder:14} {sample[:38]:38} {batch:>9} {forward:>12} {need:>9}  {told}"
+    return f"{found.room.folder:14} {sample:38} {batch:>9} {forward:>12} {need:>9}  {told}"
 
 
 def parser() -> Parser:
