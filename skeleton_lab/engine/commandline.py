@@ -30,7 +30,7 @@ def _subcommand(program: str, argv: list[str]) -> list[str]:
     if not argv or argv[0].startswith("-") or wanted is None:
         return argv
     if argv[0] in DEMOS:
-        raise UsageError(f"'{argv[0]}' needs OpenPose and is not part of this lab yet; '{wanted}' trains and tests")
+        raise UsageError(f"'{argv[0]}' needs OpenPose and is not part of this lab; '{wanted}' trains and tests")
     if argv[0] != wanted:
         raise UsageError(f"unknown sub-command '{argv[0]}'.{nearest(argv[0], [wanted]) or f' There is {wanted!r}.'}")
     return argv[1:]
