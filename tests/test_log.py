@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from tiny_data import make_all
 
 from skeleton_lab.engine import logs
 from skeleton_lab.engine.fit import still_to_do
+from skeleton_lab.engine.loaders import BatchPlan, make_loader
 from skeleton_lab.engine.styles import STYLES
 
 
@@ -79,6 +81,12 @@ def job_at(epoch: int, program: str = "C", **options) -> SimpleNamespace:
         options=Namespace(**settings), state=SimpleNamespace(epoch=epoch, losses=torch.zeros(100)),
         loaders=SimpleNamespace(choose=object()), style=STYLES[program], evaluated=(2, 60.0),
     )  # fmt: skip
+
+
+def test_more_workers_than_cores_are_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_loader([0] * 4, BatchPlan(4, 2, shuffle=False), 512, torch.device("cpu"), 1)
 
 
 def test_time_left_is_that_of_the_whole_run():

@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import random
 import signal
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -121,16 +122,18 @@ def prepare_worker(_: int) -> None:
 
 def make_loader(dataset: Dataset, plan: BatchPlan, workers: int, device: torch.device, seed: int) -> DataLoader:
     cuda = device.type == "cuda"
-    return DataLoader(
-        dataset if hasattr(dataset, "__getitems__") else Seeded(dataset, seed),
-        batch_sampler=plan,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=cuda,
-        persistent_workers=workers > 0,
-        worker_init_fn=prepare_worker,
-        generator=torch.Generator().manual_seed(seed),  # else making an iterator draws from the global one
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more than cores: so the user has it
+        return DataLoader(
+            dataset if hasattr(dataset, "__getitems__") else Seeded(dataset, seed),
+            batch_sampler=plan,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=cuda,
+            persistent_workers=workers > 0,
+            worker_init_fn=prepare_worker,
+            generator=torch.Generator().manual_seed(seed),  # else making an iterator draws from the global one
+        )
 
 
 def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
