@@ -84,15 +84,15 @@ def _said(text: str, code: int):
     return program
 
 
-@pytest.mark.parametrize(
-    "text, code", [("error: a\nerror: b\n", 2), ("error: \x1b[31m\n", 2), ("", 2), ("error: a\n", 1), ("", 3)]
-)
+@pytest.mark.parametrize("text, code", [("error: a\nerror: b\n", 2), ("", 2), ("error: a\n", 1), ("", 3)])
 def test_an_end_that_no_program_should_have_is_seen(text, code):
     with pytest.raises(AssertionError):
         programs.ended(_said(text, code))
 
 
 def test_an_end_in_order():
+    with pytest.raises(UsageError, match=r"error: \\x1b\[31m"):  # control characters do not get out of ``guarded``
+        programs.ended(_said("error: \x1b[31m\n", 2))
     assert programs.ended(_said("a warning\n", 0)) is None
     with pytest.raises(UsageError, match="error: a"):
         programs.ended(_said("error: a\n", 2))
