@@ -378,7 +378,8 @@ def test_annotations_of_pyskl(bench, tmp_path, capsys, monkeypatch):
     """One dict, a list, 2-D with scores; those of nobody are named; what could run does not."""
     monkeypatch.chdir(tmp_path)
     flat = walkers(40, 2).transpose(1, 0, 2, 3)
-    one = {"frame_dir": "mine", "label": 3, "keypoint": flat[..., :2].astype(np.float16), "total_frames": 40,
+    named = "S001C001P001R001A004"  # else nothing tells that label 3 is a class of the network
+    one = {"frame_dir": named, "label": 3, "keypoint": flat[..., :2].astype(np.float16), "total_frames": 40,
            "keypoint_score": flat[..., 2].astype(np.float16), "img_shape": (1080, 1920)}  # fmt: skip
     nobody = one | {
         "frame_dir": "nobody",
@@ -389,7 +390,10 @@ def test_annotations_of_pyskl(bench, tmp_path, capsys, monkeypatch):
     path.write_bytes(pickle.dumps(one))
     assert bench("--window 24", path) == 0
     [single] = bench.result()["clips"]
-    assert single["name"] == "mine" and single["label"] == 3 and bench.result()["keypoints"] == "coco17"
+    assert single["name"] == named and single["label"] == 3 and bench.result()["keypoints"] == "coco17"
+    path.write_bytes(pickle.dumps(one | {"frame_dir": "mine"}))
+    assert bench("--window 24", path) == 0
+    assert bench.result()["clips"] == [{k: v for k, v in single.items() if "label" not in k} | {"name": "mine"}]
     np.save(tmp_path / "same.npy", flat.astype(np.float16).astype(float).transpose(1, 0, 2, 3))
     assert bench("--window 24 --keypoints coco17", tmp_path / "same.npy") == 0
     assert bench.result()["clips"][0]["windows"] == single["windows"]
@@ -401,7 +405,7 @@ def test_annotations_of_pyskl(bench, tmp_path, capsys, monkeypatch):
         assert "left out: " in (err := capsys.readouterr().err) and "nobody" in err and err.count("\n") == 1
     for content, words in (
         (nobody, "holds nobody"),
-        (one | {"keypoint": "no array"}, "mine: 'keypoint' is str"),
+        (one | {"keypoint": "no array"}, f"{named}: 'keypoint' is str"),
         (one | {"keypoint_score": np.ones(3)}, "keypoint_score"),
         (one | {"x": Harm()}, "system"),
     ):

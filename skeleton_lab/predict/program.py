@@ -13,6 +13,7 @@ import numpy as np
 from skeleton_lab import trust
 from skeleton_lab.data import sources
 from skeleton_lab.data.archive import SPLITS
+from skeleton_lab.data.labels import NTU_NAME
 from skeleton_lab.engine.programs import NAMES
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.files import write_atomically
@@ -103,7 +104,7 @@ def predicted(network: Network, options: argparse.Namespace) -> tuple[Recordings
     names = clips.names or [f"{options.split or 'test'}_{i}" for i in range(len(clips))]
     notices = Notices()
     recordings = Stored(clips, names, source, target, options.up, _score(options), notices)
-    if not same:
+    if not same and not _of_ntu(network, names):
         recordings.labels = None  # of other actions
     rows = _asked(network, recordings, options, options.window or 0)
     _tell(notices)
@@ -141,11 +142,16 @@ def _own(network: Network, options: argparse.Namespace) -> Recordings | None:
     else:
         choose = lambda V, where: placing.scheme_of(options.keypoints, V, where)  # noqa: E731
         found = Found(*reading.read(path, choose, score, notices), [])
-    same = network.ucla == (found.scheme.name == "ucla20")  # else of other actions
+    same = found.scheme is target or _of_ntu(network, [keypoints.name for keypoints in found.keypoints])
     labels = found.labels if same and any(label is not None for label in found.labels) else None
     recordings = Own(found.keypoints, found.scheme, target, options.up, notices, labels)
     _tell(notices)
     return recordings
+
+
+def _of_ntu(network: Network, names: Sequence[str]) -> bool:
+    """Whether labels of another skeleton's clips are this network's classes, by the names that NTU RGB+D gives."""
+    return not network.ucla and all(NTU_NAME.fullmatch(name) for name in names)
 
 
 def _refuse_archive_flags(options: argparse.Namespace, kind: str) -> None:
