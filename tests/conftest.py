@@ -34,6 +34,22 @@ def images() -> str:
     return build_all()
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with a small archive of every kind that rooms read."""
+    import tiny_data
+
+    return tiny_data.make_all(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture
+def lab(root, monkeypatch):
+    """Runs the rooms' programs in folders below ``root``."""
+    from sandbox import Lab
+
+    return Lab(root, monkeypatch)
+
+
 @pytest.fixture
 def foreground():
     """Signals mean what they mean in a terminal, although ``nohup`` or ``&`` may have started the tests."""

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_data
 import yaml
-from sandbox import FEW, Lab, shrink
+from sandbox import FEW, shrink
 
 from skeleton_lab import rooms
 from skeleton_lab.engine.options import parse
@@ -97,16 +96,6 @@ def test_header(room, path, monkeypatch):
 
 
 # --- two steps with each -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return tiny_data.make_all(tmp_path_factory.mktemp("lab"))
-
-
-@pytest.fixture
-def lab(root, monkeypatch) -> Lab:
-    return Lab(root, monkeypatch)
 
 
 def events(work_dir: Path) -> dict[str, dict]:

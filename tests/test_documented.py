@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import tiny_data
 import yaml
-from sandbox import FEW, Lab, shrink
+from sandbox import FEW, shrink
 
 from skeleton_lab import rooms
 
@@ -109,16 +108,6 @@ COMMANDS = [
     Command("st-twostream", "ST-GCN", "recognition -c config/st_gcn.twostream/ntu-xsub/train.yaml",
             writes="epoch1_model.pt"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return tiny_data.make_all(tmp_path_factory.mktemp("lab"))
-
-
-@pytest.fixture
-def lab(root, monkeypatch) -> Lab:
-    return Lab(root, monkeypatch)
 
 
 def small(command: Command) -> str:

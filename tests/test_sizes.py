@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_data
 import yaml
-from sandbox import FEW, Lab, shrink
+from sandbox import FEW, shrink
 
 from skeleton_lab import rooms
 from skeleton_lab.engine.build import make_net
@@ -20,16 +18,6 @@ from skeleton_lab.engine.programs import FLAGS, NAMES
 
 SUPERVISED = [room for room in rooms.ROOMS if room.program]
 PEOPLE = {"S": "num_people"}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return tiny_data.make_all(tmp_path_factory.mktemp("lab"))
-
-
-@pytest.fixture
-def lab(root, monkeypatch) -> Lab:
-    return Lab(root, monkeypatch)
 
 
 def begin(room: rooms.Room, config: str | None = None, small: bool = True) -> str:
