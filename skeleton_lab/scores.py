@@ -47,7 +47,11 @@ def read_scores(place: str | Path) -> Scores:
     if not isinstance(content, dict) or not content:
         raise ArchiveError(f"{path} is not a dict from sample name to scores")
     try:
-        logits = np.stack([np.asarray(row, dtype=np.float32) for row in content.values()])
+        rows = [np.asarray(row) for row in content.values()]
+        if any(np.iscomplexobj(row) for row in rows):
+            raise TypeError("complex")
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            logits = np.stack([row.astype(np.float32) for row in rows])
     except (TypeError, ValueError) as error:
         raise ArchiveError(f"{path}: the samples' scores are not equally long vectors of numbers") from error
     if logits.ndim != 2 or logits.shape[1] < 2 or not np.isfinite(logits).all():

@@ -56,7 +56,7 @@ def _hot_columns(y: np.ndarray, where: str) -> np.ndarray:
 
 def _whole_numbers(y: np.ndarray, where: str) -> np.ndarray:
     if y.dtype.kind == "f":
-        bad = ~(np.isfinite(y) & (np.abs(y) < 2**31))
+        bad = ~(np.isfinite(y) & (np.abs(y.astype(np.float64)) < 2**31))  # float16 cannot hold the bound
         bad |= np.where(bad, 0, y) % 1 != 0
         if bad.any():
             row = int(bad.argmax())
