@@ -42,7 +42,7 @@ def feeder(room: str, config: str, path: Path, split: str, **more):
     args = {**given[f"{split}_feeder_args"], "data_path": str(path), "split": split, **more}
     args.pop("label_path", None)
     with rooms.room(room):
-        return make_feeder(Namespace(feeder=given["feeder"], seed=3), args)
+        return make_feeder(Namespace(feeder=given["feeder"], seed=3, model=""), args)
 
 
 @pytest.fixture(scope="module")
