@@ -62,7 +62,7 @@ def test_subjects_are_held_out(tmp_path):
     with rooms.room("CTR-GCN"):
         options = Namespace(
             feeder="feeders.feeder_ntu.Feeder", train_feeder_args={**arguments, "split": "train", "random_rot": True},
-            test_feeder_args={**arguments, "split": "test"}, val_share=0.25, seed=1, debug=False,
+            test_feeder_args={**arguments, "split": "test"}, val_share=0.25, seed=1, debug=False, model="",
         )  # fmt: skip
         from skeleton_lab.engine.loaders import make_feeder
 

@@ -136,7 +136,7 @@ def test_arranged_files_are_open_where_people_edit(tmp_path):
         for place in [room / folder, *(room / folder).rglob("*")] if (room / folder).exists() else []:
             assert place.stat().st_mode & 0o666 == 0o666, place
             assert not place.stat().st_mode & 0o1000, f"{place}: an editor that renames could not write"
-    assert {"config", "feeder", "net"} == {name for name in EDITED if (room / name).exists()}
+    assert {"config", "feeder", "graph", "net"} == {name for name in EDITED if (room / name).exists()}
     assert (out / "skeleton_lab" / "errors.py").stat().st_mode & 0o777 == 0o644
     assert (room / "main.py").stat().st_mode & 0o777 == 0o644
     assert room.stat().st_mode & 0o7777 == (room / "data").stat().st_mode & 0o7777 == 0o1777
