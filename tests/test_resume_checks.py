@@ -198,7 +198,7 @@ def test_tensors_of_a_kind_that_nobody_wrote_are_one_line(finished, tmp_path, od
     name = next(iter(content["model"]))
     content["model"][name] = odd(content["model"][name])
     torch.save(content, tmp_path / "last.ckpt")
-    with pytest.raises(WeightsError, match="damaged"):
+    with pytest.raises(WeightsError, match=r"damaged|not a file of plain"):  # torch 2.3 refuses the second itself
         lastfile.load_last(tmp_path)
 
 

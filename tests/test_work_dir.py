@@ -247,8 +247,10 @@ def test_a_tiny_shared_memory_is_one_line(room, tmp_path):
     )  # fmt: skip
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
-    assert done.returncode == 1 and "--shm-size" in done.stderr, done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
+    *others, said = done.stderr.splitlines()
+    assert done.returncode == 1 and said.lstrip("\0").startswith("error: ") and "--shm-size" in said, done.stderr
+    # A worker of torch 2.3 that the system has ended says so itself, before the program does.
+    assert all(line.startswith("ERROR: Unexpected bus error") for line in others), done.stderr
 
 
 def test_no_room_for_semaphores_is_the_same_line(monkeypatch, capsys):
