@@ -35,6 +35,6 @@ def build_all() -> str:
         pytest.skip(f"there is no image {BASE} to build on (sudo bash tools/make_cpu_base.sh makes it)")
     with open(Path(tempfile.gettempdir()) / "skeleton-lab-images.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes: the second finds everything built
-        done = call("bash", "build_all_images.sh", timeout=900, env=os.environ | {"BASE_IMAGE": BASE})
+        done = call("bash", "build_all_images.sh", timeout=1500, env=os.environ | {"BASE_IMAGE": BASE})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
