@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from skeleton_lab.data.convert import to_msg3d
+from skeleton_lab.data.archives.convert import to_msg3d
 
 if __name__ == "__main__":
     sys.exit(to_msg3d(None, __doc__ or ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from skeleton_lab.data.convert import to_five
+from skeleton_lab.data.archives.convert import to_five
 
 if __name__ == "__main__":
     sys.exit(to_five(None, __doc__ or "", Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")))

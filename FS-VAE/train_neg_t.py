@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.zero_shot.programs import train
+from skeleton_lab.zero_shot.align.program import train
 
 if __name__ == "__main__":
     raise SystemExit(train("fsvae"))

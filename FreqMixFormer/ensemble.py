@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.ensemble import STREAM_WEIGHTS, Recipe, main
+from skeleton_lab.ensemble.program import STREAM_WEIGHTS, Recipe, main
 
 RECIPE = Recipe(streams=(*STREAM_WEIGHTS, "joint-k2", "joint-motion-k2"), searched=True)
 

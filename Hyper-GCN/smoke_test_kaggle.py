@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.data.locate import locate
-from skeleton_lab.engine.loaders import check_labels
+from skeleton_lab.data.archives.locate import locate
+from skeleton_lab.engine.dataloader import check_labels
+from skeleton_lab.engine.smoke import CLASSES, check_sizes, pick_device, random_clips, sgd_step
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
-from skeleton_lab.flags import Parser
-from skeleton_lab.smoke import CLASSES, check_sizes, pick_device, random_clips, sgd_step
+from skeleton_lab.utils.cli import Parser
 
 # isort: split
 import torch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.zero_shot.gating import gating_eval
+from skeleton_lab.zero_shot.gate.program import gating_eval
 
 if __name__ == "__main__":
     raise SystemExit(gating_eval())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.ensemble import Recipe, main
+from skeleton_lab.ensemble.program import Recipe, main
 
 RECIPE = Recipe()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.smoke import CLASSES, smoke_test
+from skeleton_lab.engine.smoke import CLASSES, smoke_test
 
 # isort: split
 from model.SkateFormer import SkateFormer, SkateFormer_

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.baselines.gpu import report
-from skeleton_lab.flags import Parser
+from skeleton_lab.utils.cli import Parser
 
 if __name__ == "__main__":
     Parser(description=__doc__).parse_args()

@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab 
 
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset, check
 from skeleton_lab.errors import guarded
-from skeleton_lab.flags import Parser
+from skeleton_lab.utils.cli import Parser
 
 __all__ = ["NTU60SkeletonDataset"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.data.convert import to_five
+from skeleton_lab.data.archives.convert import to_five
 
 if __name__ == "__main__":
     sys.exit(to_five(None, __doc__ or ""))

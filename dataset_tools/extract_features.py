@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.zero_shot.extract import main
+from skeleton_lab.zero_shot.features.program import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.raw.commands import ctrgcn_stage
+from skeleton_lab.data.preprocessing.programs import ctrgcn_stage
 
 if __name__ == "__main__":
     raise SystemExit(ctrgcn_stage("denoise"))

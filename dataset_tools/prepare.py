@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.raw.commands import prepare
+from skeleton_lab.data.preprocessing.programs import prepare
 
 if __name__ == "__main__":
     raise SystemExit(prepare())

@@ -2,9 +2,9 @@
 
 import sys
 
-from skeleton_lab import environment
+from skeleton_lab.utils import python_check
 
 __version__ = "0.1.0"
 
-environment.check_python(sys.version_info)
-environment.watch()
+python_check.check_python(sys.version_info)
+python_check.watch()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 
-ROOT = rooms.ROOT
+ROOT = registry.ROOT
 BASE = os.environ.get("BASE_IMAGE", "skeleton-lab-base:cpu")
 LAB_UID = 1000  # the images' user
 

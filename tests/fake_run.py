@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data import streams
+from skeleton_lab.skeletons import bones
 
 # Kinect v2 at rest, metres, y up, the sensor looking along +z at the person's face
 REST = np.array([
@@ -106,7 +106,7 @@ def write_hardest(
 ) -> None:
     data = np.stack([walker(frames, 1 + k % 2, joints) for k in range(count)])
     if edges is None:
-        edges = streams.edges(streams.BY_JOINTS[joints])
+        edges = bones.edges(bones.BY_JOINTS[joints])
     label = np.arange(count) // 2 * 2
     content = {"data": data, "label": label, "pred": label + 1, "name": np.array([f"test_{k}" for k in range(count)]),
                "index": np.arange(count), "edges": np.array(edges), **members}  # fmt: skip

@@ -14,11 +14,12 @@ import torch
 from parity.kaggle_sample import check, make_kaggle_arrays, to_ntvm
 from parity.protocol import make_skeleton
 
-from skeleton_lab.data import transforms, whole
-from skeleton_lab.data.feeder import Feeder
-from skeleton_lab.data.randomness import Draws
-from skeleton_lab.data.steps import Step, Work
-from skeleton_lab.data.ucla_feeder import find_recordings
+from skeleton_lab.data.feeders import padded as whole
+from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders.base import Feeder
+from skeleton_lab.data.feeders.nw_ucla import find_recordings
+from skeleton_lab.data.feeders.pipeline import Step, Work
+from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import ArchiveNotFoundError
 
 REPOSITORY = Path(__file__).parents[1]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.keypoints import placing, reading
-from skeleton_lab.keypoints.notices import Notices
-from skeleton_lab.keypoints.picture import figure
-from skeleton_lab.keypoints.schemes import COCO17, Scheme
+from skeleton_lab.inference.keypoints import normalise, reading
+from skeleton_lab.inference.keypoints.joint_map_figure import figure
+from skeleton_lab.inference.keypoints.notices import Notices
+from skeleton_lab.skeletons.schemes import COCO17, Scheme
 
 COCO = figure(COCO17) * [200, -200] + [300, 500]  # (17, 2) pixels of somebody who stands
 T = 12
@@ -26,7 +26,7 @@ def walkers(frames: int = T, persons: int = 2, scheme: Scheme = COCO17) -> np.nd
 def read(path: Path, name: str | None = "coco17", **wish):
     notices = Notices()
     found, scheme = reading.read(
-        path, lambda V, where: placing.scheme_of(name, V, where), notices=notices, **wish
+        path, lambda V, where: normalise.scheme_of(name, V, where), notices=notices, **wish
     )  # fmt: skip
     return found, scheme, notices.lines()
 

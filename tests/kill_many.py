@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from tiny_data import make_all
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 from skeleton_lab.engine import run
-from skeleton_lab.flags import Parser
+from skeleton_lab.utils.cli import Parser
 
 EPOCHS, MOST = 3, 3  # epochs of a run, kills of it
 COMMON = (
@@ -47,7 +47,7 @@ LINES = {
 class Trainer:
     """Trainings of one room in child processes."""
 
-    def __init__(self, room: rooms.Room, root: Path) -> None:
+    def __init__(self, room: registry.Room, root: Path) -> None:
         self.room, self.root = room, root
         self.line = f"{LINES[room.folder].format(data=root / 'data')} {COMMON}".split()
 
@@ -61,7 +61,7 @@ class Trainer:
         os.dup2(log, 2)
         os.chdir(self.room.path)
         torch.set_num_threads(1)
-        with rooms.room(self.room.folder):
+        with registry.room(self.room.folder):
             code = run(self.room.program, str(self.room.path / "main.py"), [*self.line, "--work-dir", str(work), *more])
         os._exit(code)
 
@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
     each, total, different = -(-options.kills // len(options.rooms)), 0, []
     for name in options.rooms:
         rng = random.Random(f"{options.seed} {name}")
-        kills, wrong = torture(Trainer(rooms.find(name), root), each, rng)
+        kills, wrong = torture(Trainer(registry.find(name), root), each, rng)
         total, different = total + kills, different + wrong
     for work in different:
         print(f"different: {work}")

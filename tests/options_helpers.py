@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from skeleton_lab.engine.options import Options, parse
+from skeleton_lab.engine.config.options import Options, parse
 
 ROOM = Path(__file__).parents[1] / "CTR-GCN"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.raw.commands import prepare
-from skeleton_lab.raw.sources import Source, listed
+from skeleton_lab.data.preprocessing.programs import prepare
+from skeleton_lab.data.preprocessing.recordings import Source, listed
 
 PARITY = Path(__file__).parent / "parity"
 RAW = PARITY / "raw"

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from parity.protocol import compare, fill, make_skeleton, stage_summary
 from torch import Tensor, nn
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 
 PARITY = Path(__file__).parent / "parity"
 
@@ -81,8 +81,8 @@ def made(given: dict[str, Any]) -> tuple[Tensor, ...]:
 
 
 def build(room: str, name: str, **kwargs: Any) -> nn.Module:
-    with rooms.room(room):
-        return rooms.load(room, name)(**kwargs)
+    with registry.room(room):
+        return registry.load(room, name)(**kwargs)
 
 
 def logits(output: Any) -> Tensor:

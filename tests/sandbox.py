@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 from skeleton_lab.engine import run
-from skeleton_lab.imports import import_class
+from skeleton_lab.utils.importing import import_class
 
 FEW = "--num-epoch 1 --batch-size 6 --test-batch-size 8 --num-worker 0 --device cpu --report False"
 
@@ -28,9 +28,9 @@ class Lab:
         monkeypatch.setenv("NTU60_ROOT", str(root / "data" / "ntu"))
         monkeypatch.delenv("NW_UCLA_ROOT", raising=False)
 
-    def enter(self, name: str) -> rooms.Room:
+    def enter(self, name: str) -> registry.Room:
         """Make the room's folder the working directory."""
-        room = rooms.find(name)
+        room = registry.find(name)
         folder = self.root / room.folder
         if not folder.exists():
             folder.mkdir()
@@ -41,15 +41,15 @@ class Lab:
 
     def __call__(self, name: str, line: str) -> int:
         room = self.enter(name)
-        with rooms.room(room.folder):
+        with registry.room(room.folder):
             return run(room.program, str(room.path / "main.py"), shlex.split(line))
 
     def weights(self, name: str, config: str, path: Path, **changes: Any) -> Path:
         """Weights of the network of a configuration, untrained, saved at ``path``."""
-        room = rooms.find(name)
+        room = registry.find(name)
         given = yaml.safe_load((room.path / config).read_text())
         torch.manual_seed(0)
-        with rooms.room(room.folder):
+        with registry.room(room.folder):
             network = import_class(given["model"])(**{**given["model_args"], **changes})
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(network.state_dict(), path)

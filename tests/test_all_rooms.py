@@ -13,8 +13,9 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from skeleton_lab import cost, rooms
-from skeleton_lab.imports import import_class
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
+from skeleton_lab.utils.importing import import_class
 
 PARITY = Path(__file__).parent / "parity"
 FRAMES = 16
@@ -40,10 +41,10 @@ NETWORKS = [
 
 class Network:
     def __init__(self, room: str, config: str, changes: dict, fixture: str):
-        settings = yaml.safe_load((rooms.find(room).path / config).read_text())
+        settings = yaml.safe_load((registry.find(room).path / config).read_text())
         self.args = {**settings["model_args"], **changes}
         torch.manual_seed(0)
-        with rooms.room(room):
+        with registry.room(room):
             self.model = import_class(settings["model"])(**self.args)
         facts = json.loads((PARITY / f"{fixture}.json").read_text())
         self.untouched = {*facts.get("parameters_without_gradient", []), *facts.get("no_gradient_parameters", [])}
@@ -51,7 +52,7 @@ class Network:
 
     def inputs(self, N: int = 4) -> tuple[Tensor, ...]:
         torch.manual_seed(1)
-        return cost.example(self.args, N, FRAMES, single_person=0.5)
+        return counting.example(self.args, N, FRAMES, single_person=0.5)
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda row: f"{row[0]}-{Path(row[1]).parent.name}-{row[3]}")
@@ -132,12 +133,12 @@ def test_learns_two_samples(network):
     assert min(losses[-3:]) < 0.5 * losses[0]
 
 
-@pytest.mark.parametrize("room", [room for room in rooms.ROOMS if room.program], ids=lambda room: room.folder)
+@pytest.mark.parametrize("room", [room for room in registry.ROOMS if room.program], ids=lambda room: room.folder)
 def test_smoke_test(room, capsys, monkeypatch):
     """One step on random input, as ``python smoke_test.py --frames 16``."""
     monkeypatch.setattr("sys.argv", ["smoke_test.py", "--frames", "16"])
     script = str(room.path / "smoke_test.py")
-    with rooms.room(room.folder), pytest.raises(SystemExit) as done:
+    with registry.room(room.folder), pytest.raises(SystemExit) as done:
         runpy.run_path(script, run_name="__main__")
     out = capsys.readouterr().out
     assert done.value.code == 0 and f"Running {room.folder} smoke test on cpu" in out and "Smoke test ok" in out

@@ -17,12 +17,12 @@ from parity.kaggle_sample import make_kaggle_arrays
 from sandbox import Lab, shrink
 from tiny_data import make_all
 
-from skeleton_lab import rooms
-from skeleton_lab.data.feeder import Batch
-from skeleton_lab.engine.loaders import make_feeder
-from skeleton_lab.report import anticipation
+from skeleton_lab import registry
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.engine.dataloader import make_feeder
+from skeleton_lab.reporting.run_report import anticipation
 
-NTU = [(room.folder, room.config) for room in rooms.ROOMS if room.config and room.folder != "ST-GCN"]
+NTU = [(room.folder, room.config) for room in registry.ROOMS if room.config and room.folder != "ST-GCN"]
 NTU.append(("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml"))
 COLOURS = ((0, 114, 178), (196, 78, 0))  # of the first and the second curve
 
@@ -38,10 +38,10 @@ def truncated(x: np.ndarray, share: float) -> np.ndarray:
 
 
 def feeder(room: str, config: str, path: Path, split: str, **more):
-    given = yaml.safe_load((rooms.find(room).path / config).read_text())
+    given = yaml.safe_load((registry.find(room).path / config).read_text())
     args = {**given[f"{split}_feeder_args"], "data_path": str(path), "split": split, **more}
     args.pop("label_path", None)
-    with rooms.room(room):
+    with registry.room(room):
         return make_feeder(Namespace(feeder=given["feeder"], seed=3, model=""), args)
 
 
@@ -97,7 +97,7 @@ def lab(tmp_path, monkeypatch) -> Lab:
 @pytest.mark.parametrize(("room", "config"), NTU, ids=lambda value: value.split("/")[0])
 def test_every_room_tests_beginnings(lab, capsys, room, config):
     changes = {"frame_size": 16} if room == "FreqMixFormer" else {}
-    given = yaml.safe_load((rooms.find(room).path / config).read_text())
+    given = yaml.safe_load((registry.find(room).path / config).read_text())
     weights = lab.weights(room, config, lab.root / "weights" / "w.pt", **changes)
     args = " ".join(f"--model-args {key}={value}" for key, value in changes.items())
     line = (

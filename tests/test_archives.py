@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from parity.kaggle_sample import make_kaggle_arrays, make_kaggle_npz, make_npy, to_ntvm
 
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.clips import Clips
-from skeleton_lab.data.npz import Npz
+from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers.npz import Npz
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, LabError, UsageError
 
 ARRAYS = make_kaggle_arrays()

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays, make_kaggle_npz
 
-from skeleton_lab.data import archive, store
-from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.archives import opening
+from skeleton_lab.data.archives import packed as store
+from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.errors import ArchiveError, LabError
 
 ARRAYS = make_kaggle_arrays()
@@ -41,7 +42,7 @@ def stores(cache: Path) -> list[Path]:
 def test_built_once_and_again_when_the_archive_changes(packed, cache, monkeypatch):
     open_archive(packed, "train", cache_dir=cache)
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "_fill", None)
+        patch.setattr(opening, "_fill", None)
         open_archive(packed, "train", cache_dir=cache)
     first = stores(cache)
     np.savez_compressed(packed, **{**ARRAYS, "x_train": ARRAYS["x_train"] * 2})
@@ -166,7 +167,7 @@ def test_memory_while_unpacking(tmp_path, cache):
     del x
     program = (
         "import resource, sys\n"
-        "from skeleton_lab.data.archive import open_archive\n"
+        "from skeleton_lab.data.archives.opening import open_archive\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "open_archive(sys.argv[1], 'train', cache_dir=sys.argv[2])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

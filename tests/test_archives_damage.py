@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skeleton_lab.data import pickles
-from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers import safe_pickle
 from skeleton_lab.errors import ArchiveError, LabError
 
 
@@ -187,7 +187,7 @@ def test_pickles_run_nothing(call, protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("evil.pkl").write_bytes(pickle.dumps({"split": Evil(*call)}, protocol))
     with pytest.raises(ArchiveError, match=r"evil\.pkl.*only lists"):
-        pickles.load(Path("evil.pkl"))
+        safe_pickle.load(Path("evil.pkl"))
     assert not Path("owned").exists()
 
 
@@ -199,7 +199,7 @@ def test_plain_pickles_of_any_protocol(protocol, tmp_path):
         "fortran": np.asfortranarray(np.eye(3)), "scalar": np.float32(1.5), "names": np.array(["a", "bc"]),
     }  # fmt: skip
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps(content, protocol))
-    assert repr(pickles.load(tmp_path / "plain.pkl")) == repr(content)
+    assert repr(safe_pickle.load(tmp_path / "plain.pkl")) == repr(content)
 
 
 def test_pickles_of_python_2(tmp_path):
@@ -210,5 +210,5 @@ def test_pickles_of_python_2(tmp_path):
         b"(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + b"\\x01" + b"\\x00" * 7 + b"\\x02" + b"\\x00" * 7 + b"'\ntb"
     )
     (tmp_path / "old.pkl").write_bytes(b"(c__builtin__\nset\n((lp0\nS'caf\\xe9'\natR" + array + b"t.")
-    names, ids = pickles.load(tmp_path / "old.pkl")
+    names, ids = safe_pickle.load(tmp_path / "old.pkl")
     assert names == {"caf\u00e9"} and ids.tolist() == [1, 2]

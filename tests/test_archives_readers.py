@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from parity.kaggle_sample import make_kinetics
 
-from skeleton_lab.data import ucla
-from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers import nw_ucla
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError
 
-NAMES = [*ucla.published_order()[:3], "a12_s03_e09_v02", "a01_s01_e09_v01", ucla.published_order()[-1]]
-LABEL = {action: k + 1 for k, action in enumerate(ucla.ACTIONS)}
+NAMES = [*nw_ucla.published_order()[:3], "a12_s03_e09_v02", "a01_s01_e09_v01", nw_ucla.published_order()[-1]]
+LABEL = {action: k + 1 for k, action in enumerate(nw_ucla.ACTIONS)}
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +45,8 @@ def pack(folder: Path, path: Path, mode: str) -> Path:
 
 
 def test_published_lists():
-    order = ucla.published_order()
-    views = [ucla.view_of(name) for name in order]
+    order = nw_ucla.published_order()
+    views = [nw_ucla.view_of(name) for name in order]
     assert len(set(order)) == 1484 and views.count(1) == 516 and views.count(2) == 504 and views.count(3) == 464
     assert set(views[:1020]) == {1, 2} and set(views[1020:]) == {3}
     assert order[0] == "a05_s04_e02_v01" and order[1020] == "a05_s04_e02_v03"
@@ -76,7 +76,7 @@ def test_ucla_is_parsed_once_and_again_after_a_change(tmp_path, monkeypatch, cac
     write_ucla(folder, NAMES)
     open_archive(folder, "train")
     with monkeypatch.context() as patch:
-        patch.setattr(ucla, "_parse", None)
+        patch.setattr(nw_ucla, "_parse", None)
         assert len(open_archive(folder, "test")) == 1
     write_ucla(folder, [*NAMES, "a02_s03_e09_v03"])
     assert len(open_archive(folder, "test")) == 2

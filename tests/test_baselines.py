@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from skeleton_lab.baselines import benchmark, gpu
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.baselines.models import SimpleMLP, SimpleSTBackbone, STGCNBackbone, adjacency
-from skeleton_lab.data import convert
+from skeleton_lab.data.archives import convert
 from skeleton_lab.errors import ArchiveError, UsageError
 
 ROOT = Path(__file__).parents[1]

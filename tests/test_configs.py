@@ -10,12 +10,12 @@ import pytest
 import yaml
 from sandbox import FEW, shrink
 
-from skeleton_lab import rooms
-from skeleton_lab.engine.options import parse
+from skeleton_lab import registry
+from skeleton_lab.engine.config.options import parse
 
 PARITY = Path(__file__).parent / "parity"
 RECIPES = yaml.safe_load((PARITY / "recipes.yaml").read_text())
-SUPERVISED = [room for room in rooms.ROOMS if room.program]
+SUPERVISED = [room for room in registry.ROOMS if room.program]
 CONFIGS = [
     (room, path.relative_to(room.path).as_posix())
     for room in SUPERVISED
@@ -24,7 +24,7 @@ CONFIGS = [
 
 
 def named(value) -> str:
-    return value.folder if isinstance(value, rooms.Room) else str(value)
+    return value.folder if isinstance(value, registry.Room) else str(value)
 
 
 # Published with the feeder of all 120 classes for a network with 26; corrected here.
@@ -46,18 +46,18 @@ def content(recipe: dict) -> dict:
     return keys | CORRECTED.get(recipe["path"], {})
 
 
-def settings(room: rooms.Room, *words: str):
+def settings(room: registry.Room, *words: str):
     """What program and configuration amount to; ``words`` begin with the sub-command, where the program has one."""
     return parse(room.program, list(words), room.path)
 
 
-def with_config(room: rooms.Room, path: str) -> list[str]:
+def with_config(room: registry.Room, path: str) -> list[str]:
     return [*(["recognition"] if room.program == "T" else []), "--config", path]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe['repo']}/{recipe['path']}")
 def test_published_content(recipe, monkeypatch):
-    room = rooms.find(recipe["repo"])
+    room = registry.find(recipe["repo"])
     monkeypatch.chdir(room.path)
     assert yaml.safe_load(Path(recipe["path"]).read_text()) == content(recipe)
     if recipe["use"] == "demo":
@@ -103,7 +103,7 @@ def events(work_dir: Path) -> dict[str, dict]:
     return {event["event"]: event for event in map(json.loads, (work_dir / "metrics.jsonl").read_text().splitlines())}
 
 
-def loaded(room: rooms.Room, path: str) -> dict:
+def loaded(room: registry.Room, path: str) -> dict:
     return yaml.safe_load((room.path / path).read_text())
 
 

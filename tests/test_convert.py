@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays, make_kinetics, to_ntvm
 
-from skeleton_lab.data import convert as converter
-from skeleton_lab.data import official, synthetic
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.convert import convert
-from skeleton_lab.data.sources import open_source
+from skeleton_lab.data.archives import convert as converter
+from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives.both_splits import open_source
+from skeleton_lab.data.archives.convert import convert
+from skeleton_lab.data.archives.ntu_protocol import row_names, sample
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.preprocessing.person_slots import normalise
+from skeleton_lab.data.synthetic import archive as synthetic
 from skeleton_lab.errors import ArchiveError, UsageError
-from skeleton_lab.raw.names import row_names, sample
-from skeleton_lab.raw.slots import normalise
 
 ROOT = Path(__file__).parents[1]
 SPLITS = ("train", "test")
@@ -311,7 +312,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     """A file of 0.54 GB: the process stays below 330 MB, of which Python and NumPy are about 60."""
     synthetic.write(tmp_path / "a.npz", train=2500, test=500, repeat_distinct=50, progress=False)
     words = (
-        "import re, sys; from skeleton_lab.data.convert import convert; "
+        "import re, sys; from skeleton_lab.data.archives.convert import convert; "
         "convert(sys.argv[1], sys.argv[2], to=sys.argv[3], show=False); "
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
     )
@@ -323,9 +324,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 def test_rows_of_a_published_file_have_names():
     labels = {s: np.array([sample(n).label for n in row_names("NTU60_CS", s)]) for s in SPLITS}
-    archive, names = official.names_of_rows(labels)
+    archive, names = ntu_published.names_of_rows(labels)
     assert archive == "NTU60_CS" and names["train"][0] == "S001C001P001R001A001" and len(names["test"]) == 16487
     labels["test"] = np.roll(labels["test"], 1)
-    assert official.names_of_rows(labels) is None
-    for archive, sizes in official.SIZES.items():
+    assert ntu_published.names_of_rows(labels) is None
+    for archive, sizes in ntu_published.SIZES.items():
         assert tuple(len(row_names(archive, s)) for s in SPLITS) == sizes

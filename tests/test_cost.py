@@ -13,9 +13,10 @@ import torch
 from reference.ctrgcn import Model as Reference
 from torch import nn
 
-from skeleton_lab import recipes, rooms
-from skeleton_lab.cost import GIB, Cost, fits, largest_batch, measure
-from skeleton_lab.nn.checkpoint import checkpointed
+from skeleton_lab import registry
+from skeleton_lab.cost import program
+from skeleton_lab.cost.counting import GIB, Cost, fits, largest_batch, measure
+from skeleton_lab.nn.activation_checkpoint import checkpointed
 
 PARITY = Path(__file__).parent / "parity"
 
@@ -83,8 +84,8 @@ def test_forecast_of_the_batch():
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    with rooms.room("CTR-GCN"):
-        return rooms.load("CTR-GCN", "model.ctrgcn.Model")(graph="graph.ntu_rgb_d.Graph")
+    with registry.room("CTR-GCN"):
+        return registry.load("CTR-GCN", "model.ctrgcn.Model")(graph="graph.ntu_rgb_d.Graph")
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +126,8 @@ def test_single_person_clips_cost_less(network, batch):
 
 
 def read(room, *flags):
-    arguments = recipes.parser().parse_args(["--room", room, *flags])
-    return recipes.read(rooms.find(room), arguments)[0]
+    arguments = program.parser().parse_args(["--room", room, *flags])
+    return program.read(registry.find(room), arguments)[0]
 
 
 # frames, batch, samples on the GPU at once, optimiser: as the published recipes have them
@@ -156,7 +157,7 @@ def test_a_recipe_of_another_file_and_flags():
 
 def test_the_recipe_of_stgcn_does_not_fit_and_what_does(capsys):
     """300 frames in batches of 64: 9.8 GiB, where 64 frames would have room for 209."""
-    assert recipes.main(["--room", "ST-GCN", "--samples", "1"]) == 0
+    assert program.main(["--room", "ST-GCN", "--samples", "1"]) == 0
     out = capsys.readouterr().out
     assert "300 frames (whole clips as stored), 25 joints, 2 people" in out and "batch 64, float32, SGD" in out
     assert "does NOT fit: --activation-checkpointing or --forward-batch-size 32" in out
@@ -164,9 +165,9 @@ def test_the_recipe_of_stgcn_does_not_fit_and_what_does(capsys):
 
 
 def test_all_rooms_in_one_table(capsys):
-    assert recipes.main(["--frames", "16", "--samples", "2", "--batch", "4"]) == 0
+    assert program.main(["--frames", "16", "--samples", "2", "--batch", "4"]) == 0
     head, *lines, note = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [room.folder for room in rooms.ROOMS]
+    assert [line.split()[0] for line in lines] == [room.folder for room in registry.ROOMS]
     assert "memory" in head and "forecast" in note
     assert all("yes, up to batch" in line for line in lines)
     assert all("16 frames, 2" in line for line in lines[:6])
@@ -178,17 +179,17 @@ def test_zero_shot_rooms(capsys, room, parameters):
     """Four linear maps to and from 100 latents: of 256 features, of 1,536 numbers of text; FS-VAE: 35 of each gain."""
     widths = 256, 1536
     assert parameters - 70 * (room == "FS-VAE") == sum(2 * 100 * (w + 1) + w * (100 + 1) for w in widths)
-    assert recipes.main(["--room", room]) == 0
+    assert program.main(["--room", room]) == 0
     out = capsys.readouterr().out
     assert f"{parameters:,}" in out and "batch 64, float32, Adam" in out and ": fits" in out
-    assert recipes.main(["--room", room, "--frames", "64"]) == 2
+    assert program.main(["--room", room, "--frames", "64"]) == 2
     assert "--frames" in capsys.readouterr().err
 
 
 def test_mixed_precision_keeps_about_half(capsys):
     kept = []
     for precision in ("32", "16-mixed", "64"):
-        assert recipes.main(["--room", "C", "--frames", "16", "--batch", "2", "--precision", precision]) == 0
+        assert program.main(["--room", "C", "--frames", "16", "--batch", "2", "--precision", precision]) == 0
         kept.append(float(capsys.readouterr().out.partition("kept for backward")[2].split()[0]))
     assert 0.45 <= kept[1] / kept[0] <= 0.75 and kept[2] == pytest.approx(2 * kept[0], rel=0.01)
 
@@ -206,7 +207,7 @@ def test_mixed_precision_keeps_about_half(capsys):
     ],
 )
 def test_mistakes_are_one_line(words, said, capsys):
-    assert recipes.main(words) == 2
+    assert program.main(words) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and said in err
 
@@ -216,14 +217,14 @@ def test_arguments_that_the_network_does_not_take(arguments, tmp_path, capsys):
     (tmp_path / "a.yaml").write_text(
         f"model: model.ctrgcn.Model\nmodel_args: {{graph: graph.ntu_rgb_d.Graph, {arguments}}}\n"
     )
-    assert recipes.main(["--room", "C", "--config", str(tmp_path / "a.yaml")]) == 2
+    assert program.main(["--room", "C", "--config", str(tmp_path / "a.yaml")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("model", ["os.system", "os.popen", "model.ctrgcn.WIDTHS", "tempfile.TemporaryDirectory"])
 def test_nothing_but_a_network_is_called(model, tmp_path, capsys):
     (tmp_path / "a.yaml").write_text(f"model: {model}\nmodel_args: {{command: touch {tmp_path}/made}}\n")
-    assert recipes.main(["--room", "C", "--config", str(tmp_path / "a.yaml")]) == 2
+    assert program.main(["--room", "C", "--config", str(tmp_path / "a.yaml")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "made").exists()
 
 

@@ -1,4 +1,4 @@
-"""``python -m skeleton_lab.data.benchmark``: its lines, and mistakes."""
+"""``python -m benchmarks.data_loading``: its lines, and mistakes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from skeleton_lab.data import benchmark, synthetic
+from benchmarks import data_loading
+from skeleton_lab.data.synthetic import archive as synthetic
 from skeleton_lab.errors import guarded
 
 
@@ -20,7 +21,7 @@ def archive(tmp_path_factory):
 
 def run(monkeypatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, words)])
-    return guarded(benchmark.main)
+    return guarded(data_loading.main)
 
 
 def test_lines(archive, monkeypatch, capsys):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from skeleton_lab import rooms
-from skeleton_lab.data import synthetic
+from skeleton_lab import registry
+from skeleton_lab.data.synthetic import archive
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = {"SkateFormer": ["--warm_up_epoch", "0"], "MS-G3D": [], "ST-GCN": []}
@@ -21,7 +21,7 @@ def folder(tmp_path_factory) -> Path:
     """Archives under the names of the demo's, which are not made when they are there."""
     made = tmp_path_factory.mktemp("a demo")
     for name, resample in (("NTU60_CS", None), ("whole24", 24), ("whole16", 16)):
-        synthetic.write(made / f"{name}.npz", train=16, test=10, classes=10, resample=resample, progress=False)
+        archive.write(made / f"{name}.npz", train=16, test=10, classes=10, resample=resample, progress=False)
     return made
 
 
@@ -31,7 +31,7 @@ def run(room: str, folder: Path, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("room", [room.folder for room in rooms.ROOMS if room.program])
+@pytest.mark.parametrize("room", [room.folder for room in registry.ROOMS if room.program])
 def test_one_epoch(room, folder):
     ran = run(room, folder, "--num-epoch", "1", *SHORT.get(room, ["--warm_up_epoch", "0", "--step", "1"]))
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]

@@ -7,8 +7,8 @@ from argparse import Namespace
 import pytest
 import torch
 
-from skeleton_lab.engine.devices import Devices, resolve
-from skeleton_lab.engine.options import parse
+from skeleton_lab.engine.config.devices import Devices, resolve
+from skeleton_lab.engine.config.options import parse
 from skeleton_lab.errors import UsageError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skeleton_lab.engine.dictflag import merge, parse
+from skeleton_lab.engine.config.dict_syntax import merge, parse
 from skeleton_lab.errors import UsageError
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.convert import main
-from skeleton_lab.data.divisions import divisions
+from skeleton_lab.data.archives.convert import main
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.split_names import divisions
 from skeleton_lab.doctor.diagnosis import ERROR, WARNING
 from skeleton_lab.doctor.examine import examine
 from skeleton_lab.errors import ArchiveKeyError, UsageError
-from skeleton_lab.view.sources import opened
+from skeleton_lab.reporting.viewer.clip_source import opened
 
 ROOT = Path(__file__).parents[1]
 NAMES = [f"v_{i:02d}" for i in range(12)]

@@ -14,7 +14,7 @@ import tiny_data
 from containers import BASE, LAB_UID, ROOT, call, in_container
 from parity.kaggle_sample import TEST, make_kaggle_npz
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 
 
 class Use(NamedTuple):
@@ -28,7 +28,7 @@ class Use(NamedTuple):
 
     @property
     def image(self) -> str:
-        return f"skeleton-lab:{rooms.find(self.room).image}"
+        return f"skeleton-lab:{registry.find(self.room).image}"
 
 
 FEW = "--num-epoch 1 --batch-size 6 --test-batch-size 8 --num-worker 0"

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.data import official, synthetic
-from skeleton_lab.data.convert import convert
+from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives.convert import convert
+from skeleton_lab.data.archives.ntu_protocol import row_names, sample
+from skeleton_lab.data.synthetic import archive
 from skeleton_lab.doctor.diagnosis import ERROR, WARNING
 from skeleton_lab.doctor.examine import examine
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError
-from skeleton_lab.raw.names import row_names, sample
 
 ROOT = Path(__file__).parents[1]
 FRAMES = 60
@@ -25,7 +26,7 @@ FRAMES = 60
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("clean") / "mine.npz"
-    synthetic.write(path, train=120, test=40, classes=8, frames=FRAMES, progress=False)
+    archive.write(path, train=120, test=40, classes=8, frames=FRAMES, progress=False)
     return path
 
 
@@ -280,7 +281,7 @@ def whole(tmp_path_factory):
 
     def write(stem, sizes=None, shift=0):
         arrays = {}
-        for split, size in zip(("train", "test"), sizes or official.SIZES["NTU60_CS"]):
+        for split, size in zip(("train", "test"), sizes or ntu_published.SIZES["NTU60_CS"]):
             labels = np.array([sample(n).label for n in row_names("NTU60_CS", split)])
             x = rng.standard_normal((size, 1, 75)).astype(np.float32)
             x[:, 0, 3:6] = 0
@@ -303,7 +304,7 @@ def test_shifted_labels_of_the_published_file(whole):
 
 
 def test_wrong_split_sizes(whole, clean, tmp_path):
-    train, test = official.SIZES["NTU60_CS"]
+    train, test = ntu_published.SIZES["NTU60_CS"]
     assert "split-size" in whole("NTU60_CS", (train - 7, test + 7)).codes(ERROR)
     assert "changed places" in whole("NTU60_CS", (test, train)).text()
     assert "NTU60_CS" in whole("NTU60_CV").text() and not whole("NTU60_CV").sound

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from sandbox import FEW, shrink
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 
 
 class Command(NamedTuple):
@@ -113,7 +113,7 @@ COMMANDS = [
 def small(command: Command) -> str:
     words = shlex.split(command.line)
     path = next((words[i + 1] for i, word in enumerate(words) if word in ("--config", "-c")), None)
-    config = yaml.safe_load((rooms.find(command.room).path / path).read_text()) if path else {}
+    config = yaml.safe_load((registry.find(command.room).path / path).read_text()) if path else {}
     return f"{FEW} {command.short or shrink(config)}"
 
 

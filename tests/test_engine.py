@@ -14,7 +14,7 @@ import torch
 import toy_room
 import yaml
 
-from skeleton_lab.engine.logs import Summaries
+from skeleton_lab.engine.logging import Summaries
 
 
 @pytest.fixture
@@ -313,16 +313,16 @@ def test_a_refused_run_moves_nothing(lab):
 
 
 def test_a_full_disk_keeps_the_checkpoint(lab, monkeypatch, capsys):
-    from skeleton_lab import files
+    from skeleton_lab.utils import atomic
 
-    real, evaluated = files.os.fsync, Path("../work/epoch1_test_each_class_acc.csv")
+    real, evaluated = atomic.os.fsync, Path("../work/epoch1_test_each_class_acc.csv")
 
     def fsync(descriptor: int) -> None:
         real(descriptor)
         if evaluated.exists() and toy_room.weights(Path("../work/last.ckpt"))["state"]["epoch"]:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
     code, work = lab("--num-epoch", "6")
     err = capsys.readouterr().err
     assert code == 2 and "No space left on device" in err and err.count("\n") == 1
@@ -331,7 +331,7 @@ def test_a_full_disk_keeps_the_checkpoint(lab, monkeypatch, capsys):
 
 
 def test_a_crash_before_the_rename_keeps_the_old_file(tmp_path, monkeypatch):
-    from skeleton_lab.engine import checkpoints
+    from skeleton_lab.engine import checkpoint as checkpoints
 
     path = tmp_path / "last.ckpt"
     checkpoints.save_tensors(path, {"a": torch.ones(2)})

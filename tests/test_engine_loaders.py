@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays
 
-from skeleton_lab import rooms
-from skeleton_lab.engine.loaders import BatchPlan, Seeded, split_by_subject
+from skeleton_lab import registry
+from skeleton_lab.engine.dataloader import BatchPlan, Seeded, split_by_subject
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -43,7 +43,7 @@ def test_a_plain_data_set_draws_by_sample_and_leaves_the_generators_alone():
         def __getitem__(self, i):
             return np.random.rand()
 
-    from skeleton_lab.data.feeder import Batch
+    from skeleton_lab.data.feeders.base import Batch
 
     data = Seeded(Noise(), seed=1)
     before = np.random.get_state()[1].copy()
@@ -59,12 +59,12 @@ def test_subjects_are_held_out(tmp_path):
     path = tmp_path / "named.npz"
     np.savez(path, **arrays, name_train=names)
     arguments = {"data_path": str(path), "window_size": 8}
-    with rooms.room("CTR-GCN"):
+    with registry.room("CTR-GCN"):
         options = Namespace(
             feeder="feeders.feeder_ntu.Feeder", train_feeder_args={**arguments, "split": "train", "random_rot": True},
             test_feeder_args={**arguments, "split": "test"}, val_share=0.25, seed=1, debug=False, model="",
         )  # fmt: skip
-        from skeleton_lab.engine.loaders import make_feeder
+        from skeleton_lab.engine.dataloader import make_feeder
 
         train = make_feeder(options, options.train_feeder_args)
         whole, test = len(train), make_feeder(options, options.test_feeder_args)

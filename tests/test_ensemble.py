@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from skeleton_lab.ensemble import FITTED, Recipe, accuracy, combine, fit, main, read_labels
-from skeleton_lab.fusion import search
+from skeleton_lab.ensemble.fusion import search
+from skeleton_lab.ensemble.program import FITTED, Recipe, accuracy, combine, fit, main, read_labels
 
 ROOT = Path(__file__).resolve().parent.parent
 N, K = 60, 10
@@ -351,7 +351,7 @@ SIX = {
 def six(lab, monkeypatch):
     """The lab with two more streams, and a search short enough for a test."""
     pytest.importorskip("skopt")
-    monkeypatch.setattr("skeleton_lab.fusion.EVALUATIONS", 14)
+    monkeypatch.setattr("skeleton_lab.ensemble.fusion.EVALUATIONS", 14)
     rng = np.random.default_rng(4)
     for name in ("k2", "motion-k2"):
         logits = rng.normal(size=(N, K)) + np.eye(K)[lab.labels]
@@ -397,7 +397,7 @@ def test_the_search_is_the_published_one(six, monkeypatch):
     assert calls == [([(0.2, 1.2)] * 6, {"n_calls": 14, "random_state": 0})]
     assert six(streams=SIX, room="FreqMixFormer") == first
     monkeypatch.undo()
-    from skeleton_lab import fusion
+    from skeleton_lab.ensemble import fusion
 
     assert fusion.EVALUATIONS == 200
 
@@ -415,7 +415,7 @@ def test_the_search_is_tested_with_the_pinned_versions():
         pytest.skip(f"not the pinned versions: {installed}")
     scores = np.random.default_rng(0).normal(size=(2, 40, K)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skeleton_lab.fusion.EVALUATIONS", 12)
+        patch.setattr("skeleton_lab.ensemble.fusion.EVALUATIONS", 12)
         tried = [[], []]
         assert len({tuple(search(scores, np.arange(40) % K, run.append)) for run in tried}) == 1
     assert tried[0] == tried[1] and len(tried[0]) == 12

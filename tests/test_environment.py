@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from skeleton_lab import environment
+from skeleton_lab.utils import python_check
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
@@ -69,13 +69,13 @@ def test_a_script_of_a_room_says_so_too(script, tmp_path):
 
 
 def test_what_the_line_says(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(python_check, "ROOT", tmp_path)
     monkeypatch.delenv("SKELETON_LAB_CONTAINER", raising=False)
     missing = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
 
     def said() -> str:
         with pytest.raises(SystemExit) as stop:
-            environment.explain(type(missing), missing, None)
+            python_check.explain(type(missing), missing, None)
         assert stop.value.code == 2
         return capsys.readouterr().err
 
@@ -88,13 +88,13 @@ def test_what_the_line_says(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SKELETON_LAB_CONTAINER", "1")
     assert "/opt/lab/bin/python" in said()
     with pytest.raises(SystemExit):
-        environment.check_python((3, 9, 2))
+        python_check.check_python((3, 9, 2))
     assert capsys.readouterr().err.startswith("error: this is Python 3.9, the lab needs 3.10.")
 
 
 def test_other_errors_keep_their_traceback(capsys):
     for error in (ValueError("x"), ModuleNotFoundError("No module named 'mine'", name="mine")):
-        environment.explain(type(error), error, None)
+        python_check.explain(type(error), error, None)
         assert type(error).__name__ in capsys.readouterr().err
     done = subprocess.run(
         [sys.executable, "-c", "import skeleton_lab, no_such_module"], capture_output=True, text=True, cwd=ROOT

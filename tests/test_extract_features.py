@@ -14,15 +14,18 @@ import yaml
 from torch import nn
 from toy_room import arguments, call, make_room
 
-from skeleton_lab import cost, rooms
-from skeleton_lab.data import convert, synthetic
-from skeleton_lab.engine import classes
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
+from skeleton_lab.data.archives import class_splits, convert
+from skeleton_lab.data.synthetic import archive as synthetic
+from skeleton_lab.engine.config import class_list
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError
-from skeleton_lab.imports import import_class
-from skeleton_lab.predict.network import Network
-from skeleton_lab.zero_shot import extract, features, splits
-from skeleton_lab.zero_shot.heads import WithFeatures
+from skeleton_lab.inference.predictor import Network
+from skeleton_lab.utils.importing import import_class
+from skeleton_lab.zero_shot.features import extract as features
+from skeleton_lab.zero_shot.features import program
+from skeleton_lab.zero_shot.features.penultimate import WithFeatures
 
 # --classes
 
@@ -40,7 +43,7 @@ from skeleton_lab.zero_shot.heads import WithFeatures
     ],
 )
 def test_classes_of_a_text(text: str, expected: list[int]) -> None:
-    found = classes.parse(text)
+    found = class_list.parse(text)
     assert found.dtype == np.int64
     assert found.tolist() == expected
 
@@ -48,17 +51,17 @@ def test_classes_of_a_text(text: str, expected: list[int]) -> None:
 @pytest.mark.parametrize(("n", "s"), [(60, 5), (60, 12), (120, 10), (120, 24)])
 def test_named_splits_are_those_of_the_zero_shot_programs(n: int, s: int) -> None:
     name = f"ntu{n}_{n - s}_{s}"
-    seen, unseen = (classes.parse(f"{name}:{side}").tolist() for side in ("seen", "unseen"))
+    seen, unseen = (class_list.parse(f"{name}:{side}").tolist() for side in ("seen", "unseen"))
     assert sorted(seen + unseen) == list(range(n))
-    val_seen, val_unseen = (classes.parse(f"{name}:{side}").tolist() for side in ("val_seen", "val_unseen"))
+    val_seen, val_unseen = (class_list.parse(f"{name}:{side}").tolist() for side in ("val_seen", "val_unseen"))
     assert sorted(val_seen + val_unseen) == seen
-    assert classes.parse(f"rs{n - s}").tolist() == seen
+    assert class_list.parse(f"rs{n - s}").tolist() == seen
 
 
 @pytest.mark.parametrize("text", ["", "3-1", "one", "-2", "ntu60_55_5", "ntu60_54_6:seen", "1.5", "0-99999999"])
 def test_wrong_classes_are_one_line(text: str) -> None:
     with pytest.raises(UsageError, match=r"--classes: '.*' names no classes"):
-        classes.parse(text)
+        class_list.parse(text)
 
 
 RESTRICT = """
@@ -167,15 +170,15 @@ def test_features_are_the_input_of_the_last_layer() -> None:
     ],
 )
 def test_every_supervised_room_has_features(room: str, config: str, width: int | None) -> None:
-    settings = yaml.safe_load((rooms.find(room).path / config).read_text())
+    settings = yaml.safe_load((registry.find(room).path / config).read_text())
     args = settings["model_args"] | ({"frame_size": 16} if room == "FreqMixFormer" else {})
     torch.manual_seed(0)
-    with rooms.room(room), torch.no_grad():
+    with registry.room(room), torch.no_grad():
         net = import_class(settings["model"])(**args).eval()
         classifiers = [m for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and m.weight.shape[0] == 60]
         for module in classifiers:
             nn.init.normal_(module.weight)
-        inputs = cost.example(args, 3, 16, single_person=0.5)
+        inputs = counting.example(args, 3, 16, single_person=0.5)
         logits = logits_of(net(*inputs))
         found = WithFeatures(net)(*inputs)
     torch.testing.assert_close(found[:, :60], logits)
@@ -204,7 +207,7 @@ def test_unseen_columns_are_below_all_others() -> None:
 
 def test_held_out_clips_are_some_of_each_class() -> None:
     labels = np.repeat([3, 5, 8, 9], [100, 10, 2, 1])
-    order = features.Order(Path("x"), splits.load("r", 5, 60), "val", held_out=4)
+    order = features.Order(Path("x"), class_splits.load("r", 5, 60), "val", held_out=4)
     mask = features._some_of_each(labels, order)
     assert [int(mask[labels == k].sum()) for k in (3, 5, 8, 9)] == [4, 2, 1, 0]
     np.testing.assert_array_equal(mask, features._some_of_each(labels, order))
@@ -216,7 +219,7 @@ def stgcn(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     folder = tmp_path_factory.mktemp("stgcn")
     archive = folder / "clips.npz"
     synthetic.write(archive, train=66, test=44, classes=22, resample=8, progress=False)
-    config = yaml.safe_load((rooms.find("ST-GCN").path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
+    config = yaml.safe_load((registry.find("ST-GCN").path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
     for part in ("train", "test"):
         config[f"{part}_feeder_args"] = {"data_path": str(archive), "split": part}
     config |= {"device": "cpu", "seed": 1, "classes": "ntu60_48_12:seen"}
@@ -226,9 +229,9 @@ def stgcn(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
         (folder / name / f"{'own' if name == 'alone' else 'config'}.yaml").write_text(
             yaml.safe_dump(config | {"classes": chosen})
         )
-    with rooms.room("ST-GCN"):
+    with registry.room("ST-GCN"):
         torch.manual_seed(0)
-        net = rooms.load("ST-GCN", config["model"])(**config["model_args"])
+        net = registry.load("ST-GCN", config["model"])(**config["model_args"])
         for place in ("", "val", "all", "alone"):
             torch.save(net.state_dict(), folder / place / "net.pt")
     return Namespace(folder=folder, archive=archive, config=folder / "config.yaml", weights=folder / "net.pt", net=net)
@@ -247,14 +250,14 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
-    assert extract.main(command(stgcn, tmp_path)) == 0
+    assert program.main(command(stgcn, tmp_path)) == 0
     made = arrays(tmp_path / "shift_12_r")
     names = {"train", "train_label", "ztest", "z_label", "gtest", "g_label", "gtest_out", "ztest_out"}
     assert made.keys() == names
     with np.load(stgcn.archive) as archive:
         train, test = archive["y_train"].argmax(1), archive["y_test"].argmax(1)
         clips = archive["x_test"]
-    unseen = splits.load("r", 12, 60).unseen
+    unseen = class_splits.load("r", 12, 60).unseen
     np.testing.assert_array_equal(made["train_label"], train[~np.isin(train, unseen)])
     np.testing.assert_array_equal(made["z_label"], test[np.isin(test, unseen)])
     np.testing.assert_array_equal(made["g_label"], test)
@@ -285,22 +288,22 @@ def test_layout_picks_the_division_of_a_pickle(stgcn: Namespace, tmp_path: Path,
     content["split"] |= {"xview_train": train, "xview_val": test[::-1]}
     pickled.write_bytes(pickle.dumps(content))
     given = Namespace(**(vars(stgcn) | {"archive": pickled}))
-    assert extract.main(command(given, tmp_path / "none")) == 2
+    assert program.main(command(given, tmp_path / "none")) == 2
     assert "--layout" in capsys.readouterr().err
     made = {}
     for name in ("xsub", "xview"):
-        assert extract.main(command(given, tmp_path / name, "--layout", f"pyskl:{name}")) == 0
+        assert program.main(command(given, tmp_path / name, "--layout", f"pyskl:{name}")) == 0
         made[name] = arrays(tmp_path / name / "shift_12_r")
     np.testing.assert_array_equal(made["xsub"]["g_label"], made["xview"]["g_label"][::-1])
     np.testing.assert_allclose(made["xsub"]["gtest"], made["xview"]["gtest"][::-1], atol=1e-5)
 
 
 def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> None:
-    assert extract.main(command(stgcn, tmp_path, "--phase", "val", "--held-out", "1", config="val/config.yaml")) == 0
+    assert program.main(command(stgcn, tmp_path, "--phase", "val", "--held-out", "1", config="val/config.yaml")) == 0
     made = arrays(tmp_path / "shift_val_12_r")
     names = {"train", "train_label", "ztest", "z_label", "val", "val_label", "ztest_out", "val_out"}
     assert made.keys() == names
-    split = splits.load("r", 12, 60, "val")
+    split = class_splits.load("r", 12, 60, "val")
     assert np.isin(made["z_label"], split.unseen).all()
     assert np.isin(made["train_label"], split.seen).all()
     assert np.bincount(made["val_label"]).max() == 1
@@ -322,16 +325,16 @@ def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> Non
 )
 def test_weights_that_have_seen_unseen_classes_are_refused(config, weights, told, stgcn, tmp_path, capsys) -> None:
     words = [*command(stgcn, tmp_path, config=config), "--weights", str(stgcn.folder / weights / "net.pt")]
-    assert extract.main(words) == 2
+    assert program.main(words) == 2
     error = capsys.readouterr().err.splitlines()
     assert error[-1].startswith("error: ") and told in error[-1] and "--classes ntu60_48_12:seen" in error[-1]
-    assert extract.main([*words, "--allow-leak"]) == 0
+    assert program.main([*words, "--allow-leak"]) == 0
 
 
 def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(
     stgcn: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    assert extract.main(command(stgcn, tmp_path / "whole")) == 0
+    assert program.main(command(stgcn, tmp_path / "whole")) == 0
     monkeypatch.setattr(features, "BLOCK", 20)
     logits, calls = Network.logits, []
 
@@ -343,15 +346,15 @@ def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(
 
     monkeypatch.setattr(Network, "logits", counted)
     argv = command(stgcn, tmp_path / "parts")
-    assert extract.main(argv) == 130
-    assert extract.main(argv) == 0
+    assert program.main(argv) == 130
+    assert program.main(argv) == 0
     total = sum(len(np.load(tmp_path / f"whole/shift_12_r/{name}.npy")) for name in ("train", "ztest", "gtest"))
     assert sum(calls) - calls[3] == total  # no block twice, but for the one that was broken off
     whole, parts = (arrays(tmp_path / name / "shift_12_r") for name in ("whole", "parts"))
     for name, array in whole.items():
         np.testing.assert_allclose(parts[name], array, atol=1e-5)
     done = len(calls)
-    assert extract.main(argv) == 0
+    assert program.main(argv) == 0
     assert len(calls) == done
     assert not (tmp_path / "parts" / "shift_12_r" / ".parts").exists()
 
@@ -368,7 +371,7 @@ def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(
     ],
 )
 def test_what_does_not_go_together_is_one_line(stgcn: Namespace, tmp_path: Path, capsys, more, words) -> None:
-    assert extract.main(command(stgcn, tmp_path, *more)) == 2
+    assert program.main(command(stgcn, tmp_path, *more)) == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.strip().count("\n") == 0
@@ -390,23 +393,23 @@ def test_a_folder_belongs_to_one_network(stgcn: Namespace, tmp_path: Path, monke
     folder = tmp_path / "out" / "shift_12_r"
     logits = Network.logits
     monkeypatch.setattr(Network, "logits", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    assert extract.main(argv) == 130
+    assert program.main(argv) == 130
     monkeypatch.setattr(Network, "logits", logits)
-    assert extract.main([*argv, *other]) == 2
+    assert program.main([*argv, *other]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and "begun from another network" in error and "net.pt" in error
-    assert extract.main(argv) == 0
+    assert program.main(argv) == 0
     made = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    assert extract.main([*argv, *other]) == 2
+    assert program.main([*argv, *other]) == 2
     assert "was made from another network" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == made
 
     # A file of another network, under the same name and of the same shape, is no file of this one.
-    assert extract.main([*command(stgcn, tmp_path / "b"), *other]) == 0
+    assert program.main([*command(stgcn, tmp_path / "b"), *other]) == 0
     for name in ("ztest", "gtest_out"):
         (folder / f"{name}.npy").write_bytes((tmp_path / "b" / "shift_12_r" / f"{name}.npy").read_bytes())
     capsys.readouterr()
-    assert extract.main(argv) == 0
+    assert program.main(argv) == 0
     assert "previous/1" in capsys.readouterr().out
     for name in ("ztest", "gtest_out"):
         np.testing.assert_allclose(np.load(folder / f"{name}.npy"), _array(made[f"{name}.npy"]), atol=1e-5)
@@ -422,17 +425,17 @@ def test_published_features_are_kept(stgcn: Namespace, tmp_path: Path, capsys) -
     folder.mkdir()
     np.save(folder / "train.npy", np.arange(6.0))
     published = (folder / "train.npy").read_bytes()
-    assert extract.main(command(stgcn, tmp_path)) == 0
+    assert program.main(command(stgcn, tmp_path)) == 0
     assert (folder / "previous" / "1" / "train.npy").read_bytes() == published
     assert "previous/1" in capsys.readouterr().out
     assert np.load(folder / "train.npy").shape[1] == 256
 
 
 def test_another_place_of_the_archive_is_the_same_archive(stgcn: Namespace, tmp_path: Path, monkeypatch) -> None:
-    assert extract.main(command(stgcn, tmp_path)) == 0
+    assert program.main(command(stgcn, tmp_path)) == 0
     (tmp_path / "copy.npz").write_bytes(stgcn.archive.read_bytes())
     monkeypatch.setattr(Network, "logits", lambda *_: (_ for _ in ()).throw(AssertionError("computed again")))
-    assert extract.main([*command(stgcn, tmp_path), "--archive", str(tmp_path / "copy.npz")]) == 0
+    assert program.main([*command(stgcn, tmp_path), "--archive", str(tmp_path / "copy.npz")]) == 0
 
 
 def test_weights_that_saw_everything_under_an_innocent_configuration(stgcn, tmp_path, monkeypatch, capsys) -> None:
@@ -445,11 +448,11 @@ def test_weights_that_saw_everything_under_an_innocent_configuration(stgcn, tmp_
         with np.load(stgcn.archive) as archive:
             labels = archive["y_test"].argmax(1)
         if calls[-1] == "ztest":
-            labels = labels[np.isin(labels, splits.load("r", 12, 60).unseen)]
+            labels = labels[np.isin(labels, class_splits.load("r", 12, 60).unseen)]
             found[np.arange(len(labels)), labels] += 1000
         return found
 
     monkeypatch.setattr(Network, "logits", knowing)
-    assert extract.main(command(stgcn, tmp_path)) == 2
+    assert program.main(command(stgcn, tmp_path)) == 2
     assert "was trained on these classes" in capsys.readouterr().err
     assert calls == ["ztest"] and not list((tmp_path / "shift_12_r").glob("*.npy"))

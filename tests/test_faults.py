@@ -14,7 +14,7 @@ import torch
 import yaml
 from parity.kaggle_sample import make_kaggle_arrays
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 from skeleton_lab.engine import run
 
 ROOM = Path(__file__).parents[1] / "CTR-GCN"
@@ -222,8 +222,8 @@ def missing_weights(arrays, folder, good):
 
 @fault("other.pt", "fc.weight")
 def weights_of_another_model(arrays, folder, good):
-    with rooms.room("CTR-GCN"):
-        model = rooms.load("CTR-GCN", "model.ctrgcn.Model")(
+    with registry.room("CTR-GCN"):
+        model = registry.load("CTR-GCN", "model.ctrgcn.Model")(
             num_class=10, graph="graph.ntu_rgb_d.Graph", graph_args={"labeling_mode": "spatial"}
         )
     torch.save(model.state_dict(), folder / "other.pt")
@@ -260,7 +260,7 @@ def test_one_line_and_exit_code_2(name, arrays, good, tmp_path, monkeypatch, cap
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     monkeypatch.chdir(ROOM)
     argv = ["--config", CONFIG, "--work-dir", str(tmp_path / "work"), *more]
-    with rooms.room("CTR-GCN"):
+    with registry.room("CTR-GCN"):
         code = run("C", str(ROOM / "main.py"), argv)
     err = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
     errors = [line for line in err if line.startswith("error:")]

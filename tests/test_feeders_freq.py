@@ -9,14 +9,14 @@ import torch
 from feeder_cases import CASES
 from parity.kaggle_sample import make_kaggle_npz
 
-from skeleton_lab import rooms
-from skeleton_lab.data import streams
-from skeleton_lab.data.feeder import Batch
+from skeleton_lab import registry
+from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.errors import ArchiveError
+from skeleton_lab.skeletons import bones as streams
 
-Feeder = rooms.load("FreqMixFormer", "feeders.feeder_ntu.Feeder")
-UAV = rooms.load("FreqMixFormer", "feeders.feeder_uav.Feeder")
-UCLA = rooms.load("FreqMixFormer", "feeders.feeder_ucla.Feeder")
+Feeder = registry.load("FreqMixFormer", "feeders.feeder_ntu.Feeder")
+UAV = registry.load("FreqMixFormer", "feeders.feeder_uav.Feeder")
+UCLA = registry.load("FreqMixFormer", "feeders.feeder_ucla.Feeder")
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from parity.kaggle_sample import TEST, TRAIN, make_kaggle_npz, to_ntvm
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from skeleton_lab import rooms
-from skeleton_lab.data import sampling, transforms
-from skeleton_lab.data.feeder import Batch
-from skeleton_lab.data.randomness import Draws
+from skeleton_lab import registry
+from skeleton_lab.data.feeders import frame_sampling, transforms
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import FeederArgumentError, LabError, UsageError
 
-Feeder = rooms.load("Hyper-GCN", "feeders.feeder_ntu.Feeder")
-UCLA = rooms.load("Hyper-GCN", "feeders.feeder_ucla.Feeder")
+Feeder = registry.load("Hyper-GCN", "feeders.feeder_ntu.Feeder")
+UCLA = registry.load("Hyper-GCN", "feeders.feeder_ucla.Feeder")
 TRAINING = {"split": "train", "window_size": 64, "p_interval": [0.5, 1], "random_rot": True}
 CLIPS = {"split": "train", "window_size": 64, "frame_sample": "clips"}
 PARENT = np.array([1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 7, 7, 11, 11])
@@ -49,7 +49,7 @@ def clip_draws(n: int, window: int, draws: dict) -> dict:
         return {"start": draws["start"]}
     if "skips" in draws:
         return {"skips": draws["skips"]}
-    size = np.diff(sampling.even(np.array([n]), window)[0])
+    size = np.diff(frame_sampling.even(np.array([n]), window)[0])
     return {"offsets": (np.array(draws["offsets"]) + 0.5) / size}
 
 
@@ -58,7 +58,7 @@ def test_fixture_clips(name):
     case = CASES[name]
     x, window = cases.case_input(case["input"]), case["args"]["clip_len"]
     n = x.shape[1]
-    work = cases.apply(sampling.DrawClip(window), x, clip_draws(n, window, case["draws"]), n=np.array([n]))
+    work = cases.apply(frame_sampling.DrawClip(window), x, clip_draws(n, window, case["draws"]), n=np.array([n]))
     cases.verify(case, cases.clip_of(work.x))
 
 
@@ -139,13 +139,13 @@ def test_drawn_clips_of_the_test_are_settled(archive):
 def test_drawn_frames_follow_the_recipe():
     """All frames of a clip of 100 are as likely as the next; of 300, one of each stretch of 4 or 5."""
     draws = Draws(0, 0, np.arange(4000))
-    skipped = sampling.drawn(np.full(4000, 100), 64, draws)
+    skipped = frame_sampling.drawn(np.full(4000, 100), 64, draws)
     assert (np.diff(skipped, axis=1) >= 1).all()
     assert (skipped.min(), skipped.max()) == (0, 99)
     # with 36 places of 65 skipped, frame 0 is drawn unless place 0 is
     assert abs((skipped[:, 0] == 0).mean() - 29 / 65) < 0.03
-    stretches = sampling.drawn(np.full(4000, 300), 64, draws)
-    bounds = sampling.even(np.array([300]), 64)[0]
+    stretches = frame_sampling.drawn(np.full(4000, 300), 64, draws)
+    bounds = frame_sampling.even(np.array([300]), 64)[0]
     for k in range(64):
         place = stretches[:, k] - bounds[k]
         assert stats.chisquare(np.bincount(place, minlength=bounds[k + 1] - bounds[k])).pvalue > 1e-5

@@ -10,14 +10,14 @@ from feeder_cases import CASES
 from parity.kaggle_sample import TEST, make_kaggle_npz, make_npy, to_ntvm
 from scipy import stats
 
-from skeleton_lab import rooms
-from skeleton_lab.data import whole
-from skeleton_lab.data.feeder import Batch
-from skeleton_lab.data.randomness import Draws
+from skeleton_lab import registry
+from skeleton_lab.data.feeders import padded
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, FeederArgumentError, LabError, UsageError
 
-Feeder = rooms.load("MS-G3D", "feeders.feeder.Feeder")
-KaggleFeeder = rooms.load("MS-G3D", "feeders.kaggle_feeder.KaggleFeeder")
+Feeder = registry.load("MS-G3D", "feeders.feeder.Feeder")
+KaggleFeeder = registry.load("MS-G3D", "feeders.kaggle_feeder.KaggleFeeder")
 RANDOM = {"random_shift": True, "random_choose": True, "random_move": True}
 
 
@@ -48,18 +48,18 @@ def test_fixture(name, folder):
 
 
 def test_fixture_mean(folder):
-    mean, std = whole.mean_map(arrays(folder).clips)
+    mean, std = padded.mean_map(arrays(folder).clips)
     cases.verify(CASES["msg3d/val/mean_std"], *(t.T[:, None, :, None] for t in (mean, std)))
 
 
 @pytest.mark.parametrize(
     ("name", "step", "key"),
     [
-        ("random_choose/30/4", whole.ReadClip(30, choose=True), "choose"),
-        ("random_choose/50/7", whole.ReadClip(50, choose=True), "choose"),
-        ("auto_pad/50", whole.ReadClip(50), None),
-        ("random_shift/13", whole.ReadClip(shift=True), "shift"),
-        ("random_move/(-10.0, 5.0)", whole.random_move, "move"),
+        ("random_choose/30/4", padded.ReadClip(30, choose=True), "choose"),
+        ("random_choose/50/7", padded.ReadClip(50, choose=True), "choose"),
+        ("auto_pad/50", padded.ReadClip(50), None),
+        ("random_shift/13", padded.ReadClip(shift=True), "shift"),
+        ("random_move/(-10.0, 5.0)", padded.random_move, "move"),
     ],
 )
 def test_fixture_of_one_step(name, step, key):
@@ -89,7 +89,12 @@ def slow_item(clip: np.ndarray, draws: Draws, window: int, normalise) -> np.ndar
     else:
         chosen = shifted[:, begin : begin + window].copy()
     course = {}
-    for name, values in (("angle", whole.ANGLES), ("scale", whole.SCALES), ("x", whole.SHIFTS), ("y", whole.SHIFTS)):
+    for name, values in (
+        ("angle", padded.ANGLES),
+        ("scale", padded.SCALES),
+        ("x", padded.SHIFTS),
+        ("y", padded.SHIFTS),
+    ):
         start, stop = (values[i] for i in draws.integers(f"move {name}", 0, len(values), 2)[0])
         course[name] = np.linspace(start, stop, window)
     for t in range(window):

@@ -15,12 +15,14 @@ from parity.kaggle_sample import TEST, TRAIN, check, make_kaggle_arrays, make_ka
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from skeleton_lab.data import benchmark, feeder, streams
-from skeleton_lab.data.feeder import Batch
-from skeleton_lab.data.ntu_feeder import NTUFeeder, UAVFeeder
-from skeleton_lab.data.randomness import Draws
-from skeleton_lab.data.ucla_feeder import UCLAFeeder
+from benchmarks import data_loading
+from skeleton_lab.data.feeders import base as feeder
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.ntu import NTUFeeder, UAVFeeder
+from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
+from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, FeederArgumentError, LabError, UsageError
+from skeleton_lab.skeletons import bones as streams
 
 PARITY = Path(__file__).parent / "parity"
 CASES = [
@@ -363,7 +365,7 @@ def test_index_out_of_range(archive):
 def test_benchmark(archive, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["benchmark", "--data-path", archive, "--batch-size", "4", "--bone"])
     threads = torch.get_num_threads()
-    benchmark.main()
+    data_loading.main()
     torch.set_num_threads(threads)
     out = capsys.readouterr().out
     assert "per sample at first touch" in out

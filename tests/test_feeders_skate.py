@@ -13,16 +13,18 @@ from parity.kaggle_sample import TEST, TRAIN, make_kaggle_npz, to_ntvm
 from scipy import stats
 from tiny_data import make_ucla
 
-from skeleton_lab import rooms
-from skeleton_lab.data import augment, sampling, skate, steps, streams, transforms
-from skeleton_lab.data.feeder import Batch
-from skeleton_lab.data.randomness import Draws
-from skeleton_lab.data.steps import Work
+from skeleton_lab import registry
+from skeleton_lab.data.feeders import augmentation, frame_sampling, pipeline, transforms
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.pipeline import Work
+from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import ArchiveError, FeederArgumentError, LabError, UsageError
+from skeleton_lab.skeletons import bones as streams
 
-Feeder = rooms.load("SkateFormer", "feeders.feeder_ntu.Feeder")
-Inter = rooms.load("SkateFormer", "feeders.feeder_ntu_inter.Feeder")
-UCLA = rooms.load("SkateFormer", "feeders.feeder_ucla.Feeder")
+skate = registry.load("SkateFormer", "feeders.augment")
+Feeder = registry.load("SkateFormer", "feeders.feeder_ntu.Feeder")
+Inter = registry.load("SkateFormer", "feeders.feeder_ntu_inter.Feeder")
+UCLA = registry.load("SkateFormer", "feeders.feeder_ucla.Feeder")
 PUBLISHED = {
     "split": "train", "aug_method": "a123489", "intra_p": 0.5, "inter_p": 0.2, "window_size": 64, "thres": 64,
     "p_interval": [0.5, 1], "uniform": True, "partition": True,
@@ -63,7 +65,9 @@ def sampling_draws(n: int, window: int, draws: dict) -> dict:
     if "skips" in draws:
         given["skips"] = draws["skips"]
     if "offsets" in draws:
-        given["offsets"] = (np.array(draws["offsets"]) + 0.5) / np.diff(sampling.even(np.array([length]), window)[0])
+        given["offsets"] = (np.array(draws["offsets"]) + 0.5) / np.diff(
+            frame_sampling.even(np.array([length]), window)[0]
+        )
     return given
 
 
@@ -71,12 +75,14 @@ def sampling_draws(n: int, window: int, draws: dict) -> dict:
 def test_fixture_sampling(name):
     case = CASES[name]
     uniform, window, n = "uniform" in name, case["args"]["window"], case["args"]["valid"]
-    crop = (sampling.UniformCrop if uniform else steps.Crop)(tuple(case["args"]["p_interval"]), case["args"]["thres"])
+    crop = (frame_sampling.UniformCrop if uniform else pipeline.Crop)(
+        tuple(case["args"]["p_interval"]), case["args"]["thres"]
+    )
     given = sampling_draws(n, window, case["draws"])
 
     def both(work):
         crop(work)
-        sampling.TimedFrames(window, uniform, random=True)(work)
+        frame_sampling.TimedFrames(window, uniform, random=True)(work)
 
     work = cases.apply(both, cases.case_input(case["input"]), given, n=np.array([n]))
     cases.verify(case, cases.clip_of(work.x), work.index_t[0])
@@ -123,31 +129,31 @@ def operated(name: str, operation, draws: dict | None = None, **known):
 
 
 def test_fixture_flips():
-    case, work = operated("spatial_flip/5", augment.mirror)
+    case, work = operated("spatial_flip/5", augmentation.mirror)
     cases.verify(case, cases.clip_of(work.x))
     times = np.linspace(*CASES["temporal_flip/5"]["input"]["index_t"], 64, dtype=np.float32)[None]
-    case, work = operated("temporal_flip/5", augment.reverse, index_t=times)
+    case, work = operated("temporal_flip/5", augmentation.reverse, index_t=times)
     cases.verify(case, cases.clip_of(work.x), work.index_t[0])
 
 
 def test_fixture_noise():
     normal = np.random.RandomState(CASES["gaussian_noise/5"]["draws"]["standard_normal_seed"]).standard_normal
     noise = normal((3, 64, 25, 2)).transpose(3, 2, 0, 1)
-    case, work = operated("gaussian_noise/5", augment.add_noise, {"noise": noise})
+    case, work = operated("gaussian_noise/5", augmentation.add_noise, {"noise": noise})
     cases.verify(case, cases.clip_of(work.x))
 
 
 @pytest.mark.parametrize("name", cases.names("gaussian_filter/"))
 def test_fixture_blur(name):
-    case, work = operated(name, augment.smooth, {"sigma": CASES[name]["draws"]["sigma"]})
+    case, work = operated(name, augmentation.smooth, {"sigma": CASES[name]["draws"]["sigma"]})
     cases.verify(case, cases.clip_of(work.x))
 
 
 def test_fixture_drops():
-    case, work = operated("drop_axis/5", augment.drop_axis, {"axis": CASES["drop_axis/5"]["draws"]["axis"]})
+    case, work = operated("drop_axis/5", augmentation.drop_axis, {"axis": CASES["drop_axis/5"]["draws"]["axis"]})
     cases.verify(case, cases.clip_of(work.x))
     draws = applied_draws("", CASES["drop_joint/5"]["draws"])
-    case, work = operated("drop_joint/5", augment.drop_joints, {k: v for k, v in draws.items() if "gate" not in k})
+    case, work = operated("drop_joint/5", augmentation.drop_joints, {k: v for k, v in draws.items() if "gate" not in k})
     cases.verify(case, cases.clip_of(work.x))
 
 
@@ -155,7 +161,9 @@ def test_fixture_drops():
 def test_fixture_matrices(name):
     case = CASES[name]
     draws = {key: np.array([value]) for key, value in case["draws"].items()}
-    make = {"s": augment.shear_matrices, "a": augment.axis_rotations, "u": augment.scale_matrices}[min(draws)[0]]
+    make = {"s": augmentation.shear_matrices, "a": augmentation.axis_rotations, "u": augmentation.scale_matrices}[
+        min(draws)[0]
+    ]
     cases.verify(case, cases.clip_of(transforms.linear(cases.batch_of(cases.case_input(case["input"])), make(**draws))))
 
 
@@ -340,7 +348,7 @@ def test_an_item_does_not_depend_on_its_batch(archive, extra):
 def test_a_pickled_feeder_feeds_the_same(archive):
     fed = Feeder(archive, **{**PUBLISHED, "intra_p": 0.0, "inter_p": 1.0})
     want = fed.__getitems__(range(12))
-    with rooms.room("SkateFormer"):
+    with registry.room("SkateFormer"):
         packed = pickle.dumps(fed)
         again = pickle.loads(packed).__getitems__(range(12))
     assert len(packed) < 100_000
@@ -384,7 +392,7 @@ def test_draws_follow_the_recipe(archive):
         assert stats.kstest(values.ravel(), stats.uniform(low, high - low).cdf).pvalue > 1e-4
     assert stats.kstest(draws.normal("noise", 2).ravel(), "norm").pvalue > 1e-4
     work = many(np.ones((3, 64, 25, 1), np.float32), count)
-    augment.drop_joints(work, np.arange(count), work.draws)
+    augmentation.drop_joints(work, np.arange(count), work.draws)
     gone = (work.x[:, 0, :, 0] == 0).numpy()  # (N, V, W)
     joints, frames = gone.any(2).sum(1), gone.any(1).sum(1)
     assert stats.chisquare(np.bincount(joints)[5:]).pvalue > 1e-4

@@ -11,13 +11,13 @@ import torch
 from feeder_cases import CASES
 from parity.kaggle_sample import make_kinetics, make_npy
 
-from skeleton_lab import rooms
-from skeleton_lab.data import openpose
-from skeleton_lab.data.feeder import Batch
+from skeleton_lab import registry
+from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, FeederArgumentError, LabError, UsageError
 
-Feeder = rooms.load("ST-GCN", "feeder.feeder.Feeder")
-Kinetics = rooms.load("ST-GCN", "feeder.feeder_kinetics.Feeder_kinetics")
+openpose_match = registry.load("ST-GCN", "feeder.openpose_match")
+Feeder = registry.load("ST-GCN", "feeder.feeder.Feeder")
+Kinetics = registry.load("ST-GCN", "feeder.feeder_kinetics.Feeder_kinetics")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_fixture_kinetics(name, folder):
 @pytest.mark.parametrize("name", cases.names("openpose_match/"))
 def test_fixture_matching(name):
     case = CASES[name]
-    y = openpose.openpose_match(cases.batch_of(cases.case_input(case["input"])))
+    y = openpose_match.openpose_match(cases.batch_of(cases.case_input(case["input"])))
     cases.verify(case, cases.clip_of(y))
 
 
@@ -89,7 +89,7 @@ def test_matching_equals_slow_loop(frames, people):
     x = rng.uniform(size=(4, 3, frames, 6, people)).astype(np.float32)
     x[1, :, frames // 2 :] = 0
     x[2, ..., -1] = 0
-    y = openpose.openpose_match(torch.from_numpy(x).permute(0, 4, 3, 1, 2)).permute(0, 3, 4, 2, 1)
+    y = openpose_match.openpose_match(torch.from_numpy(x).permute(0, 4, 3, 1, 2)).permute(0, 3, 4, 2, 1)
     for got, clip in zip(y.numpy(), x):
         np.testing.assert_array_equal(got, slow_match(clip))
 
@@ -101,7 +101,7 @@ def test_two_people_who_change_places_keep_their_slots():
     x[2, ..., 0] += 0.1
     shuffled = x.copy()
     shuffled[:, ::2] = x[:, ::2, :, ::-1]
-    y = cases.clip_of(openpose.openpose_match(cases.batch_of(shuffled)))
+    y = cases.clip_of(openpose_match.openpose_match(cases.batch_of(shuffled)))
     np.testing.assert_array_equal(y, x)
 
 

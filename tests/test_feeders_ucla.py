@@ -15,11 +15,11 @@ import pytest
 import torch
 from scipy import stats
 
-from skeleton_lab.data import streams
-from skeleton_lab.data.feeder import Batch
-from skeleton_lab.data.randomness import Draws
-from skeleton_lab.data.ucla_feeder import UCLAFeeder
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
+from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import ArchiveNotFoundError, FeederArgumentError, LabError, UsageError
+from skeleton_lab.skeletons import bones
 
 CASES = [
     case
@@ -100,7 +100,7 @@ def slow_item(name: str, frames: np.ndarray, turned: np.ndarray, scale: float, b
     x = 2 * (x - flat.min(0)) / (flat.max(0) - flat.min(0)) - 1
     x = x[frames]
     if bone:
-        x = np.stack([x[:, v] - x[:, u] for v, u in enumerate(streams.UCLA)], axis=1)
+        x = np.stack([x[:, v] - x[:, u] for v, u in enumerate(bones.UCLA)], axis=1)
     if vel:
         x = np.concatenate([np.diff(x, axis=0), np.zeros_like(x[:1])])
     return x.transpose(2, 0, 1)[..., None]

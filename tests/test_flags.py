@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from skeleton_lab.errors import guarded
-from skeleton_lab.flags import Parser
+from skeleton_lab.utils.cli import Parser
 
 
 def parser() -> Parser:

@@ -15,9 +15,10 @@ from reference.freqmixformer import build as build_reference
 from reference.freqmixformer import dct, idct
 from replay import Fixture, step
 
-from skeleton_lab import cost, rooms
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
 from skeleton_lab.engine.build import make_net
-from skeleton_lab.engine.weights import load_weights
+from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.errors import LabError, UsageError, WeightsError
 
 ROOM, MODEL = "FreqMixFormer", "model.skefreqmixformer.Model"
@@ -36,7 +37,7 @@ def fixture():
 
 
 def graph(name: str):
-    return rooms.load(ROOM, f"graph.{name}.Graph")()
+    return registry.load(ROOM, f"graph.{name}.Graph")()
 
 
 # --- the published numbers ---------------------------------------------------------------------------------------
@@ -111,10 +112,10 @@ def test_parameters(frames, kwargs, count):
 def test_cost(checkpointing):
     model = build(frame_size=64)
     model.activation_checkpointing = checkpointing
-    measured = cost.measure(model, torch.randn(8, 3, 64, 25, 2), torch.arange(8))
+    measured = counting.measure(model, torch.randn(8, 3, 64, 25, 2), torch.arange(8))
     assert measured.flops_forward < 5_110_004_512  # as published
     assert measured.saved_bytes < (20e6 if checkpointing else 95e6)
-    assert not checkpointing or cost.fits(measured, 128)
+    assert not checkpointing or counting.fits(measured, 128)
 
 
 # --- graphs and transforms ---------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def test_vectors():
 @pytest.mark.parametrize("V", [17, 20, 25])
 def test_cosine_transform(V):
     fft = pytest.importorskip("scipy.fft")
-    D, E = (rooms.load(ROOM, f"model.frequency.{name}_matrix")(V) for name in ("dct", "idct"))
+    D, E = (registry.load(ROOM, f"model.frequency.{name}_matrix")(V) for name in ("dct", "idct"))
     x = torch.randn(4, V, dtype=torch.float64)
     expected = torch.from_numpy(fft.dct(x.numpy(), type=2))
     torch.testing.assert_close(x @ D.t(), expected)
@@ -165,8 +166,8 @@ def pair(**kwargs):
     reference = build_reference(network).double()
     mixing = network.l1.spa_mixf.mixing  # shared by all blocks
     V = mixing.back.shape[0]
-    mixing.domains[1] = rooms.load(ROOM, "model.frequency.dct_matrix")(V)
-    mixing.back.copy_(rooms.load(ROOM, "model.frequency.idct_matrix")(V))
+    mixing.domains[1] = registry.load(ROOM, "model.frequency.dct_matrix")(V)
+    mixing.back.copy_(registry.load(ROOM, "model.frequency.idct_matrix")(V))
     return network, reference
 
 
@@ -183,7 +184,7 @@ def test_reference_replays_the_fixture(fixture):
 
 
 def test_reference_costs_what_is_published():
-    measured = cost.measure(
+    measured = counting.measure(
         build_reference(build(frame_size=64, num_class=60)), torch.randn(1, 3, 64, 25, 2), torch.arange(1)
     )
     assert measured.flops_forward == 5_110_004_512
@@ -319,7 +320,7 @@ def options(train, test, **model_args):
 )  # fmt: skip
 def test_window_decides_the_frame_size(train, test, named, expected):
     given = options(train, test, **({} if named is None else {"frame_size": named}))
-    with rooms.room(ROOM):
+    with registry.room(ROOM):
         if isinstance(expected, str):
             with pytest.raises(UsageError) as caught:
                 make_net(given)

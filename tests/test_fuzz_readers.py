@@ -1,4 +1,4 @@
-"""Every reader against damaged, malicious and random files; ``python -m skeleton_lab.data.fuzz`` tries more of them."""
+"""Every reader against damaged, malicious and random files; ``python -m tests.fuzz`` tries more of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.data import pickles
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.fuzz import __main__ as fuzz
-from skeleton_lab.data.fuzz import pickled, programs, words
-from skeleton_lab.data.fuzz import readers as known
-from skeleton_lab.engine import yamlfile
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers import safe_pickle
+from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
+from tests.fuzz import __main__ as fuzz
+from tests.fuzz import pickled, programs, words
+from tests.fuzz import readers as known
 
 INPUTS = 2000
 
@@ -176,7 +176,7 @@ def test_a_worker_that_dies_or_is_stuck_is_a_finding_and_the_next_goes_on(tmp_pa
 def test_the_program_ends_with_a_table(tmp_path):
     flags = ["--inputs", "40", "--jobs", "1", "--quiet", "--kinds", "files"]
     done = subprocess.run(
-        [sys.executable, "-m", "skeleton_lab.data.fuzz", *flags],
+        [sys.executable, "-m", "tests.fuzz", *flags],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
@@ -192,14 +192,14 @@ def test_a_length_in_a_pickle_makes_no_room(opcode, tmp_path):
     """BYTEARRAY8, BINBYTES8, BINUNICODE8, FRAME of an exbibyte: refused before anything is allocated."""
     (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + opcode + (2**60).to_bytes(8, "little") + b"x.")
     with pytest.raises(ArchiveError):
-        pickles.load(tmp_path / "a.pkl")
+        safe_pickle.load(tmp_path / "a.pkl")
 
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickles_of_every_protocol_are_read_in_pieces_of_any_size(protocol, tmp_path):
     content = {"a": np.arange(50_000.0), "b": "é" * 70_000, "c": [b"x" * 70_000, 1.5, None]}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
-    got = pickles.load(tmp_path / "a.pkl")
+    got = safe_pickle.load(tmp_path / "a.pkl")
     assert np.array_equal(got["a"], content["a"]) and (got["b"], got["c"]) == (content["b"], content["c"])
 
 
@@ -210,7 +210,7 @@ def test_pickled_arrays_come_back_as_pickle_itself_gives_them(tmp_path):
     ]  # fmt: skip
     for protocol in range(6):
         (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
-        for ours, theirs in zip(pickles.load(tmp_path / "a.pkl"), pickle.loads((tmp_path / "a.pkl").read_bytes())):
+        for ours, theirs in zip(safe_pickle.load(tmp_path / "a.pkl"), pickle.loads((tmp_path / "a.pkl").read_bytes())):
             assert np.array_equal(ours, theirs) and ours.dtype == theirs.dtype
 
 
@@ -221,7 +221,7 @@ def test_a_state_that_would_crash_numpy_is_refused(tmp_path):
     assert flags in good
     (tmp_path / "a.pkl").write_bytes(good.replace(flags, flags[:-2] + b"\x3ft"))
     with pytest.raises(ArchiveError, match="a state that no"):
-        pickles.load(tmp_path / "a.pkl")
+        safe_pickle.load(tmp_path / "a.pkl")
 
 
 @pytest.mark.parametrize("place", ["frame_dir", "total_frames", "label", "keypoint"])
@@ -239,15 +239,15 @@ def test_anchors_that_multiply_are_refused(tmp_path):
     lines += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 30)]
     (tmp_path / "a.yaml").write_text("\n".join(lines))
     with pytest.raises(UsageError, match="anchors"):
-        yamlfile.read(tmp_path / "a.yaml")
+        yaml_file.read(tmp_path / "a.yaml")
 
 
 def test_brackets_in_a_configuration_are_not_endless(tmp_path):
     (tmp_path / "a.yaml").write_text("a: " + "[" * 5000)
     with pytest.raises(UsageError, match="nested more than 50 deep"):
-        yamlfile.read(tmp_path / "a.yaml")
+        yaml_file.read(tmp_path / "a.yaml")
     (tmp_path / "b.yaml").write_text("a: " + "[" * 40 + "]" * 40)
-    assert yamlfile.read(tmp_path / "b.yaml")["a"] is not None
+    assert yaml_file.read(tmp_path / "b.yaml")["a"] is not None
 
 
 def test_a_message_does_not_quote_a_whole_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 
 PARITY = Path(__file__).parent / "parity"
 
@@ -15,7 +15,7 @@ PARITY = Path(__file__).parent / "parity"
 @pytest.fixture(params=[("graph.ntu_rgb_d.Graph", 25, 21), ("graph.ucla.Graph", 20, 3)], ids=["ntu", "ucla"])
 def case(request):
     name, joints, root = request.param
-    return rooms.load("CTR-GCN", name)(labeling_mode="spatial"), joints, root - 1
+    return registry.load("CTR-GCN", name)(labeling_mode="spatial"), joints, root - 1
 
 
 def test_every_joint_reaches_the_root(case):
@@ -58,11 +58,11 @@ def test_stored_matrices_and_unknown_mode(case):
 
 
 def test_ntu_matches_the_published_matrices():
-    A = rooms.load("CTR-GCN", "graph.ntu_rgb_d.Graph")().A
+    A = registry.load("CTR-GCN", "graph.ntu_rgb_d.Graph")().A
     with np.load(PARITY / "ctrgcn.npz") as fixture:
         np.testing.assert_allclose(A, fixture["A/graph.A"], atol=1e-6)
 
 
 def test_ucla_accepts_the_published_scale():
-    Graph = rooms.load("CTR-GCN", "graph.ucla.Graph")
+    Graph = registry.load("CTR-GCN", "graph.ucla.Graph")
     np.testing.assert_array_equal(Graph(scale=2).A, Graph().A)

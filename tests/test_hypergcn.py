@@ -13,7 +13,8 @@ from parity.protocol import compare, fill
 from reference.hypergcn import build as reference_of
 from replay import Fixture, step
 
-from skeleton_lab import cost, rooms
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
 from skeleton_lab.engine.losses import divergence
 
 GRAPH = {"graph": "graph.ntu_rgb_d.Graph", "graph_args": {"labeling_mode": "virtual_ensemble"}}
@@ -147,7 +148,7 @@ def test_initialisation(fixture):
 
 
 def hyper(name: str):
-    return rooms.load("Hyper-GCN", f"model.hypergraph.{name}")
+    return registry.load("Hyper-GCN", f"model.hypergraph.{name}")
 
 
 def test_distances():
@@ -272,8 +273,8 @@ def test_bfloat16_autocast():
 def test_costs_less_than_published(size, flops, kept, recomputed):
     torch.manual_seed(0)
     model, x, y = build(size), torch.randn(2, 3, 64, 25, 2), torch.arange(2)
-    plain = cost.measure(model, x, y)
+    plain = counting.measure(model, x, y)
     assert plain.flops_forward <= flops and plain.saved_bytes <= kept
     model.activation_checkpointing = True
-    checkpointed = cost.measure(model, x, y)
-    assert checkpointed.saved_bytes <= recomputed and cost.fits(checkpointed, 64)
+    checkpointed = counting.measure(model, x, y)
+    assert checkpointed.saved_bytes <= recomputed and counting.fits(checkpointed, 64)

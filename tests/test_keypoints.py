@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skeleton_lab.data import synthetic
+from skeleton_lab.data.synthetic import archive
 from skeleton_lab.errors import LabError
-from skeleton_lab.keypoints import maps, placing, reading
-from skeleton_lab.keypoints.__main__ import main
-from skeleton_lab.keypoints.schemes import BODY25, COCO17, COCO18, H36M17, MEDIAPIPE33, NTU25, SCHEMES, UCLA20
+from skeleton_lab.inference.keypoints import normalise, reading
+from skeleton_lab.inference.keypoints.__main__ import main
+from skeleton_lab.skeletons import joint_maps
+from skeleton_lab.skeletons.schemes import BODY25, COCO17, COCO18, H36M17, MEDIAPIPE33, NTU25, SCHEMES, UCLA20
 
 SOURCES = [COCO17, BODY25, COCO18, MEDIAPIPE33, H36M17, UCLA20, NTU25]
 BY_NAME = {"ids": lambda scheme: scheme.name}
@@ -27,14 +28,14 @@ EXACT = (0, 3, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18)  # of NTU-25, where CO
 
 
 def choose(name=None):
-    return lambda joints, where: placing.scheme_of(name, joints, where)
+    return lambda joints, where: normalise.scheme_of(name, joints, where)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> np.ndarray:
     """(N, T, M, 25, 3) of the lab's generator, two of them with two persons."""
     path = tmp_path_factory.mktemp("synthetic") / "clips.npz"
-    synthetic.write(path, train=1, test=6, classes=6, frames=120, two_person_share=0.4, progress=False)
+    archive.write(path, train=1, test=6, classes=6, frames=120, two_person_share=0.4, progress=False)
     with np.load(path) as file:
         return file["x_test"].reshape(-1, 120, 2, 25, 3)
 
@@ -85,7 +86,7 @@ def test_schemes_are_bodies(scheme):
     assert len(joined) == scheme.V  # every joint hangs on the body
 
 
-@pytest.mark.parametrize("target", maps.TARGETS)
+@pytest.mark.parametrize("target", joint_maps.TARGETS)
 @pytest.mark.parametrize("source", SOURCES, **BY_NAME)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
@@ -96,19 +97,21 @@ def test_maps_move_turn_scale_and_mirror_with_the_body(source, target, data):
     x = rng.normal(size=(2, source.V, 3))
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     move = rng.normal(size=3) * 100
-    y = maps.apply(x, source.name, target)
-    moved = maps.apply(scale * x @ turn + move, source.name, target)
+    y = joint_maps.apply(x, source.name, target)
+    moved = joint_maps.apply(scale * x @ turn + move, source.name, target)
     np.testing.assert_allclose(moved, scale * y @ turn + move, rtol=1e-9, atol=1e-9 * scale + 1e-9)
-    mirrored = maps.apply(x[:, source.mirror] * [-1, 1, 1], source.name, target)
+    mirrored = joint_maps.apply(x[:, source.mirror] * [-1, 1, 1], source.name, target)
     np.testing.assert_allclose(mirrored, y[:, SCHEMES[target].mirror] * [-1, 1, 1], atol=1e-12)
 
 
 def test_ucla_is_ntu_without_neck_tips_and_thumbs():
     kept = [0, 1, 20, 3, *range(4, 20)]  # of NTU-25
     for source in SOURCES[:-2]:
-        np.testing.assert_array_equal(maps.matrix(source.name, "ucla20"), maps.matrix(source.name, "ntu25")[kept])
+        np.testing.assert_array_equal(
+            joint_maps.matrix(source.name, "ucla20"), joint_maps.matrix(source.name, "ntu25")[kept]
+        )
     x = np.random.default_rng(0).normal(size=(25, 3))
-    np.testing.assert_array_equal(maps.apply(x, "ntu25", "ucla20"), x[kept])
+    np.testing.assert_array_equal(joint_maps.apply(x, "ntu25", "ucla20"), x[kept])
 
 
 def test_coco_of_a_clip_and_back(clips):
@@ -120,10 +123,10 @@ def test_coco_of_a_clip_and_back(clips):
         pixels = in_pixels(coco_of(clip))
         scored = np.concatenate([pixels, np.where(clip.any((2, 3)), 0.9, 0)[..., None, None].repeat(17, 2)], -1)
         found = reading.of_archive(scored, COCO17, "clip", Path("clip.npy"))
-        made = placing.placed(found, COCO17, NTU25)
+        made = normalise.placed(found, COCO17, NTU25)
         torso = np.linalg.norm((made[:, 0, 20] - made[:, 0, 0]), axis=-1)
         if made.shape[1] == 1:  # of two, it is the median of both
-            assert np.quantile(torso, 0.75) == pytest.approx(placing.TORSO, rel=1e-5)
+            assert np.quantile(torso, 0.75) == pytest.approx(normalise.TORSO, rel=1e-5)
         shown = clip.any((2, 3))
         a, b = made[shown][:, EXACT, :2].astype(np.float64), clip[shown][:, EXACT, :2]
         # the hips' middle is the base of the spine only for the map
@@ -142,37 +145,37 @@ def test_missing_joints_are_filled():
     found = np.ones((9, 17), bool)
     found[2:5, 9] = found[:2, 9] = False
     found[:, 10] = False
-    made = placing.fill(x, found, COCO17)
+    made = normalise.fill(x, found, COCO17)
     np.testing.assert_allclose(made[:, 9], np.maximum(np.arange(9), 5)[:, None] * [1.0, 2.0])
     np.testing.assert_array_equal(made[:, 10], x[:, 8])  # a wrist nobody saw is where the elbow is
     found[:, [11, 12]] = False
-    assert placing.fill(x, found, COCO17) is None
+    assert normalise.fill(x, found, COCO17) is None
 
 
 def test_up_is_a_rotation():
     x = np.eye(3)
-    for up in placing.UP:
-        assert np.linalg.det(placing.turned(x, up)) == pytest.approx(1)
-    np.testing.assert_array_equal(placing.turned(np.array([0.0, 0, 1]), "z"), [0, 1, 0])
-    np.testing.assert_array_equal(placing.turned(np.array([0.0, -1, 0]), "-y"), [0, 1, 0])
+    for up in normalise.UP:
+        assert np.linalg.det(normalise.turned(x, up)) == pytest.approx(1)
+    np.testing.assert_array_equal(normalise.turned(np.array([0.0, 0, 1]), "z"), [0, 1, 0])
+    np.testing.assert_array_equal(normalise.turned(np.array([0.0, -1, 0]), "-y"), [0, 1, 0])
 
 
 def test_metres_stay_and_millimetres_become_metres(clips):
     x = clips[0, :20, :1].astype(np.float64)
     found = np.ones(x.shape[:3], bool)
-    kept = placing.placed(reading.Keypoints("a", x, found), NTU25, NTU25)
+    kept = normalise.placed(reading.Keypoints("a", x, found), NTU25, NTU25)
     np.testing.assert_array_equal(kept, x.astype(np.float32))
-    pelvis = maps.apply(x, "ntu25", "ucla20")
-    np.testing.assert_allclose(placing.placed(reading.Keypoints("a", x, found), NTU25, UCLA20), pelvis, atol=1e-6)
+    pelvis = joint_maps.apply(x, "ntu25", "ucla20")
+    np.testing.assert_allclose(normalise.placed(reading.Keypoints("a", x, found), NTU25, UCLA20), pelvis, atol=1e-6)
     world = np.random.default_rng(0).normal(size=(4, 1, 17, 3))
     world[:, :, [1, 4]], world[:, :, [0, 8]] = world[:, :, :1], [[0, 0, 0], [0, -500, 0]]
-    made = placing.placed(reading.Keypoints("a", world, np.ones((4, 1, 17), bool)), H36M17, NTU25)
+    made = normalise.placed(reading.Keypoints("a", world, np.ones((4, 1, 17), bool)), H36M17, NTU25)
     np.testing.assert_allclose(made[:, 0, 20] - made[:, 0, 0], np.tile([0, 0.5, 0], (4, 1)), atol=1e-6)
 
 
 def test_centred_on_the_first_person(clips):
     clip = clips[0] + np.float32(3) * (clips[0] != 0).any((2, 3))[..., None, None]
-    made = placing.centred(clip)
+    made = normalise.centred(clip)
     assert not made[0, 0, 1].any() and ((made != 0).any((2, 3)) == (clip != 0).any((2, 3))).all()
     np.testing.assert_allclose(made[5, 0, 3] - made[5, 0, 7], clip[5, 0, 3] - clip[5, 0, 7], atol=1e-5)
 
@@ -292,9 +295,9 @@ def test_what_is_wrong_is_one_line(tmp_path, content, words):
 def test_ambiguous_joints_must_be_named():
     for joints, words in ((17, "coco17 or h36m17"), (25, "body25 or ntu25"), (19, "are in no known order")):
         with pytest.raises(LabError, match=words) as error:
-            placing.scheme_of(None, joints, "file")
+            normalise.scheme_of(None, joints, "file")
         assert ("mediapipe33" in str(error.value)) == (joints == 19)  # what does not fit is no choice
-    assert placing.scheme_of(None, 33, "file") is MEDIAPIPE33
+    assert normalise.scheme_of(None, 33, "file") is MEDIAPIPE33
 
 
 @settings(max_examples=300, deadline=None)

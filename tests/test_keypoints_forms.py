@@ -7,10 +7,10 @@ import pytest
 from keypoint_files import COCO, T, flat, read, walkers, written
 
 from skeleton_lab.errors import LabError
-from skeleton_lab.keypoints import placing, reading
-from skeleton_lab.keypoints.notices import Notices
-from skeleton_lab.keypoints.picture import figure
-from skeleton_lab.keypoints.schemes import BODY25, COCO17, H36M17, MEDIAPIPE33, NTU25, Scheme
+from skeleton_lab.inference.keypoints import normalise, reading
+from skeleton_lab.inference.keypoints.joint_map_figure import figure
+from skeleton_lab.inference.keypoints.notices import Notices
+from skeleton_lab.skeletons.schemes import BODY25, COCO17, H36M17, MEDIAPIPE33, NTU25, Scheme
 
 # --- numbers of frames ---------------------------------------------------------------------------------------------
 
@@ -143,27 +143,27 @@ def standing(scheme: Scheme, up: str) -> np.ndarray:
     """(T, M=1, V, 3) metres of somebody who stands along an axis, as they are in front of a Kinect otherwise."""
     at = figure(scheme)
     at = np.concatenate([at, np.zeros((len(at), 1))], 1)[:, :3]
-    matrix = placing.turned(np.eye(3), up)  # of rows: points @ matrix is turned
+    matrix = normalise.turned(np.eye(3), up)  # of rows: points @ matrix is turned
     return np.tile((at @ np.linalg.inv(matrix))[None, None], (T, 1, 1, 1))
 
 
 @pytest.mark.parametrize("scheme", [MEDIAPIPE33, H36M17, NTU25], ids=lambda scheme: scheme.name)
-@pytest.mark.parametrize("up", placing.UP)
+@pytest.mark.parametrize("up", normalise.UP)
 def test_an_axis_that_is_not_up_is_said(scheme, up):
     x = standing(scheme, up)
     found = reading.Keypoints("x", x, np.ones(x.shape[:3], bool))
     notices = Notices()
-    placing.placed(found, scheme, NTU25, None, notices)
+    normalise.placed(found, scheme, NTU25, None, notices)
     if up == ("y" if scheme.y_up else "-y"):
         assert notices.lines() == []
     else:
         [said] = notices.lines()
         assert "flat or upside down in 100% of the frames" in said and f"--up {up} if that axis is" in said
     told = Notices()
-    made = placing.placed(found, scheme, NTU25, up, told)
+    made = normalise.placed(found, scheme, NTU25, up, told)
     assert told.lines() == [] and (made[:, 0, 3, 1] > made[:, 0, 0, 1]).all()  # the head is above the hips
     expected = standing(scheme, "y")
-    reference = placing.placed(reading.Keypoints("x", expected, found.found), scheme, NTU25, "y")
+    reference = normalise.placed(reading.Keypoints("x", expected, found.found), scheme, NTU25, "y")
     np.testing.assert_allclose(made, reference, atol=1e-5)
 
 
@@ -172,22 +172,22 @@ def test_an_image_upside_down(tmp_path, turn, up):
     x = walkers() * turn
     found = reading.Keypoints("x", x, np.ones(x.shape[:3], bool))
     notices = Notices()
-    placing.placed(found, COCO17, NTU25, None, notices)
+    normalise.placed(found, COCO17, NTU25, None, notices)
     assert [f"--up {up}" in line for line in notices.lines()] == [True] * (up == "y")
-    made = placing.placed(found, COCO17, NTU25, up)
-    upright = placing.placed(reading.Keypoints("x", walkers(), found.found), COCO17, NTU25)
+    made = normalise.placed(found, COCO17, NTU25, up)
+    upright = normalise.placed(reading.Keypoints("x", walkers(), found.found), COCO17, NTU25)
     np.testing.assert_allclose(made, upright, atol=1e-5)
     with pytest.raises(LabError, match="have no z"):
-        placing.placed(found, COCO17, NTU25, "z")
+        normalise.placed(found, COCO17, NTU25, "z")
 
 
 def test_somebody_who_lies_down_for_a_while_is_no_wrong_axis():
     x = standing(NTU25, "y")
     x[:5] = x[:5, :, :, [1, 0, 2]]
     notices = Notices()
-    placing.placed(reading.Keypoints("x", x, np.ones(x.shape[:3], bool)), NTU25, NTU25, None, notices)
+    normalise.placed(reading.Keypoints("x", x, np.ones(x.shape[:3], bool)), NTU25, NTU25, None, notices)
     assert notices.lines() == []
 
 
 def test_up_may_be_written_with_a_blank():
-    assert placing.spelled(["--up", "-y", "--fps", "-z", "--up"]) == ["--up=-y", "--fps", "-z", "--up"]
+    assert normalise.spelled(["--up", "-y", "--fps", "-z", "--up"]) == ["--up=-y", "--fps", "-z", "--up"]

@@ -10,9 +10,9 @@ import pytest
 from keypoint_files import COCO, T, flat, read, walkers, written
 
 from skeleton_lab.errors import LabError
-from skeleton_lab.keypoints import placing
-from skeleton_lab.keypoints.notices import Notices
-from skeleton_lab.keypoints.schemes import BODY25, COCO18, H36M17, NTU25
+from skeleton_lab.inference.keypoints import normalise
+from skeleton_lab.inference.keypoints.notices import Notices
+from skeleton_lab.skeletons.schemes import BODY25, COCO18, H36M17, NTU25
 
 # --- arrays: which axis holds the people ---------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ def test_a_wrist_that_was_guessed_does_not_count(tmp_path):
     [found], source, said = read(tmp_path / "x.npy")
     assert not found.found[4, 0, 9] and found.found.sum() == found.found.size - 1
     assert "1 of 408 joints of x have scores below 0.3: taken as not found (--score)" in said[0]
-    made = placing.placed(found, source, NTU25)
+    made = normalise.placed(found, source, NTU25)
     assert np.abs(made).max() < 5
     [all_of_them], _, said = read(tmp_path / "x.npy", score=0)
     assert all_of_them.found.all() and said == []
@@ -142,7 +142,7 @@ def test_a_place_of_nan_was_not_found_whatever_its_score(tmp_path):
     np.save(tmp_path / "x.npy", x)
     [found], source, said = read(tmp_path / "x.npy")
     np.testing.assert_array_equal(found.found, np.isfinite(x).all(-1))
-    made = placing.placed(found, source, NTU25)
+    made = normalise.placed(found, source, NTU25)
     assert said == [] and np.isfinite(made).all() and not made[:3].any() and made[3:].any((2, 3)).all()
 
 
@@ -199,12 +199,12 @@ def test_older_and_three_dimensional_openpose(tmp_path):
 
 def test_short_gaps_of_a_person_are_filled_and_long_ones_said(tmp_path):
     x = walkers(60, 1)
-    gap, long = 10, slice(30, 30 + placing.GAP + 1)
+    gap, long = 10, slice(30, 30 + normalise.GAP + 1)
     x[gap] = x[long] = 0
     np.save(tmp_path / "x.npy", x)
     [found], source, _ = read(tmp_path / "x.npy")
     notices = Notices()
-    made = placing.placed(found, source, NTU25, notices=notices)
+    made = normalise.placed(found, source, NTU25, notices=notices)
     there = made.any((1, 2, 3))
     assert there[:30].all() and not there[long].any() and there[long.stop :].all()
     np.testing.assert_allclose(made[gap], (made[gap - 1] + made[gap + 1]) / 2, atol=1e-5)
@@ -218,7 +218,7 @@ def test_somebody_without_hips_is_left_out_with_a_word(tmp_path):
     np.save(tmp_path / "x.npy", x)
     [found], source, _ = read(tmp_path / "x.npy")
     notices = Notices()
-    assert placing.placed(found, source, NTU25, notices=notices).shape[1] == 1
+    assert normalise.placed(found, source, NTU25, notices=notices).shape[1] == 1
     assert "is left out" in notices.lines()[0]
     np.save(tmp_path / "x.npy", walkers(T, 4))
     assert "4 people in x: the two who are seen most are kept" in read(tmp_path / "x.npy")[2][0]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from skeleton_lab.data import locate as module
-from skeleton_lab.data.locate import locate
+from skeleton_lab.data.archives import locate as module
+from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError
 
 

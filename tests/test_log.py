@@ -15,10 +15,10 @@ import toy_room
 from sandbox import Lab
 from tiny_data import make_all
 
-from skeleton_lab.engine import logs
-from skeleton_lab.engine.fit import still_to_do
-from skeleton_lab.engine.loaders import BatchPlan, make_loader
-from skeleton_lab.engine.styles import STYLES
+from skeleton_lab.engine import logging as logs
+from skeleton_lab.engine.dataloader import BatchPlan, make_loader
+from skeleton_lab.engine.recipe import STYLES
+from skeleton_lab.engine.train import still_to_do
 
 
 @pytest.fixture

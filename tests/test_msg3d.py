@@ -14,8 +14,8 @@ from parity.protocol import compare, fill
 from reference import msg3d as plain
 from replay import Fixture, check_buffers, step
 
-from skeleton_lab import rooms
-from skeleton_lab.cost import fits, measure
+from skeleton_lab import registry
+from skeleton_lab.cost.counting import fits, measure
 
 KINETICS = {
     "num_class": 7, "num_point": 18, "num_gcn_scales": 8, "num_g3d_scales": 8, "graph": "graph.kinetics.AdjMatrixGraph",
@@ -156,8 +156,8 @@ def test_eval_gradients_equal_the_reference(pair):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("inner", [2, 5], ids=["project first", "aggregate first"])
 def test_window_of_any_length_and_stride(inner, stride):
-    with rooms.room("MS-G3D"):
-        module = rooms.load("MS-G3D", "model.msg3d.MSG3D")
+    with registry.room("MS-G3D"):
+        module = registry.load("MS-G3D", "model.msg3d.MSG3D")
     torch.manual_seed(0)
     A = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])  # three joints in a row
     for window in (3, 5):
@@ -218,9 +218,9 @@ def test_one_person():
 
 
 def test_skeletons():
-    with rooms.room("MS-G3D"):
+    with registry.room("MS-G3D"):
         for name, joints, bones in (("ntu_rgb_d", 25, 24), ("kinetics", 18, 17)):
-            graph = rooms.load("MS-G3D", f"graph.{name}.AdjMatrixGraph")("anything", labeling_mode="ignored")
+            graph = registry.load("MS-G3D", f"graph.{name}.AdjMatrixGraph")("anything", labeling_mode="ignored")
             assert graph.num_nodes == joints and len(graph.edges) == 2 * bones and len(graph.self_loops) == joints
             A = graph.A_binary
             assert A.dtype == np.float32 and A.sum() == 2 * bones and (A == A.T).all() and not A.diagonal().any()

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd import gradcheck
 
-from skeleton_lab.nn import topology
-from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.convolution import Setting, pointwise
-from skeleton_lab.nn.norm import Norm, batch_norm, fold, moments
-from skeleton_lab.nn.pool import MaxPool3
-from skeleton_lab.nn.temporal import MultiScaleTemporalConv, NormReLUBranches, UnitTCN
+from skeleton_lab.nn.fused import graph_conv
+from skeleton_lab.nn.fused.batch_norm import Norm, batch_norm, fold, moments
+from skeleton_lab.nn.fused.max_pool import MaxPool3
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.multi_scale_tcn import MultiScaleTemporalConv, NormReLUBranches, UnitTCN
+from skeleton_lab.nn.fused.temporal_conv import Setting, pointwise
 
 
 @pytest.fixture(autouse=True)
@@ -121,20 +121,20 @@ def slow_aggregate(x, W, bias, relate, relate_bias, mix, offset, A):
 @pytest.mark.parametrize("bodies_at_once", [1, 2, 9])
 def test_topology_aggregation(keep, bodies_at_once, monkeypatch):
     B, C, T, V, K, O, R = 3, 2, 4, 3, 2, 2, 2  # noqa: E741
-    monkeypatch.setitem(topology.SLICE_VALUES, "cpu", bodies_at_once * O * K * V * T)
+    monkeypatch.setitem(graph_conv.SLICE_VALUES, "cpu", bodies_at_once * O * K * V * T)
     inputs = (
         tensor(B, C, T, V), tensor(O * K, C), tensor(O * K), tensor(2 * K * R, C), tensor(2 * K * R),
         tensor(K, O, R), tensor(K, O), tensor(K, V, V),
     )  # fmt: skip
-    torch.testing.assert_close(topology.aggregate(*inputs, keep), slow_aggregate(*inputs))
-    assert gradcheck(lambda *t: topology.aggregate(*t, keep), inputs)
+    torch.testing.assert_close(graph_conv.aggregate(*inputs, keep), slow_aggregate(*inputs))
+    assert gradcheck(lambda *t: graph_conv.aggregate(*t, keep), inputs)
 
 
 def test_shared_aggregation():
     x, W, A = tensor(2, 3, 4, 5), tensor(4, 6), tensor(2, 5, 5)
     expected = torch.einsum("ock,bctv,kvw->botw", W.unflatten(1, (3, 2)), x, A)
-    torch.testing.assert_close(topology.shared_aggregate(x, W, A), expected)
-    assert gradcheck(topology.shared_aggregate, (x, W, A))
+    torch.testing.assert_close(graph_conv.shared_aggregate(x, W, A), expected)
+    assert gradcheck(graph_conv.shared_aggregate, (x, W, A))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from options_helpers import options
 
-from skeleton_lab.engine.programs import ALL, FLAGS, GROUPS
+from skeleton_lab.engine.config.flags import ALL, FLAGS, GROUPS
 
 
 @pytest.fixture(autouse=True)

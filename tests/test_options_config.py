@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from options_helpers import ROOM, options
 
-from skeleton_lab.engine.options import parse, save
-from skeleton_lab.engine.programs import ALL, FLAGS, GROUPS
+from skeleton_lab.engine.config.flags import ALL, FLAGS, GROUPS
+from skeleton_lab.engine.config.options import parse, save
 from skeleton_lab.errors import LabError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from skeleton_lab.engine.options import parse
+from skeleton_lab.engine.config.options import parse
 
 CTRGCN = Path(__file__).parents[1] / "CTR-GCN"
 

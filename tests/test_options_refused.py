@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from options_helpers import ROOM, options
 
-from skeleton_lab.engine.options import parse
+from skeleton_lab.engine.config.options import parse
 from skeleton_lab.errors import UsageError
 
 

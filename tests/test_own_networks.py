@@ -17,13 +17,15 @@ import yaml
 from parity.kaggle_sample import make_kaggle_arrays
 from test_ddp import torchrun
 
-from skeleton_lab import cost, predict, rooms, smoke, trust
-from skeleton_lab.engine import run
+from skeleton_lab import inference, registry
+from skeleton_lab.cost import counting
+from skeleton_lab.engine import run, smoke
 from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError
-from skeleton_lab.graph import tools
-from skeleton_lab.predict.network import Network
-from skeleton_lab.zero_shot.heads import WithFeatures
+from skeleton_lab.inference.predictor import Network
+from skeleton_lab.skeletons import graph_tools
+from skeleton_lab.utils import trust
+from skeleton_lab.zero_shot.features.penultimate import WithFeatures
 
 HELPER = """
 def import_class(name):
@@ -109,7 +111,7 @@ def ctrgcn(tmp_path, monkeypatch):
     """A copy of CTR-GCN's room with a published-style network and graph file in it, and a small archive."""
     room = tmp_path / "CTR-GCN"
     for name in ("model", "graph", "feeders", "config"):
-        shutil.copytree(rooms.find("CTR-GCN").path / name, room / name)
+        shutil.copytree(registry.find("CTR-GCN").path / name, room / name)
     (room / "model" / "streams.py").write_text(STREAMS)
     (room / "graph" / "published.py").write_text(GRAPH)
     np.savez(room / "few.npz", **{k: v[:, : tiny_data.FRAMES] if k[0] == "x" else v
@@ -150,7 +152,7 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
         "p",
         "--together",
     ]
-    assert predict.run("C", str(ctrgcn / "predict.py"), given) == 0
+    assert inference.run("C", str(ctrgcn / "predict.py"), given) == 0
     rows = json.loads(Path("p/predictions.json").read_text())["clips"]
     assert len(rows) == len(first)
     with trust.opened(ctrgcn):
@@ -161,13 +163,13 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
     assert both.shape[1] == 60 + 2 * 8, "logits, and the vectors in front of both classifiers"
 
 
-@pytest.mark.parametrize("room", [room.folder for room in rooms.ROOMS if room.program])
+@pytest.mark.parametrize("room", [room.folder for room in registry.ROOMS if room.program])
 def test_every_room_answers_the_fields_helper(room):
     space: dict = {}
     exec(HELPER, space)
-    settings = yaml.safe_load((rooms.find(room).path / rooms.find(room).config).read_text())
+    settings = yaml.safe_load((registry.find(room).path / registry.find(room).config).read_text())
     names = [settings["model"], settings["feeder"], settings["model_args"].get("graph", "graph.ntu_rgb_d.Graph")]
-    with rooms.room(room):
+    with registry.room(room):
         for name in [*names, "graph.tools.get_spatial_graph"]:
             assert space["import_class"](name).__name__ == name.rpartition(".")[2]
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -177,29 +179,33 @@ def test_every_room_answers_the_fields_helper(room):
 def test_graph_tools():
     """By hand, on a chain 0 - 1 - 2 whose root is 0."""
     inward, outward, loops = [(1, 0), (2, 1)], [(0, 1), (1, 2)], [(i, i) for i in range(3)]
-    A = tools.edge2mat(inward + outward, 3)
-    assert tools.edge2mat(inward, 3).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
-    assert tools.get_hop_distance(3, inward, 1)[0].tolist() == [0, 1, np.inf]
-    assert tools.get_hop(3, inward, 2)[0].tolist() == [0, 1, 2]
-    assert tools.get_k_scale_graph(2, A).tolist() == [[1, 1, 1]] * 3 and tools.get_k_scale_graph(1, A) is A
-    assert tools.k_adjacency(A, 2).tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
-    assert tools.k_adjacency(A, 2, with_self=True)[1, 1] == 1 and tools.k_adjacency(A, 0).trace() == 3
-    assert tools.normalize_digraph(A)[:, 1].tolist() == [0.5, 0, 0.5]
-    assert tools.normalize_adjacency_matrix(A)[0, 1] == pytest.approx(0.5**0.5)
-    assert tools.get_spatial_graph(3, loops, inward, outward).shape == (3, 3, 3)
-    assert tools.get_multiscale_spatial_graph(3, loops, inward, outward)[3].tolist() == [[0, 0, 1], [0] * 3, [0] * 3]
-    assert tools.get_uniform_graph(3, loops, inward + outward).sum(0).tolist() == [1, 1, 1]
-    assert tools.get_sgp_mat(3, 2, [(0, 0), (1, 0), (2, 1)]).tolist() == [[0.5, 0], [0.5, 0], [0, 1]]
-    groups = tools.get_groups("NTU", 21)
+    A = graph_tools.edge2mat(inward + outward, 3)
+    assert graph_tools.edge2mat(inward, 3).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
+    assert graph_tools.get_hop_distance(3, inward, 1)[0].tolist() == [0, 1, np.inf]
+    assert graph_tools.get_hop(3, inward, 2)[0].tolist() == [0, 1, 2]
+    assert graph_tools.get_k_scale_graph(2, A).tolist() == [[1, 1, 1]] * 3 and graph_tools.get_k_scale_graph(1, A) is A
+    assert graph_tools.k_adjacency(A, 2).tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+    assert graph_tools.k_adjacency(A, 2, with_self=True)[1, 1] == 1 and graph_tools.k_adjacency(A, 0).trace() == 3
+    assert graph_tools.normalize_digraph(A)[:, 1].tolist() == [0.5, 0, 0.5]
+    assert graph_tools.normalize_adjacency_matrix(A)[0, 1] == pytest.approx(0.5**0.5)
+    assert graph_tools.get_spatial_graph(3, loops, inward, outward).shape == (3, 3, 3)
+    assert graph_tools.get_multiscale_spatial_graph(3, loops, inward, outward)[3].tolist() == [
+        [0, 0, 1],
+        [0] * 3,
+        [0] * 3,
+    ]
+    assert graph_tools.get_uniform_graph(3, loops, inward + outward).sum(0).tolist() == [1, 1, 1]
+    assert graph_tools.get_sgp_mat(3, 2, [(0, 0), (1, 0), (2, 1)]).tolist() == [[0.5, 0], [0.5, 0], [0, 1]]
+    groups = graph_tools.get_groups("NTU", 21)
     assert (
         groups[:2] == [[21], [2, 3, 5, 9]]
         and sorted(joint for group in groups for joint in group) == list(range(1, 26))
         and len(groups) == 7
     )
-    H = tools.get_hierarchical_graph(25, tools.get_edgeset("NTU", 21))
+    H = graph_tools.get_hierarchical_graph(25, graph_tools.get_edgeset("NTU", 21))
     assert H.shape == (6, 3, 25, 25) and H[0, 1, 1, 20] == 1 / 4 and H[0, 2, 20, 1] == 1
     with pytest.raises(UsageError, match="CoM"):
-        tools.get_groups("NTU", 99)
+        graph_tools.get_groups("NTU", 99)
 
 
 HEADS = """
@@ -311,7 +317,7 @@ def test_cost_and_smoke_take_heads(lab):
     space: dict = {}
     exec(HEADS, space)
     net, x, y = space["Model"](), torch.randn(4, 3, 4, 5, 1), torch.arange(4)
-    assert cost.measure(net, x, y).parameters == 2 * 16 * 4
+    assert counting.measure(net, x, y).parameters == 2 * 16 * 4
     before = net.two.weight.clone()
     smoke.sgd_step(net, x, y)
     assert not torch.equal(before, net.two.weight)

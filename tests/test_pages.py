@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from browser import driven, dumped, needs_chromium
 
-from skeleton_lab import report
-from skeleton_lab.predict import overlay, timeline
-from skeleton_lab.predict.clips import Recordings, Row, rows_of
-from skeleton_lab.report.run import published_names
+from skeleton_lab.data.archives import class_names
+from skeleton_lab.inference import overlay, timeline
+from skeleton_lab.inference.windows import Recordings, Row, rows_of
+from skeleton_lab.reporting import run_report
 
-NAMES = published_names(60, ucla=False)
+NAMES = class_names.published(60, ucla=False)
 
 
 class Made(Recordings):
@@ -145,8 +145,8 @@ def report_120(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     fake.complete(folder, epochs=3, num_class=120, samples=3000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_plots", lambda *_: None)
-        return report.write(folder)
+        patch.setattr(run_report, "_plots", lambda *_: None)
+        return run_report.write(folder)
 
 
 @needs_chromium
@@ -166,7 +166,7 @@ def test_120_classes_can_be_sorted_and_searched(report_120):
         const found = shown(), counted = document.getElementById("classes-found").textContent;
         return {by, found, counted, wrong};
     """)  # fmt: skip
-    by, names = told["by"], published_names(120, ucla=False)
+    by, names = told["by"], class_names.published(120, ucla=False)
     assert not told["wrong"] and all(len(rows) == 120 for rows in by.values())
     assert [row[2] for row in by["worst"]] == sorted(row[2] for row in by["worst"])
     assert [row[2] for row in by["best"]] == sorted((row[2] for row in by["best"]), reverse=True)

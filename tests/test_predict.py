@@ -18,14 +18,15 @@ import yaml
 from sandbox import FEW, Lab
 from tiny_data import FRAMES, make_all
 
-from skeleton_lab import predict, rooms
-from skeleton_lab.imports import import_class
-from skeleton_lab.keypoints.picture import figure
-from skeleton_lab.keypoints.schemes import COCO17, H36M17
-from skeleton_lab.predict import clips as predict_clips
-from skeleton_lab.predict import results, written
-from skeleton_lab.predict.network import Network
-from skeleton_lab.raw import generated
+from skeleton_lab import inference, registry
+from skeleton_lab.data.archives import array_clips
+from skeleton_lab.data.synthetic import skeleton_files
+from skeleton_lab.inference import predictions
+from skeleton_lab.inference import windows as predict_clips
+from skeleton_lab.inference.keypoints.joint_map_figure import figure
+from skeleton_lab.inference.predictor import Network
+from skeleton_lab.skeletons.schemes import COCO17, H36M17
+from skeleton_lab.utils.importing import import_class
 
 ROOT = Path(__file__).resolve().parents[1]
 # room, configuration, changes of the test feeder and of the network that make it small
@@ -66,7 +67,7 @@ class Bench:
         self.config.write_text(yaml.safe_dump(given))
         self.given = given
         torch.manual_seed(0)
-        with rooms.room(self.room.folder):
+        with registry.room(self.room.folder):
             net = import_class(given["model"])(**given["model_args"])
         net.apply(self._settle)
         self.weights = tmp_path / "weights.pt"
@@ -84,14 +85,14 @@ class Bench:
             "--config", str(self.config), "--weights", str(self.weights), "--input", str(file), "--output",
             str(self.output), *line.split(),
         ]  # fmt: skip
-        with rooms.room(self.room.folder):
-            return predict.run(self.room.program, str(self.room.path / "predict.py"), argv)
+        with registry.room(self.room.folder):
+            return inference.run(self.room.program, str(self.room.path / "predict.py"), argv)
 
     def result(self) -> dict:
         return json.loads((self.output / "predictions.json").read_text())
 
     def network(self) -> Network:
-        with rooms.room(self.room.folder):
+        with registry.room(self.room.folder):
             return Network(self.room.program, self.room.path, self.config, self.weights, "cpu")
 
 
@@ -172,7 +173,7 @@ def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch
         seen.setdefault((who, k), row)
         return row
 
-    monkeypatch.setattr("skeleton_lab.predict.program.Row", spy)
+    monkeypatch.setattr("skeleton_lab.inference.program.Row", spy)
     assert bench(" ".join(more), path) == 0
     logits = np.stack([seen["all", k].logits for k in range(len(expected))])
     np.testing.assert_array_equal(logits, expected)
@@ -185,8 +186,8 @@ def test_written_clips_give_the_logits_of_the_archive(bench, data, monkeypatch):
     """Clips cut out of an archive and sent through a small one: the same logits, so its form is the feeder's."""
     path = data / ("data/NW-UCLA/all_sqe" if case_is_ucla(bench) else "data/NTU60_CS.npz")
     network = bench.network()
-    monkeypatch.setattr(written, "FRAMES", FRAMES)  # whole-clip networks see the padding, and this archive has less
-    with rooms.room(bench.room.folder):
+    monkeypatch.setattr(array_clips, "FRAMES", FRAMES)  # whole-clip networks see the padding, and this archive has less
+    with registry.room(bench.room.folder):
         feeder = network.archive_feeder(path, "test", None, [0, 2, 4])
         recordings = predict_clips.Stored(feeder.clips, ["a", "b", "c"], None, None)
         rows = predict_clips.rows_of(recordings, 0, 1, 2, alone=False)
@@ -329,7 +330,7 @@ def test_accuracy_of_an_archive_is_that_of_the_test_phase(bench, data, tmp_path,
     with np.load(path) as file:
         labels = file["y_test"].argmax(1)
     network = bench.network()
-    with rooms.room(bench.room.folder):  # the logits themselves: shares as small as these may be equal
+    with registry.room(bench.room.folder):  # the logits themselves: shares as small as these may be equal
         tops = np.argsort(-network.logits(network.archive_feeder(path, "test", None, None)), axis=1)[:, :5]
     first = np.mean([top[0] == label for top, label in zip(tops, labels)])
     five = np.mean([label in top for top, label in zip(tops, labels)])
@@ -344,7 +345,7 @@ def test_accuracy_of_an_archive_is_that_of_the_test_phase(bench, data, tmp_path,
 def test_raw_recordings(bench, tmp_path, capsys):
     """A file, a folder with a damaged one, and the same clip as the archive's own pipeline makes it."""
     folder = tmp_path / "raw"
-    [first, *_] = sorted(generated.write(folder, 3, show=False))
+    [first, *_] = sorted(skeleton_files.write(folder, 3, show=False))
     assert bench("--window 0", first) == 0
     [clip] = bench.result()["clips"]
     assert clip["name"] == first.name.partition(".")[0] and clip["label"] == int(clip["name"][-3:]) - 1
@@ -437,7 +438,7 @@ def test_a_long_table_says_what_it_leaves_out():
     row = {"last_frame": 19, "begin_s": 0.0, "end_s": 0.7, "who": "all", "top": best}
     rows = [row | {"first_frame": first} for first in (0, 10)]
     content = {"clips": [{"name": f"clip{k}", "top": {"all": best}, "windows": rows} for k in range(70)]}
-    lines = list(results.table(content))
+    lines = list(predictions.table(content))
     assert "... and 80 more rows, all of them in the JSON file" in lines
     assert lines[-1] == "... and 10 more means, all of them in the JSON file" and "clip59, mean" in lines[-2]
 
@@ -445,7 +446,7 @@ def test_a_long_table_says_what_it_leaves_out():
 def test_a_label_stands_once_beside_its_clip():
     row = {"first_frame": 0, "last_frame": 19, "begin_s": 0.0, "end_s": 0.7, "who": "all", "top": []}
     clip = {"name": "clip", "label_name": "walk", "top": {}, "windows": [row, row | {"first_frame": 10}]}
-    lines = list(results.table({"clips": [clip]}))
+    lines = list(predictions.table({"clips": [clip]}))
     assert ["label: walk" in line for line in lines] == [False, True, False]
 
 
@@ -467,7 +468,7 @@ def test_windows_cover_everything():
                 assert len(made) < 2 or 2 * (end - made[-2][1]) >= min(window, stride)
 
 
-@pytest.mark.parametrize("room", [room for room in rooms.ROOMS if room.program], ids=lambda room: room.folder)
+@pytest.mark.parametrize("room", [room for room in registry.ROOMS if room.program], ids=lambda room: room.folder)
 def test_script_stands_in_the_room(room, monkeypatch, capsys):
     """As the documents start it; the images copy whole rooms."""
     script = room.path / "predict.py"
@@ -485,7 +486,7 @@ def test_script_stands_in_the_room(room, monkeypatch, capsys):
 def test_as_a_program(tmp_path):
     done = subprocess.run(
         [sys.executable, "predict.py", "--config", "a.yaml", "--weights", "b.pt", "--input", "c.json"],
-        cwd=rooms.find("CTR-GCN").path, capture_output=True, text=True, timeout=120, check=False,
+        cwd=registry.find("CTR-GCN").path, capture_output=True, text=True, timeout=120, check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1 and "a.yaml" in done.stderr

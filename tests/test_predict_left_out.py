@@ -10,8 +10,8 @@ from sandbox import Lab
 from test_predict import Bench, walkers
 from tiny_data import make_all
 
-from skeleton_lab.keypoints.picture import figure
-from skeleton_lab.keypoints.schemes import NTU25
+from skeleton_lab.inference.keypoints.joint_map_figure import figure
+from skeleton_lab.skeletons.schemes import NTU25
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from skeleton_lab.data.randomness import Draws
+from skeleton_lab.data.feeders.sample_rng import Draws
 
 PATIENT = settings(deadline=None)  # first calls are slow, and so are busy machines
 N = 20_000

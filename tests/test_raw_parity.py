@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from raw_helpers import EXPECTED, KINETICS, NAMES, arrays, lay_out, run, sources
 
-from skeleton_lab.data import pickles
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.raw import bodies, denoise, reading
-from skeleton_lab.raw.pipelines import CtrGcn
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers import safe_pickle
+from skeleton_lab.data.preprocessing import actors as bodies
+from skeleton_lab.data.preprocessing import denoise, skeleton_text
+from skeleton_lab.data.preprocessing.pipelines import CtrGcn
 
 SAMPLES = EXPECTED["a_ctrgcn"]["samples"]
 ONE = ["--n_cores", "1"]
@@ -29,7 +30,7 @@ def raw(tmp_path_factory):
 
 def test_bodies_of_a_recording():
     for source in sources():
-        told, found = SAMPLES[source.name], bodies.scene(reading.read(source))
+        told, found = SAMPLES[source.name], bodies.scene(skeleton_text.read(source))
         assert [(b.id, [b.start, b.end], len(b.joints)) for b in found.bodies] == [
             (b["id"], b["interval"], b["frames"]) for b in told["bodies"]
         ]
@@ -41,7 +42,7 @@ def test_bodies_of_a_recording():
 
 def test_denoising(expected):
     for source in sources():
-        told, scene = SAMPLES[source.name], bodies.scene(reading.read(source, colors=True))
+        told, scene = SAMPLES[source.name], bodies.scene(skeleton_text.read(source, colors=True))
         clip = denoise.denoise(source.name, scene)
         np.testing.assert_array_equal(clip.joints, expected[f"a.denoised.{source.name}"])
         assert clip.joints.dtype == np.float32
@@ -83,11 +84,11 @@ def test_side_files_of_ctrgcn(raw, tmp_path, expected):
     for folder, key in (("raw_data", "frames_raw"), ("denoised_data", "frames")):
         counts = [int(line) for line in (tmp_path / folder / "frames_cnt.txt").read_text().split()]
         assert counts == [SAMPLES[name][key] for name in NAMES]
-    dropped = pickles.load(tmp_path / "raw_data" / "frames_drop_skes.pkl")
+    dropped = safe_pickle.load(tmp_path / "raw_data" / "frames_drop_skes.pkl")
     assert {name: frames.tolist() for name, frames in dropped.items()} == {
         name: told["frames_dropped"] for name, told in SAMPLES.items() if told["frames_dropped"]
     }
-    for load in (pickles.load, lambda path: pickle.loads(path.read_bytes())):
+    for load in (safe_pickle.load, lambda path: pickle.loads(path.read_bytes())):
         joints = load(tmp_path / "denoised_data" / "raw_denoised_joints.pkl")
         for name, clip in zip(NAMES, joints):
             np.testing.assert_array_equal(clip, expected[f"a.denoised.{name}"])
@@ -145,13 +146,13 @@ def test_kinetics(tmp_path, expected, lineage, data):
             found = np.load(tmp_path / f"{part}_{array}.npy")
             np.testing.assert_array_equal(found, expected[f"k.{lineage}.{part}_{array}"])
         told = EXPECTED["kinetics"][part]
-        assert pickles.load(tmp_path / f"{part}_label.pkl") == (told["names"], told["labels"])
+        assert safe_pickle.load(tmp_path / f"{part}_label.pkl") == (told["names"], told["labels"])
 
 
 def test_annotations_of_pyskl(raw, tmp_path, expected):
     assert run("ntu60", "--pipeline", "pyskl", "--raw", raw[0], "--out", tmp_path, *ONE) == 0
     path, told = tmp_path / "ntu60_3danno.pkl", EXPECTED["e_pyskl"]
-    content = pickles.load(path)
+    content = safe_pickle.load(path)
     assert content["split"] == told["split"]
     for annotation, its in zip(content["annotations"], told["annotations"]):
         key_points = annotation["keypoint"]
@@ -192,7 +193,7 @@ def test_options_that_do_nothing_are_refused(raw, tmp_path, capsys):
 def test_only_short_bodies_are_kept():
     """The published script stops with an index error there."""
     source = next(s for s in sources() if s.name == "S003C001P007R002A058")
-    scene = bodies.scene(reading.read(source))
+    scene = bodies.scene(skeleton_text.read(source))
     for body in scene.bodies:
         body.joints = body.joints[:11]
     assert denoise.denoise(source.name, scene).joints.shape[1] == 150

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_helpers import KINETICS, RAW, run, sources
 
-from skeleton_lab.data.kinetics import open_kinetics
+from skeleton_lab.data.archives.ntu_protocol import DATASETS
+from skeleton_lab.data.archives.readers.kinetics import open_kinetics
+from skeleton_lab.data.preprocessing import actors, denoise, openpose_json, person_slots, pyskl_persons, skeleton_text
+from skeleton_lab.data.preprocessing import recordings as places
+from skeleton_lab.data.preprocessing.recordings import Source
+from skeleton_lab.data.synthetic import skeleton_files
 from skeleton_lab.errors import LabError
-from skeleton_lab.raw import annotate, bodies, denoise, generated, openpose, reading, slots
-from skeleton_lab.raw import sources as places
-from skeleton_lab.raw.names import DATASETS
-from skeleton_lab.raw.sources import Source
 
 NAME = "S003C001P007R002A058"
 TEXT = (RAW / f"{NAME}.skeleton").read_bytes()
@@ -42,7 +43,7 @@ def naive(text: bytes) -> list[list[tuple[str, np.ndarray]]]:
 
 @pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
 def test_reads_what_is_written(source):
-    recording = reading.read(source, colors=True)
+    recording = skeleton_text.read(source, colors=True)
     frames = naive(source.read())
     assert recording.frames == len(frames)
     for rows, told in zip(recording.rows(), frames):
@@ -53,7 +54,7 @@ def test_reads_what_is_written(source):
 
 
 def test_line_ends_blanks_and_exponents():
-    expected = reading.parse(SMALL)
+    expected = skeleton_text.parse(SMALL)
     for text in (
         SMALL.replace(b"\r\n", b"\n"),
         SMALL + b"\r\n \r\n\n",
@@ -61,10 +62,10 @@ def test_line_ends_blanks_and_exponents():
         SMALL.replace(b" ", b"  "),
         SMALL.replace(b" ", b"\t"),
     ):
-        np.testing.assert_array_equal(reading.parse(text).joints, expected.joints)
+        np.testing.assert_array_equal(skeleton_text.parse(text).joints, expected.joints)
     lines = SMALL.split(b"\r\n")
     lines[4] = b"1.5e-05 -2E0 +3 " + lines[4].split(None, 3)[3]
-    np.testing.assert_array_equal(reading.parse(b"\n".join(lines)).joints[0, 0], [1.5e-05, -2, 3])
+    np.testing.assert_array_equal(skeleton_text.parse(b"\n".join(lines)).joints[0, 0], [1.5e-05, -2, 3])
 
 
 def _changed(line: int, text: bytes) -> bytes:
@@ -103,7 +104,7 @@ FIELDS = SMALL.split(b"\r\n")[4].split()
 )
 def test_says_where_a_file_is_damaged(text, says):
     with pytest.raises(ValueError, match=r"^line") as caught:
-        reading.parse(text)
+        skeleton_text.parse(text)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -114,7 +115,7 @@ def test_a_body_without_joints_is_nobody():
     bodies_of_first = int(lines[1])
     lines[1] = b"%d" % (bodies_of_first + 1)
     lines[2:2] = [lines[2].replace(lines[2].split()[0], b"99"), b"0"]
-    got, expected = reading.parse(b"\r\n".join(lines), colors=True), reading.parse(SMALL, colors=True)
+    got, expected = skeleton_text.parse(b"\r\n".join(lines), colors=True), skeleton_text.parse(SMALL, colors=True)
     assert got.ids == expected.ids and np.array_equal(got.starts, expected.starts)
     np.testing.assert_array_equal(got.joints, expected.joints)
     np.testing.assert_array_equal(got.colors, expected.colors)
@@ -123,7 +124,7 @@ def test_a_body_without_joints_is_nobody():
 def test_columns_that_nobody_uses_may_be_broken():
     """Some published recordings have no numbers there."""
     text = _changed(5, b" ".join([*FIELDS[:7], b"-1.#IND", *FIELDS[8:]]))
-    np.testing.assert_array_equal(reading.parse(text).joints, reading.parse(SMALL).joints)
+    np.testing.assert_array_equal(skeleton_text.parse(text).joints, skeleton_text.parse(SMALL).joints)
 
 
 def _through(text: bytes) -> None:
@@ -131,14 +132,14 @@ def _through(text: bytes) -> None:
     source = Source(NAME, "x.skeleton", "", 0, 0)
     try:
         try:
-            recording = reading.parse(text)
+            recording = skeleton_text.parse(text)
         except ValueError as error:
             assert str(error).startswith("line ")
             return
-        assert np.isfinite(slots.normalise(slots.liveliest(slots.slots(recording, 4)))).all()
-        clip = denoise.denoise(source.name, bodies.scene(recording))
+        assert np.isfinite(person_slots.normalise(person_slots.liveliest(person_slots.slots(recording, 4)))).all()
+        clip = denoise.denoise(source.name, actors.scene(recording))
         assert np.isfinite(denoise.translate(clip.joints)).all()
-        annotate.key_points(bodies.scene(recording))
+        pyskl_persons.key_points(actors.scene(recording))
     except LabError as error:
         assert str(error)
 
@@ -179,7 +180,7 @@ def test_any_bytes(text):
     _through(text)
     for source in (text, CLIP[: len(text)] + text):
         with pytest.raises(LabError):
-            openpose.clip(source, True)
+            openpose_json.clip(source, True)
 
 
 JSON = st.recursive(
@@ -202,7 +203,7 @@ def test_damaged_clips(put, key):
     else:
         content["data"][3]["skeleton"][0][key] = put
     try:
-        x, _, _ = openpose.clip(json.dumps(content).encode(), True)
+        x, _, _ = openpose_json.clip(json.dumps(content).encode(), True)
         assert np.isfinite(x).all()
     except LabError as error:
         assert "\n" not in str(error)
@@ -217,8 +218,8 @@ def test_frames_of_nobody_and_people_without_a_body(nobody, tmp_path):
     if nobody:
         frames[3]["skeleton"].append(nobody[0])
     text = json.dumps(content)
-    x, label, _ = openpose.clip(text.encode(), True)
-    whole, same, _ = openpose.clip(CLIP, True)
+    x, label, _ = openpose_json.clip(text.encode(), True)
+    whole, same, _ = openpose_json.clip(CLIP, True)
     times = [frames[k]["frame_index"] for k in (0, 5)]
     whole[:, times] = 0
     assert label == same and np.array_equal(x, whole)
@@ -236,7 +237,7 @@ def test_frames_of_nobody_and_people_without_a_body(nobody, tmp_path):
 def test_memory_of_a_lying_file():
     tracemalloc.start()
     with pytest.raises(ValueError, match="the file ends"):
-        reading.parse(b"999999999\n0\n0\n")
+        skeleton_text.parse(b"999999999\n0\n0\n")
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
 
@@ -269,7 +270,7 @@ def test_what_a_folder_holds(tmp_path, capsys):
     ntu60 = DATASETS["ntu60"]
     with pytest.raises(LabError, match="1 of another data set, 1 on the list"):
         places.recordings(ntu60, [tmp_path / "raw"], ntu60.missing())
-    generated.write(tmp_path / "raw", 3, show=False)
+    skeleton_files.write(tmp_path / "raw", 3, show=False)
     found = places.recordings(ntu60, [tmp_path / "raw"] * 2, ntu60.missing())
     assert len(found) == 3
     assert "3 recordings left out: there twice" in capsys.readouterr().out
@@ -291,19 +292,21 @@ def test_a_recording_that_is_no_recording(tmp_path):
         for _ in range(65):
             file.write(bytes(1 << 20))
     with pytest.raises(LabError, match="more than 64 MB"):
-        reading.read(Source(NAME, str(path), "", 0, 0))
+        skeleton_text.read(Source(NAME, str(path), "", 0, 0))
     path.write_bytes(gzip.compress(TEXT)[:3000])
     with pytest.raises(LabError, match=NAME):
-        reading.read(Source(NAME, str(path), "", 0, 0))
+        skeleton_text.read(Source(NAME, str(path), "", 0, 0))
 
 
 def test_nobody_or_nothing():
-    empty = reading.parse(b"3\n0\n0\n0\n")
+    empty = skeleton_text.parse(b"3\n0\n0\n0\n")
     with pytest.raises(LabError, match="nobody"):
-        bodies.scene(empty)
-    assert not slots.normalise(slots.liveliest(slots.slots(empty, 4))).any()
+        actors.scene(empty)
+    assert not person_slots.normalise(person_slots.liveliest(person_slots.slots(empty, 4))).any()
     zero = np.zeros((4, 2, 25, 3), np.float32)
-    scene = bodies.scene(reading.parse(generated.text(zero + generated.DISTANCE, np.array([[1, 0]] * 4, bool))))
+    scene = actors.scene(
+        skeleton_text.parse(skeleton_files.text(zero + skeleton_files.DISTANCE, np.array([[1, 0]] * 4, bool)))
+    )
     scene.bodies[0].joints[:] = 0
     with pytest.raises(LabError, match="at zero"):
         denoise.denoise(NAME, scene)
@@ -311,8 +314,10 @@ def test_nobody_or_nothing():
 
 def test_one_id_twice_in_a_frame():
     """The published script stops there; the first one counts."""
-    joints = np.random.default_rng(0).normal(size=(3, 2, 25, 3)) + generated.DISTANCE
-    text = generated.text(joints, np.ones((3, 2), bool)).replace(str(generated.IDS + 1).encode(), b"%d" % generated.IDS)
-    scene = bodies.scene(reading.parse(text))
+    joints = np.random.default_rng(0).normal(size=(3, 2, 25, 3)) + skeleton_files.DISTANCE
+    text = skeleton_files.text(joints, np.ones((3, 2), bool)).replace(
+        str(skeleton_files.IDS + 1).encode(), b"%d" % skeleton_files.IDS
+    )
+    scene = actors.scene(skeleton_text.parse(text))
     assert len(scene.bodies) == 1 and len(scene.bodies[0].joints) == 3
     assert scene.warnings == ["one id twice in a frame, 3 times: the first counts"]

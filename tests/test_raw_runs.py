@@ -16,10 +16,12 @@ import psutil
 import pytest
 from raw_helpers import KINETICS, contents, lay_out, prepare, run
 
-from skeleton_lab import files
+from benchmarks import preprocessing
+from skeleton_lab.data.preprocessing import spool
+from skeleton_lab.data.preprocessing.pipelines import PIPELINES
+from skeleton_lab.data.synthetic import skeleton_files
 from skeleton_lab.errors import LabError
-from skeleton_lab.raw import benchmark, generated, spool
-from skeleton_lab.raw.pipelines import PIPELINES
+from skeleton_lab.utils import atomic
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, str(ROOT / "dataset_tools" / "prepare.py")]
@@ -30,7 +32,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 def raw(tmp_path_factory) -> Path:
     """Seven parts of recordings."""
     folder = tmp_path_factory.mktemp("generated") / "raw"
-    generated.write(folder, 400, distinct=20, show=False)
+    skeleton_files.write(folder, 400, distinct=20, show=False)
     return folder
 
 
@@ -89,7 +91,7 @@ def test_killed_run_goes_on_to_the_same_files(raw, complete, tmp_path):
         return original(folder, part, results)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skeleton_lab.raw.pool.write_part", write_part)
+        patch.setattr("skeleton_lab.data.preprocessing.process_pool.write_part", write_part)
         assert run(*flags(raw, tmp_path), "--n_cores", "1") == 0
     assert not {int(path.stem.removeprefix("part-")) for path in done} & set(kept)
     assert contents(tmp_path) == complete
@@ -103,11 +105,11 @@ def test_killed_while_writing(raw, complete, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("skeleton_lab.raw.outputs.Rows.write", fail)
+        patch.setattr("skeleton_lab.data.archives.writers.streaming.Rows.write", fail)
         with pytest.raises(Killed):
             run(*flags(raw, tmp_path), "--n_cores", "1")
     assert not list(tmp_path.glob("*.npz"))
-    monkeypatch.setattr("skeleton_lab.raw.pool._chunk", fail)  # nothing is read again
+    monkeypatch.setattr("skeleton_lab.data.preprocessing.process_pool._chunk", fail)  # nothing is read again
     assert run(*flags(raw, tmp_path), "--n_cores", "1") == 0
     assert contents(tmp_path) == complete
 
@@ -225,21 +227,21 @@ def test_disk_without_room(raw, tmp_path, monkeypatch, capsys):
 
     for place in ("spool", "outputs"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"skeleton_lab.raw.{place}.write_atomically", full)
+            patch.setattr(f"skeleton_lab.data.preprocessing.{place}.write_atomically", full)
             assert run(*flags(raw, tmp_path), "--n_cores", "1") == 2
         assert "No space left on device" in capsys.readouterr().err
-    assert files.write_atomically is not full
+    assert atomic.write_atomically is not full
     (tmp_path / "file").touch()
     assert run(*flags(raw, tmp_path / "file" / "out")) == 2
 
 
 def test_benchmark(capsys, tmp_path):
-    assert benchmark.main(["--files", "8", "--n-cores", "1", "--folder", str(tmp_path)]) == 0
+    assert preprocessing.main(["--files", "8", "--n-cores", "1", "--folder", str(tmp_path)]) == 0
     assert "files/s" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
     (tmp_path / "empty").mkdir()
     with pytest.raises(LabError, match="exit code 2"):
-        benchmark.measure(tmp_path / "empty", tmp_path / "out", "ctrgcn", 1)
+        preprocessing.measure(tmp_path / "empty", tmp_path / "out", "ctrgcn", 1)
 
 
 def test_memory_does_not_grow_with_the_folder(raw, tmp_path):
@@ -247,7 +249,7 @@ def test_memory_does_not_grow_with_the_folder(raw, tmp_path):
     few.mkdir()
     for path in sorted(raw.iterdir())[:130]:
         (few / path.name).symlink_to(path)
-    small = benchmark.measure(few, tmp_path / "a", "msg3d", 2)
-    large = benchmark.measure(raw, tmp_path / "b", "msg3d", 2)
+    small = preprocessing.measure(few, tmp_path / "a", "msg3d", 2)
+    large = preprocessing.measure(raw, tmp_path / "b", "msg3d", 2)
     assert large.resident < 1.3 * small.resident + 20
     assert large.resident < 1000

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from raw_helpers import EXPECTED, KINETICS, NAMES, arrays, lay_out
 
-from skeleton_lab.data import pickles
+from skeleton_lab.data.archives.readers import safe_pickle
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -52,7 +52,7 @@ def test_msg3d_ntu(lab, expected, mounted):
     assert "1 recordings left out: on the list" in call(folder, "ntu_gendata.py").stdout
     out = lab / "MS-G3D" / "data" / "ntu"
     names = EXPECTED["b_msg3d"]["ntu/xsub/train_label.pkl"]["names"][1:]
-    assert pickles.load(out / "xsub" / "train_label.pkl")[0] == names
+    assert safe_pickle.load(out / "xsub" / "train_label.pkl")[0] == names
     joint = np.load(out / "xsub" / "train_data_joint.npy")
     rows = [NAMES.index(name.removesuffix(".skeleton")) for name in names]
     np.testing.assert_allclose(joint, expected["b.joint"][rows], rtol=0, atol=2e-5)
@@ -73,7 +73,7 @@ def test_msg3d_ntu120(lab, expected):
     assert "NTU_RGBD120_samples_with_missing_skeletons.txt does not exist: using the packaged list" in said
     out = lab / "MS-G3D" / "data" / "ntu120"
     assert np.load(out / "xset" / "val_data_joint.npy").shape == (7, 3, 300, 25, 2)
-    found = pickles.load(out / "xsub" / "val_label.pkl")
+    found = safe_pickle.load(out / "xsub" / "val_label.pkl")
     assert found[1] == EXPECTED["b_msg3d"]["ntu120/xsub/val_label.pkl"]["labels"]
 
 
@@ -109,7 +109,7 @@ def test_stgcn_ntu(lab, expected):
     rows = EXPECTED["c_stgcn"]["data_rows"]
     for benchmark in ("xsub", "xview"):
         for part in ("train", "val"):
-            names, _ = pickles.load(folder / "data" / "NTU-RGB-D" / benchmark / f"{part}_label.pkl")
+            names, _ = safe_pickle.load(folder / "data" / "NTU-RGB-D" / benchmark / f"{part}_label.pkl")
             data = np.load(folder / "data" / "NTU-RGB-D" / benchmark / f"{part}_data.npy")
             at = [rows.index(name.removesuffix(".skeleton")) for name in names]
             np.testing.assert_array_equal(data, expected["c.data"][at])

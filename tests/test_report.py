@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skeleton_lab import report
 from skeleton_lab.errors import LabError, UsageError
-from skeleton_lab.report import curves, skeletons, summary
-from skeleton_lab.report.markup import VOID, Markup, join, tag
-from skeleton_lab.report.run import load
+from skeleton_lab.reporting import run_report
+from skeleton_lab.reporting.html import clip_json
+from skeleton_lab.reporting.html.markup import VOID, Markup, join, tag
+from skeleton_lab.reporting.run_report import curves, summary
+from skeleton_lab.reporting.run_report.work_dir import load
 
 PLOTS = ("curves.png", "confusion.png", "per_class.png", "skeleton.png")
 
@@ -59,15 +60,15 @@ class Page(HTMLParser):
 def page(folder) -> Page:
     """The page alone: plots take their time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "skeleton_lab.report.plots", None)
-        patch.delattr(report, "plots", raising=False)
-        return Page(report.write(folder).read_text("utf-8"))
+        patch.setitem(sys.modules, "skeleton_lab.reporting.run_report.plots", None)
+        patch.delattr(run_report, "plots", raising=False)
+        return Page(run_report.write(folder).read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = fake.complete(tmp_path_factory.mktemp("run"), occurring=10)
-    return folder, Page(report.write(folder).read_text("utf-8"))
+    return folder, Page(run_report.write(folder).read_text("utf-8"))
 
 
 def test_a_finished_run_gives_all_sections_and_plots(finished):
@@ -189,7 +190,7 @@ def test_pairs_that_are_not_shown_are_counted(tmp_path):
 
 def test_nothing_in_the_pictures_is_cut(tmp_path):
     fake.complete(tmp_path, epochs=3, num_class=120, samples=600)
-    report.write(tmp_path)
+    run_report.write(tmp_path)
     for name in PLOTS:
         with Image.open(tmp_path / "plots" / name) as picture:
             ink = np.asarray(picture.convert("L")) < 250
@@ -211,8 +212,8 @@ def test_user_strings_cannot_become_markup(tmp_path):
 def test_class_names_with_markup_are_text(tmp_path, monkeypatch):
     fake.complete(tmp_path)
     fake.write_evaluation(tmp_path, 60, 50, occurring=4)
-    monkeypatch.setattr(report, "class_names", lambda run: [f"<script>{k}</script> $\\frac$" for k in range(60)])
-    shown = Page(report.write(tmp_path).read_text("utf-8"))
+    monkeypatch.setattr(run_report, "class_names", lambda run: [f"<script>{k}</script> $\\frac$" for k in range(60)])
+    shown = Page(run_report.write(tmp_path).read_text("utf-8"))
     assert len([name for name, _ in shown.tags if name == "script"]) == 2
     assert shown.data["confusion"]["names"][1] == "<script>1</script> $\\frac$"
     assert (tmp_path / "plots" / "confusion.png").is_file()
@@ -221,7 +222,7 @@ def test_class_names_with_markup_are_text(tmp_path, monkeypatch):
 def test_120_classes_stay_small(tmp_path):
     fake.complete(tmp_path, epochs=65, num_class=120, samples=5000)
     fake.write_hardest(tmp_path, count=12, frames=300)
-    report.write(tmp_path)
+    run_report.write(tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 3e6
     assert len(list((tmp_path / "plots").iterdir())) == 4
 
@@ -300,7 +301,7 @@ def test_no_errors_at_all(tmp_path):
 
 def clips_of(folder, stream="joint", **members):
     fake.write_hardest(folder, **members)
-    return skeletons.prepare(load(folder).hardest, stream)
+    return clip_json.prepare(load(folder).hardest, stream)
 
 
 def test_clip_data_decodes_to_the_input_within_a_millimetre(tmp_path):
@@ -330,13 +331,13 @@ def test_any_skeleton_is_drawn(tmp_path, joints):
     data = rng.uniform(-1, 1, (2, 3, 12, joints, 1)).astype(np.float32)
     edges = np.array([(k, k - 1) for k in range(1, joints)] + [(0, 99)])  # one that is not there
     fake.write_hardest(tmp_path, data=data, count=2, edges=edges)
-    shown = Page(report.write(tmp_path).read_text("utf-8"))
+    shown = Page(run_report.write(tmp_path).read_text("utf-8"))
     assert len(shown.data["edges"]) == joints - 1 and shown.data["clips"][0]["shape"] == [12, 1, joints]
     assert (tmp_path / "plots" / "skeleton.png").is_file()
 
 
 def test_bones_become_bodies_again(tmp_path):
-    from skeleton_lab.data import streams
+    from skeleton_lab.skeletons import bones as streams
 
     whole = fake.walker(20)
     bones = whole - whole[:, :, streams.NTU]
@@ -361,11 +362,11 @@ def test_the_stream_is_named(tmp_path, args, stream):
 
 def test_class_names_by_data_set(tmp_path):
     fake.write_evaluation(tmp_path, 10, 30)
-    assert report.class_names(load(tmp_path))[3] == "class 3"
+    assert run_report.class_names(load(tmp_path))[3] == "class 3"
     fake.write_hardest(tmp_path, joints=20)
-    assert report.class_names(load(tmp_path))[0] == "pick up with one hand"
+    assert run_report.class_names(load(tmp_path))[0] == "pick up with one hand"
     fake.write_evaluation(tmp_path, 60, 30)
-    assert report.class_names(load(tmp_path))[0] == "drink water"
+    assert run_report.class_names(load(tmp_path))[0] == "drink water"
 
 
 # programs and pieces
@@ -373,7 +374,7 @@ def test_class_names_by_data_set(tmp_path):
 
 def test_the_program_prints_the_path_and_refuses_bad_folders(tmp_path):
     fake.complete(tmp_path / "run", epochs=2, samples=30)
-    command = [sys.executable, "-m", "skeleton_lab.report"]
+    command = [sys.executable, "-m", "skeleton_lab.reporting.run_report"]
     done = subprocess.run([*command, str(tmp_path / "run")], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == str(tmp_path / "run" / "report.html") and not done.stderr
     for bad in (tmp_path / "nowhere", tmp_path):
@@ -383,11 +384,11 @@ def test_the_program_prints_the_path_and_refuses_bad_folders(tmp_path):
 
 def test_errors_of_the_folder(tmp_path):
     with pytest.raises(UsageError, match="holds no run"):
-        report.write(tmp_path)
+        run_report.write(tmp_path)
     fake.write_metrics(tmp_path, fake.lines(1))
     (tmp_path / "report.html").mkdir()  # also for root something that cannot be replaced
     with pytest.raises(LabError, match="cannot write the report"):
-        report.write(tmp_path)
+        run_report.write(tmp_path)
     assert not list(tmp_path.glob(".*.tmp"))
 
 

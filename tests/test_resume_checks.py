@@ -11,9 +11,9 @@ import pytest
 import torch
 import toy_room
 
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.feeder import Feeder
-from skeleton_lab.engine import digests, lastfile
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.feeders.base import Feeder
+from skeleton_lab.engine import digests, last_checkpoint
 from skeleton_lab.errors import WeightsError
 
 # A data set whose clips come from a file, which may be another one or lie elsewhere when the run goes on.
@@ -125,7 +125,7 @@ def test_digests_depend_on_content_not_on_the_file(tmp_path):
 def test_the_stream_of_nw_ucla_belongs_to_the_data(tmp_path):
     from tiny_data import make_ucla
 
-    from skeleton_lab.data.ucla_feeder import UCLAFeeder
+    from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 
     make_ucla(tmp_path / "all_sqe")
     a, b = (
@@ -137,7 +137,7 @@ def test_the_stream_of_nw_ucla_belongs_to_the_data(tmp_path):
 
 def test_every_bit_of_the_content_counts(finished, tmp_path):
     """Flips anywhere in the file: refused, or without any effect on what is read."""
-    content = lastfile.load_last(finished)
+    content = last_checkpoint.load_last(finished)
     raw = (finished / "last.ckpt").read_bytes()
     rng, refused = random.Random(4), 0
     for _ in range(150):
@@ -146,8 +146,8 @@ def test_every_bit_of_the_content_counts(finished, tmp_path):
         changed[place] ^= 1 << rng.randrange(8)
         (tmp_path / "last.ckpt").write_bytes(changed)
         try:
-            read = lastfile.load_last(tmp_path)
-        except lastfile.WeightsError as error:
+            read = last_checkpoint.load_last(tmp_path)
+        except last_checkpoint.WeightsError as error:
             refused += 1
             assert "\n" not in str(error) and "last.ckpt" in str(error)
         else:
@@ -199,7 +199,7 @@ def test_tensors_of_a_kind_that_nobody_wrote_are_one_line(finished, tmp_path, od
     content["model"][name] = odd(content["model"][name])
     torch.save(content, tmp_path / "last.ckpt")
     with pytest.raises(WeightsError, match=r"damaged|not a file of plain"):  # torch 2.3 refuses the second itself
-        lastfile.load_last(tmp_path)
+        last_checkpoint.load_last(tmp_path)
 
 
 @pytest.mark.parametrize("signed", [True, False], ids=["digest", "before_digests"])
@@ -226,7 +226,7 @@ def test_a_checkpoint_with_anything_missing_or_odd_is_one_line(room, finished, t
 
 def test_a_checkpoint_without_digests_goes_on(room, work, capsys):
     content = toy_room.weights(work / "last.ckpt")
-    for name in lastfile.SINCE_DIGESTS:
+    for name in last_checkpoint.SINCE_DIGESTS:
         del content[name]
     torch.save(content, work / "last.ckpt")
     assert more_epochs(room, work, train="two") == 0

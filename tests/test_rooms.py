@@ -6,31 +6,31 @@ import sys
 
 import pytest
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 from skeleton_lab.errors import UsageError
 
 
 @pytest.mark.parametrize("name", ["CTR-GCN", "ctr-gcn", "ctrgcn", "C"])
 def test_names(name):
-    assert rooms.find(name).folder == "CTR-GCN"
+    assert registry.find(name).folder == "CTR-GCN"
 
 
 def test_unknown_room_names_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'CTR-GCN'"):
-        rooms.find("CTR-GNC")
+        registry.find("CTR-GNC")
 
 
 def test_names_and_images_are_unique():
     for field in ("folder", "image"):
-        assert len({getattr(room, field) for room in rooms.ROOMS}) == len(rooms.ROOMS)
+        assert len({getattr(room, field) for room in registry.ROOMS}) == len(registry.ROOMS)
 
 
 def test_a_room_leaves_nothing_behind():
     path, modules = list(sys.path), set(sys.modules)
-    Graph = rooms.load("CTR-GCN", "graph.ntu_rgb_d.Graph")
+    Graph = registry.load("CTR-GCN", "graph.ntu_rgb_d.Graph")
     assert sys.path == path
     assert not {m for m in set(sys.modules) - modules if m.split(".")[0] in ("graph", "model", "feeders")}
-    assert rooms.load("CTR-GCN", "graph.ntu_rgb_d.Graph") is Graph
+    assert registry.load("CTR-GCN", "graph.ntu_rgb_d.Graph") is Graph
 
 
 def test_two_rooms_with_the_same_module_names(tmp_path, monkeypatch):
@@ -38,29 +38,29 @@ def test_two_rooms_with_the_same_module_names(tmp_path, monkeypatch):
     for name in ("One", "Two"):
         (tmp_path / name / "net").mkdir(parents=True)
         (tmp_path / name / "net" / "thing.py").write_text(f"class Model:\n    name = '{name}'\n")
-        table.append(rooms.Room(name, name.lower(), None))
-    monkeypatch.setattr(rooms, "ROOT", tmp_path)
-    monkeypatch.setattr(rooms, "ROOMS", tuple(table))
-    one, two = rooms.load("One", "net.thing.Model"), rooms.load("Two", "net.thing.Model")
+        table.append(registry.Room(name, name.lower(), None))
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "ROOMS", tuple(table))
+    one, two = registry.load("One", "net.thing.Model"), registry.load("Two", "net.thing.Model")
     assert (one.name, two.name) == ("One", "Two")
-    with rooms.room("One"):
+    with registry.room("One"):
         outer = sys.modules["net.thing"]
-        with rooms.room("Two"):
+        with registry.room("Two"):
             from net.thing import Model
 
             assert Model is two
         assert sys.modules["net.thing"] is outer
-        assert rooms.load("One", "net.thing.Model") is one and sys.modules["net.thing"] is outer
+        assert registry.load("One", "net.thing.Model") is one and sys.modules["net.thing"] is outer
 
 
 def test_absent_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(rooms, "ROOT", tmp_path)
-    with pytest.raises(UsageError, match="is not here"), rooms.room("CTR-GCN"):
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    with pytest.raises(UsageError, match="is not here"), registry.room("CTR-GCN"):
         pass
 
 
 def test_class_that_does_not_exist():
     with pytest.raises(UsageError, match=r"model\.nothing"):
-        rooms.load("CTR-GCN", "model.nothing.Model")
+        registry.load("CTR-GCN", "model.nothing.Model")
     with pytest.raises(UsageError, match="Modell"):
-        rooms.load("CTR-GCN", "model.ctrgcn.Modell")
+        registry.load("CTR-GCN", "model.ctrgcn.Modell")

@@ -16,22 +16,22 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab import files
 from skeleton_lab.baselines import dataset
-from skeleton_lab.data import convert
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.pickles import load
-from skeleton_lab.data.synthetic import write as synthetic
+from skeleton_lab.data.archives import convert
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers.safe_pickle import load
+from skeleton_lab.data.preprocessing import programs
+from skeleton_lab.data.preprocessing.recordings import listed
+from skeleton_lab.data.synthetic.archive import write as synthetic
 from skeleton_lab.doctor import __main__ as doctor
 from skeleton_lab.doctor.examine import examine
-from skeleton_lab.engine import yamlfile
-from skeleton_lab.engine.checkpoints import load_tensors
+from skeleton_lab.engine.checkpoint import load_tensors
+from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.errors import ArchiveError, LabError, Screen, guarded, one_line, printable
-from skeleton_lab.files import completed, file_names, write_atomically
-from skeleton_lab.raw import commands
-from skeleton_lab.raw.sources import listed
-from skeleton_lab.view import __main__ as view
-from skeleton_lab.zero_shot.settings import load_json
+from skeleton_lab.reporting.viewer import __main__ as view
+from skeleton_lab.utils import atomic
+from skeleton_lab.utils.atomic import completed, file_names, write_atomically
+from skeleton_lab.zero_shot.align.settings import load_json
 
 EVIL = "a\x1b[2Jb\x07\x9bc\u202ed"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -63,7 +63,7 @@ READERS = {
     "pickle": load,
     "converter": lambda path: convert.convert(path, path.with_name("out.npz")),
     "recordings": listed,
-    "configuration": yamlfile.read,
+    "configuration": yaml_file.read,
     "weights": load_tensors,
     "settings": load_json,
 }
@@ -80,7 +80,7 @@ PROGRAMS = {
     "headers": lambda path: doctor.main([path], doctor=False),
     "converter": lambda path: convert.main(["--input", path, "--output", "out.npz"]),
     "view": lambda path: view.main([path]),
-    "prepare": lambda path: commands.prepare(["ntu60", "--raw", path, "--out", "out"]),
+    "prepare": lambda path: programs.prepare(["ntu60", "--raw", path, "--out", "out"]),
     "shapes": lambda path: guarded(lambda: dataset.check(path)),
 }
 
@@ -271,7 +271,7 @@ def test_rights_are_those_of_any_new_file(tmp_path):
 
 def test_what_a_killed_process_left_is_removed_and_a_living_one_is_not_disturbed(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom skeleton_lab.files import write_atomically\n"
+        "import sys, time\nfrom pathlib import Path\nfrom skeleton_lab.utils.atomic import write_atomically\n"
         "def write(file):\n    file.write(b'x'); file.flush(); print('begun', flush=True); time.sleep(60)\n"
         "write_atomically(Path('slow.bin'), write)\n"
     )
@@ -281,7 +281,7 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_not_disturbed
         assert len(list(tmp_path.glob(".*.tmp"))) == 2
         both[0].kill(), both[0].wait()
         os.mkfifo(".x.lab-0123456789abcdef.tmp")  # nobody's temporary file: left alone, not opened
-        files._cleaned.discard(tmp_path.absolute())
+        atomic._cleaned.discard(tmp_path.absolute())
         write_atomically(Path("other.bin"), lambda file: file.write(b"y"))
         assert len([path for path in tmp_path.glob(".slow.*.tmp")]) == 1
     finally:

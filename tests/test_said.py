@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skeleton_lab.data import labels
-from skeleton_lab.data.archive import open_archive
+from skeleton_lab.data.archives import labels
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.synthetic import skeleton_files
 from skeleton_lab.doctor import diagnosis
 from skeleton_lab.errors import ArchiveError
-from skeleton_lab.raw import generated
-from skeleton_lab.view import sources
+from skeleton_lab.reporting.viewer import clip_source
 
 
 def test_the_doctors_list_of_classes():
@@ -38,7 +38,7 @@ def test_bodies_of_a_raw_recording(tmp_path, capsys):
     joints = np.tile(np.linspace(0, 1, 75, dtype=np.float32).reshape(25, 3), (16, 8, 1, 1))
     there = np.kron(np.eye(8, dtype=bool), np.ones((2, 1), bool))
     path = tmp_path / "crowd.skeleton"
-    path.write_bytes(generated.text(joints, there))
-    found = sources.opened(path, None)
+    path.write_bytes(skeleton_files.text(joints, there))
+    found = clip_source.opened(path, None)
     assert found.points(0).shape[1] == 6
     assert capsys.readouterr().err == f"{path}: of 8 bodies the 6 that are there longest are shown\n"

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 import pytest
 
-from skeleton_lab.engine.schedules import schedule
-from skeleton_lab.engine.styles import STYLES
+from skeleton_lab.engine.optim import schedule
+from skeleton_lab.engine.recipe import STYLES
 
 
 def options(**given) -> Namespace:

@@ -9,18 +9,18 @@ import pytest
 import yaml
 from sandbox import FEW, shrink
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 from skeleton_lab.engine.build import make_net
-from skeleton_lab.engine.effects import RULES
-from skeleton_lab.engine.loaders import make_feeder
-from skeleton_lab.engine.options import parse
-from skeleton_lab.engine.programs import FLAGS, NAMES
+from skeleton_lab.engine.config.flags import FLAGS, NAMES
+from skeleton_lab.engine.config.options import parse
+from skeleton_lab.engine.config.unused_flags import RULES
+from skeleton_lab.engine.dataloader import make_feeder
 
-SUPERVISED = [room for room in rooms.ROOMS if room.program]
+SUPERVISED = [room for room in registry.ROOMS if room.program]
 PEOPLE = {"S": "num_people"}
 
 
-def begin(room: rooms.Room, config: str | None = None, small: bool = True) -> str:
+def begin(room: registry.Room, config: str | None = None, small: bool = True) -> str:
     """Sub-command, configuration and small batches, with ``small`` of short clips."""
     given = yaml.safe_load((room.path / (config or room.config)).read_text())
     verb = "recognition" if room.program == "T" else ""
@@ -48,7 +48,7 @@ def test_feeders_hand_over_as_many_people_as_the_network_takes(room, count, lab)
     name = PEOPLE.get(room.program, "num_person")
     lab.enter(room.folder)
     options = parsed(room, f"{begin(room)} --model-args {name}={count}")
-    with rooms.room(room.folder):
+    with registry.room(room.folder):
         few, two = make_feeder(options, options.test_feeder_args), None
         options.model_args[name] = 2
         two = make_feeder(options, options.test_feeder_args)
@@ -58,7 +58,7 @@ def test_feeders_hand_over_as_many_people_as_the_network_takes(room, count, lab)
     assert not x[..., 2:].any()
 
 
-def parsed(room: rooms.Room, line: str):
+def parsed(room: registry.Room, line: str):
     """The options of a run, with a seed."""
     return parse(room.program, shlex.split(f"{line} --seed 1 --work-dir w"), room.path)
 
@@ -97,7 +97,7 @@ WHOLE = [
 @pytest.mark.parametrize(("name", "config"), WHOLE[1:])
 def test_the_window_flags_cut(name, config, lab, tmp_path):
     """They left clips of MS-G3D and ST-GCN as long as they were."""
-    work, room = tmp_path / "work", rooms.find(name)
+    work, room = tmp_path / "work", registry.find(name)
     assert lab(name, f"{begin(room, config)} --work-dir {work} --train-window-size 8 --test-window-size 6") == 0
     said = (work / "log.txt").read_text()
     assert "(3, 8, 25, 2) in the training, (3, 6, 25, 2) in the test" in said
@@ -105,11 +105,11 @@ def test_the_window_flags_cut(name, config, lab, tmp_path):
 
 @pytest.mark.parametrize(("name", "config"), WHOLE)
 def test_windows_lie_in_what_is_recorded(name, config, lab):
-    room = rooms.find(name)
+    room = registry.find(name)
     lab.enter(name)
     options = parsed(room, f"{begin(room, config)} --train-window-size 4 --test-window-size 4")
     still = {"random_move": False} | ({"random_shift": False} if name == "MS-G3D" else {})
-    with rooms.room(name):
+    with registry.room(name):
         train = make_feeder(options, {**options.train_feeder_args, **still})
         test = make_feeder(options, options.test_feeder_args)
         whole = make_feeder(options, {**options.train_feeder_args, **still, "crop": None})
@@ -129,7 +129,7 @@ def test_windows_lie_in_what_is_recorded(name, config, lab):
 def test_every_rooms_window_flag_has_an_effect(room, split, lab):
     lab.enter(room.folder)
     options = parsed(room, f"{begin(room, small=False)} --{split}-window-size 12")
-    with rooms.room(room.folder):
+    with registry.room(room.folder):
         feeder = make_feeder(options, getattr(options, f"{split}_feeder_args"))
     assert feeder[0][0].shape[1] == 12
 
@@ -150,7 +150,7 @@ def test_a_window_among_typed_feeder_arguments_cuts_too(program, test, tmp_path)
 
 def test_every_flag_is_read_or_said_to_have_no_effect():
     """A flag that no part of the engine looks at is one that changes nothing."""
-    folder = rooms.ROOT / "skeleton_lab" / "engine"
+    folder = registry.ROOT / "skeleton_lab" / "engine"
     text = "".join(path.read_text() for path in folder.glob("*.py") if path.name not in ("programs.py", "effects.py"))
     special = {"config", "train_window_size", "test_window_size", "lr_scheduler"}  # read by name, or of one value
     for name, flag in FLAGS.items():
@@ -176,16 +176,16 @@ def test_flags_beside_others_that_switch_them_off_are_told(name):
     verb = "recognition " if program == "T" else ""
     beside = POINTLESS[name].replace("TEST", "--phase test --weights w.pt")
     line = f"{verb}--work-dir w {FLAGS[name].option} {VALUES.get(name, 1)} {beside}"
-    notices = parse(program, shlex.split(line), rooms.find(program).path).notices
+    notices = parse(program, shlex.split(line), registry.find(program).path).notices
     assert [note for note in notices if note.startswith(f"{FLAGS[name].option}: no effect, ")], notices
 
 
 def test_the_default_of_a_network_counts_for_people(lab):
-    room = rooms.find("CTR-GCN")
+    room = registry.find("CTR-GCN")
     lab.enter(room.folder)
     options = parsed(room, begin(room))
     del options.model_args["num_person"]
     options.test_feeder_args["num_person"] = 1
-    with rooms.room(room.folder):
+    with registry.room(room.folder):
         assert make_net(options).data_bn.num_features == 2 * 3 * 25
         assert make_feeder(options, options.test_feeder_args)[0][0].shape[3] == 2

@@ -14,7 +14,8 @@ from reference import skateformer as plain
 from replay import Fixture, check_buffers, step
 from torch import nn
 
-from skeleton_lab import cost, rooms
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
 
 TYPES = {"type_1_size": [4, 6], "type_2_size": [4, 8], "type_3_size": [4, 6], "type_4_size": [4, 8]}
 SMALL = {"num_classes": 5, "num_people": 2, "num_points": 24, "num_heads": 16, "mlp_ratio": 1.5, "index_t": True}
@@ -33,8 +34,8 @@ def inputs(N: int = 2, frames: int = 32, dtype=torch.float32):
 
 
 def part(module: str, name: str):
-    with rooms.room("SkateFormer"):
-        return rooms.load("SkateFormer", f"model.{module}.{name}")
+    with registry.room("SkateFormer"):
+        return registry.load("SkateFormer", f"model.{module}.{name}")
 
 
 @pytest.fixture(scope="module", params=["skateformer", "skateformer_tiny"])
@@ -83,14 +84,14 @@ def test_initialisation(fixture):
 
 def test_cost():
     """The published FLOPs; memory with the published dropout, kept and recomputed."""
-    x, positions = cost.example(PUBLISHED, 2, 64)
+    x, positions = counting.example(PUBLISHED, 2, 64)
     model = replay.build("SkateFormer", "model.SkateFormer.SkateFormer_", **PUBLISHED)
-    kept = cost.measure(model, x, torch.zeros(2, dtype=torch.long), positions)
+    kept = counting.measure(model, x, torch.zeros(2, dtype=torch.long), positions)
     assert kept.flops_forward <= Fixture("SkateFormer", "skateformer").facts["flops_one_sample"]
     assert kept.saved_bytes < 75e6
     model.activation_checkpointing = True
-    recomputed = cost.measure(model, x, torch.zeros(2, dtype=torch.long), positions)
-    assert recomputed.peak_bytes < 30e6 and cost.fits(recomputed, 128)
+    recomputed = counting.measure(model, x, torch.zeros(2, dtype=torch.long), positions)
+    assert recomputed.peak_bytes < 30e6 and counting.fits(recomputed, 128)
 
 
 # --- the plain transcription -------------------------------------------------------------------------------------

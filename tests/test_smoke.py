@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from skeleton_lab.smoke import CLASSES, pick_device, sgd_step, smoke_test
+from skeleton_lab.engine.smoke import CLASSES, pick_device, sgd_step, smoke_test
 
 
 class Tiny(nn.Module):

@@ -12,7 +12,7 @@ import pytest
 import tiny_data
 import torch
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 
 OK = r"Smoke test ok - batch_size={}, window={}, loss=\d+\.\d{{4}}, acc=\d+\.\d\d%"
 
@@ -22,7 +22,7 @@ def program(tmp_path, monkeypatch):
     """Call it in an empty folder, on a machine without archives; the module is ``program.module``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NTU60_ROOT", raising=False)
-    with rooms.room("Hyper-GCN") as room:
+    with registry.room("Hyper-GCN") as room:
         import smoke_test_kaggle
 
         monkeypatch.setattr(smoke_test_kaggle, "__file__", str(tmp_path / "smoke_test_kaggle.py"))

@@ -13,11 +13,12 @@ from parity.protocol import compare, fill, make_skeleton
 from reference.stgcn import Model as Reference
 from replay import Fixture, step
 
-from skeleton_lab import cost, rooms
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
 from skeleton_lab.engine.build import initialise
-from skeleton_lab.engine.weights import load_weights
+from skeleton_lab.engine.pretrained import load_weights
 
-with rooms.room("ST-GCN"):
+with registry.room("ST-GCN"):
     from net.dropout import dropout, packed, unpacked
 
 GRADIENTS = {"relative": 5e-3, "floor": 5e-6, "single": 5e-3}
@@ -276,7 +277,7 @@ def test_without_importances_and_with_kinetics():
 
 
 def test_motion_of_short_clips():
-    motion = rooms.load("ST-GCN", "net.st_gcn_twostream.motion")
+    motion = registry.load("ST-GCN", "net.st_gcn_twostream.motion")
     x = torch.randn(2, 3, 5, 25, 2)
     m = motion(x)
     assert not m[:, :, 0].any() and not m[:, :, -1].any()
@@ -296,8 +297,8 @@ def test_costs_less_than_published():
     torch.manual_seed(0)
     x, y = torch.randn(4, 3, 64, 25, 2), torch.arange(4)
     model = build(dropout=0.5)
-    kept = cost.measure(model, x, y)
+    kept = counting.measure(model, x, y)
     assert kept.flops_forward <= 7_292_958_720 and kept.saved_bytes <= 30e6
     model.activation_checkpointing = True
-    recomputed = cost.measure(model, x, y)
-    assert recomputed.peak_bytes <= 15e6 and cost.fits(recomputed, 64)
+    recomputed = counting.measure(model, x, y)
+    assert recomputed.peak_bytes <= 15e6 and counting.fits(recomputed, 64)

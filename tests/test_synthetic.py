@@ -16,9 +16,10 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from skeleton_lab.data import recording, synthetic
-from skeleton_lab.data.actions import ACTIONS, PAIRS, SINGLE, chosen
-from skeleton_lab.data.motion import BONES, CHANNELS, LENGTHS, MIRRORED, Pose, bodies, mirror, pose_body
+from skeleton_lab.data.synthetic import archive as synthetic
+from skeleton_lab.data.synthetic import recorder
+from skeleton_lab.data.synthetic.actions import ACTIONS, PAIRS, SINGLE, chosen
+from skeleton_lab.data.synthetic.body_model import BONES, CHANNELS, LENGTHS, MIRRORED, Pose, bodies, mirror, pose_body
 from skeleton_lab.errors import UsageError
 
 # The cross-subject benchmark of NTU RGB+D 60, written down again on purpose.
@@ -404,7 +405,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(tmp_path, mon
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(recording.Recorder, "record", fail)
+    monkeypatch.setattr(recorder.Recorder, "record", fail)
     with pytest.raises(UsageError if isinstance(failure, OSError) else KeyboardInterrupt):
         small(out, seed=5)
     assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]

@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import nn
 
-from skeleton_lab import rooms
+from skeleton_lab import registry
 from skeleton_lab.errors import UsageError, WeightsError
 
 NAMES = {"DictAction", "str2bool", "str2dict", "import_class", "visible_gpu", "ngpu", "occupy_gpu", "IO"}
@@ -25,7 +25,7 @@ STAMP = r"\[\d\d\.\d\d\.\d\d\|\d\d:\d\d:\d\d\] "
 
 @pytest.fixture(scope="module")
 def torchlight():
-    with rooms.room("FreqMixFormer"):
+    with registry.room("FreqMixFormer"):
         import torchlight
     return torchlight
 
@@ -42,7 +42,7 @@ def test_names(torchlight):
 
 @pytest.mark.parametrize("way", ["folder", "path"])
 def test_importable_in_the_room_and_with_it_on_the_path(way, tmp_path):
-    folder = rooms.find("FreqMixFormer").path
+    folder = registry.find("FreqMixFormer").path
     environment = dict(os.environ)
     if way == "path":
         environment["PYTHONPATH"] = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])

@@ -17,7 +17,8 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
-from skeleton_lab.data import streams, transforms
+from skeleton_lab.data.feeders import transforms
+from skeleton_lab.skeletons import bones
 
 PATIENT = settings(deadline=None)  # first calls are slow, and so are busy machines
 PARITY = Path(__file__).parent / "parity"
@@ -89,7 +90,7 @@ def test_fixture_linear_maps():
 
 
 def test_fixture_bone_and_motion():
-    parent = streams.parents(25, [(joint + 1, above + 1) for joint, above in SKATE_PAIRS])
+    parent = bones.parents(25, [(joint + 1, above + 1) for joint, above in SKATE_PAIRS])
     verify(CASES["joint2bone/5"], transforms.bone(skeletons(CASES["joint2bone/5"]), torch.from_numpy(parent)))
     verify(CASES["to_motion/5"], transforms.motion(skeletons(CASES["to_motion/5"])))
 
@@ -173,13 +174,13 @@ def test_linear_equals_matrix_product_and_commutes_with_bones(angles):
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((len(angles), 2, 25, 3, 7)))
     y = transforms.linear(x, matrices)
     torch.testing.assert_close(y, torch.einsum("bij,bmvjw->bmviw", torch.from_numpy(matrices), x))
-    parent = torch.from_numpy(streams.NTU)
+    parent = torch.from_numpy(bones.NTU)
     torch.testing.assert_close(transforms.bone(y, parent), transforms.linear(transforms.bone(x, parent), matrices))
 
 
-@pytest.mark.parametrize("joints", streams.BY_JOINTS)
+@pytest.mark.parametrize("joints", bones.BY_JOINTS)
 def test_bone_equals_slow_loop_and_ignores_position(joints):
-    parent = streams.BY_JOINTS[joints]
+    parent = bones.BY_JOINTS[joints]
     x = torch.randn(2, 2, joints, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     got = transforms.bone(x, torch.from_numpy(parent))
     for v in range(joints):
@@ -188,10 +189,10 @@ def test_bone_equals_slow_loop_and_ignores_position(joints):
 
 
 def test_bone_roots():
-    assert [v for v, above in enumerate(streams.NTU) if v == above] == [20]
-    assert [v for v, above in enumerate(streams.UCLA) if v == above] == [2]
-    assert [v for v, above in enumerate(streams.UAV) if v == above] == [0, 3, 6, 9, 12, 15, 16]
-    assert len(streams.edges(streams.NTU)) == 24
+    assert [v for v, above in enumerate(bones.NTU) if v == above] == [20]
+    assert [v for v, above in enumerate(bones.UCLA) if v == above] == [2]
+    assert [v for v, above in enumerate(bones.UAV) if v == above] == [0, 3, 6, 9, 12, 15, 16]
+    assert len(bones.edges(bones.NTU)) == 24
 
 
 @PATIENT

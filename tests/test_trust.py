@@ -9,10 +9,12 @@ import pytest
 import toy_room
 import yaml
 
-from skeleton_lab import imports, predict, recipes, rooms, trust
+from skeleton_lab import inference, registry
+from skeleton_lab.cost import program as recipes
 from skeleton_lab.engine import run
 from skeleton_lab.errors import UsageError
-from skeleton_lab.zero_shot import extract
+from skeleton_lab.utils import importing, trust
+from skeleton_lab.zero_shot.features import program as extract
 
 # key of the configuration -> a stranger's value; every one of them would make a file X if it were called or imported
 STRANGERS = {
@@ -24,9 +26,9 @@ STRANGERS = {
     "feeder": {"feeder": "os.system", "train_feeder_args": {"command": "touch X"},
                "test_feeder_args": {"command": "touch X"}},
     "graph": {"model_args": {"graph": "os.system", "graph_args": {"command": "touch X"}}},
-    "graph of the lab that writes": {"model_args": {"graph": "skeleton_lab.engine.logs.Summaries"}},
+    "graph of the lab that writes": {"model_args": {"graph": "skeleton_lab.engine.logging.Summaries"}},
     "another dotted argument": {"model_args": {"deep": [{"norm": "elsewhere.network.Model"}]}},
-    "function of the lab": {"model": "skeleton_lab.files.write_atomically", "model_args": {"path": "X"}},
+    "function of the lab": {"model": "skeleton_lab.utils.atomic.write_atomically", "model_args": {"path": "X"}},
 }  # fmt: skip
 OWN = """
 import torch
@@ -147,10 +149,10 @@ SEVEN = {"model": "os.system", "model_args": {"command": "touch X"}, "feeder": "
 
 
 def programs(config: str, weights: str):
-    room = rooms.find("CTR-GCN").path
+    room = registry.find("CTR-GCN").path
     shared = ["--config", config, "--weights", weights]
     yield lambda: run("C", str(room / "main.py"), [*shared, "--work-dir", "w", "--phase", "model_size"])
-    yield lambda: predict.run("C", str(room / "predict.py"), [*shared, "--input", weights])
+    yield lambda: inference.run("C", str(room / "predict.py"), [*shared, "--input", weights])
     yield lambda: extract.main(["--room", "CTR-GCN", *shared, "--archive", weights])
 
 
@@ -159,7 +161,7 @@ def test_every_program(which, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("c.yaml").write_text(yaml.safe_dump(SEVEN))
     Path("w.pt").write_bytes(b"")
-    with rooms.room("CTR-GCN"):
+    with registry.room("CTR-GCN"):
         code = list(programs("c.yaml", "w.pt"))[which]()
     err = capsys.readouterr().err
     assert code == 2 and err.count("\n") == 1 and "os.system" in err and not Path("X").exists()
@@ -181,11 +183,11 @@ def test_published_networks_check_their_graph():
         ("FreqMixFormer", "model.skefreqmixformer.Model", {}),
         ("Hyper-GCN", "model.hypergcn_base.Model", {"hyper_joints": 0}),
     ):  # fmt: skip
-        with rooms.room(room), pytest.raises(UsageError, match=r"subprocess\.Popen"):
-            imports.import_class(name, "model")(graph="subprocess.Popen", **arguments)
+        with registry.room(room), pytest.raises(UsageError, match=r"subprocess\.Popen"):
+            importing.import_class(name, "model")(graph="subprocess.Popen", **arguments)
 
 
 @pytest.mark.parametrize("name", ["os", ".x", "a..b", "a b.c", "", "model.ctrgcn.Model()"])
 def test_what_is_no_dotted_name(name):
     with pytest.raises(UsageError, match="dotted"):
-        imports.import_class(name, "model")
+        importing.import_class(name, "model")

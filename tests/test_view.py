@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skeleton_lab.data import synthetic
-from skeleton_lab.data.convert import convert
+from skeleton_lab.data.archives.convert import convert
+from skeleton_lab.data.synthetic import archive as synthetic
 from skeleton_lab.errors import UsageError
-from skeleton_lab.report.skeletons import project
-from skeleton_lab.view import drawing, export, sources
-from skeleton_lab.view.__main__ import main
-from skeleton_lab.view.skeleton import LEFT, MIDDLE, RIGHT, skeleton, upright
+from skeleton_lab.reporting.html.clip_json import project
+from skeleton_lab.reporting.viewer import clip_source, export, raster
+from skeleton_lab.reporting.viewer.__main__ import main
+from skeleton_lab.skeletons.sides import LEFT, MIDDLE, RIGHT, skeleton, upright
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -220,10 +220,10 @@ def test_right_limbs_are_dark_and_left_of_a_body_that_faces_the_camera(tmp_path)
 
 
 def test_the_clip_fits_into_its_panel_with_equal_axes(archive, arrays):
-    from skeleton_lab.view.drawing import Camera
-    from skeleton_lab.view.shown import show
+    from skeleton_lab.reporting.viewer.clip_view import show
+    from skeleton_lab.reporting.viewer.raster import Camera
 
-    found = sources.opened(archive, "test")
+    found = clip_source.opened(archive, "test")
     for row in range(8):
         shown = show(found, row)
         camera = Camera(shown, (200, 200))
@@ -313,12 +313,12 @@ def test_an_mp4_is_one(archive, tmp_path):
 
 
 def test_raw_recordings(tmp_path):
-    from skeleton_lab.raw.reading import parse
+    from skeleton_lab.data.preprocessing.skeleton_text import parse
 
     files = sorted(RAW.glob("*.skeleton"))
     file = next(f for f in files if parse(f.read_bytes()).frames > 5)
     for path, row in ((file, 0), (RAW, files.index(file))):
-        found = sources.opened(path, None)
+        found = clip_source.opened(path, None)
         real = parse(file.read_bytes())
         points = found.points(row)
         assert points.shape[0] == real.frames and found.names[row] == file.stem
@@ -481,6 +481,6 @@ def test_names_in_pictures_keep_both_ends():
         ("touch chest (stomachache/heart pain)", 30, 8),
         ("touch chest (headache)", 20, 8),
     ):
-        drawing.write(pen, (0, 0), name, 15, "black", letters * size / 2)
+        raster.write(pen, (0, 0), name, 15, "black", letters * size / 2)
     assert drawn[:2] == [("walking towards each other", 15), ("walking towards each other", 10)]
     assert drawn[2:] == [("touch chest (s...e/heart pain)", 8), ("touch che...eadache)", 8)]

@@ -13,10 +13,10 @@ import yaml
 from test_all_rooms import NETWORKS
 from torch import nn
 
-from skeleton_lab import rooms
-from skeleton_lab.engine.weights import load_weights, read_weights
+from skeleton_lab import registry
+from skeleton_lab.engine.pretrained import load_weights, read_weights
 from skeleton_lab.errors import LabError, WeightsError
-from skeleton_lab.imports import import_class
+from skeleton_lab.utils.importing import import_class
 
 
 class Net(nn.Module):
@@ -148,21 +148,21 @@ def networks() -> dict[str, nn.Module]:
     made, rows = {}, [(room, config, None) for room, config, _, _ in NETWORKS]
     rows.append(("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", "model.baseline.Model"))
     for room, config, name in rows:
-        settings = yaml.safe_load((rooms.find(room).path / config).read_text())
+        settings = yaml.safe_load((registry.find(room).path / config).read_text())
         name = name or settings["model"]
         if f"{room} {name}" not in made:
-            with rooms.room(room):
+            with registry.room(room):
                 made[f"{room} {name}"] = import_class(name, "model")(**settings["model_args"])
     return made
 
 
 def test_the_table_of_telling_names(networks):
     assert len(networks) >= 9
-    found = {key: [name for name, parameter in rooms.TELLING if parameter in net.state_dict()]
+    found = {key: [name for name, parameter in registry.TELLING if parameter in net.state_dict()]
              for key, net in networks.items()}  # fmt: skip
     assert all(len(names) == 1 for names in found.values()), found
     assert all(names[0].startswith(key.split()[0]) for key, names in found.items()), found
-    assert {names[0] for names in found.values()} == {name for name, _ in rooms.TELLING}
+    assert {names[0] for names in found.values()} == {name for name, _ in registry.TELLING}
 
 
 def test_weights_of_another_room_are_called_so(networks, tmp_path):

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import toy_room
 
-from skeleton_lab import locks
-from skeleton_lab.engine import containers, failures, workdir
+from skeleton_lab.engine import container_hints, failures, work_dir
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils import locks
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_second_run_in_the_folder_is_refused(room, tmp_path, capsys, phase):
         assert toy_room.call(room, toy_room.arguments(work, "--save-epoch", "0")) == 0
         flags = ["--phase", "test", "--weights", str(work / "runs-2-4.pt")]
     work.mkdir(exist_ok=True)
-    with workdir.locked(work):
+    with work_dir.locked(work):
         before = sorted(work.iterdir())
         assert toy_room.call(room, toy_room.arguments(work, *flags)) == 2
         (line,) = errors(capsys)
@@ -58,18 +58,18 @@ def test_a_killed_run_with_loader_processes_leaves_no_lock(room, tmp_path, capsy
     end = time.monotonic() + 100
     while not (work / "last.ckpt").exists() and time.monotonic() < end:
         time.sleep(0.01)
-    with pytest.raises(UsageError, match=f"process {process.pid} on"), workdir.locked(work):
+    with pytest.raises(UsageError, match=f"process {process.pid} on"), work_dir.locked(work):
         pass
     process.kill()
     process.wait()
-    with workdir.locked(work):
+    with work_dir.locked(work):
         pass
     process.communicate(timeout=60)
 
 
 def _hold(folder: Path, queue) -> None:
     try:
-        with workdir.locked(folder, "--folder"):
+        with work_dir.locked(folder, "--folder"):
             queue.put("mine")
             time.sleep(0.2)
     except UsageError as error:
@@ -95,15 +95,15 @@ def test_file_systems_without_locks_work(tmp_path, monkeypatch, code):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(locks.fcntl, "flock", flock)
-    with workdir.locked(tmp_path), workdir.locked(tmp_path):
+    with work_dir.locked(tmp_path), work_dir.locked(tmp_path):
         pass
 
 
 def test_folders_that_take_no_file_work(tmp_path):
-    with workdir.locked(tmp_path / "absent"):
+    with work_dir.locked(tmp_path / "absent"):
         pass
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
-    with workdir.locked(tmp_path):
+    with work_dir.locked(tmp_path):
         assert not (tmp_path / "elsewhere").exists(), "links are not followed"
 
 
@@ -115,7 +115,7 @@ def test_folders_that_take_no_file_work(tmp_path):
     ],
 )  # fmt: skip
 def test_only_the_first_process_of_a_run_locks(monkeypatch, variables, first):
-    from skeleton_lab.engine.parallel import may_be_first
+    from skeleton_lab.engine.distributed import may_be_first
 
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
@@ -185,7 +185,7 @@ def test_exhausted_memory_is_one_line(room, tmp_path, capsys, fault, workers):
 
 def test_a_full_disk_at_resume_loses_nothing(room, tmp_path, capsys, monkeypatch):
     """config.yaml and metrics.jsonl were once emptied by opening them, before the disk was known to be full."""
-    from skeleton_lab import files
+    from skeleton_lab.utils import atomic
 
     work = tmp_path / "work"
     assert toy_room.call(room, toy_room.arguments(work)) == 0
@@ -194,7 +194,7 @@ def test_a_full_disk_at_resume_loses_nothing(room, tmp_path, capsys, monkeypatch
     def fsync(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
     assert toy_room.call(room, toy_room.arguments(work, "--resume", "--num-epoch", "3")) == 2
     (line,) = errors(capsys)
     assert "No space left on device" in line
@@ -313,20 +313,20 @@ MOUNTINFO = """\
 
 @pytest.fixture
 def container(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv(containers.VARIABLE, "1")
-    monkeypatch.setattr(containers, "MOUNTS", str(tmp_path / "mountinfo"))
+    monkeypatch.setenv(container_hints.VARIABLE, "1")
+    monkeypatch.setattr(container_hints, "MOUNTS", str(tmp_path / "mountinfo"))
     (tmp_path / "mountinfo").write_text(MOUNTINFO)
     return tmp_path
 
 
 def test_results_that_go_with_the_container_are_warned_of(container, room, monkeypatch, capsys):
     for folder, lost in (("/workspace/work dir/ctrgcn", False), ("/workspace/work", True), ("/tmp/x", True)):
-        assert bool(containers.lost(Path(folder))) is lost, folder
+        assert bool(container_hints.lost(Path(folder))) is lost, folder
     assert toy_room.call(room, toy_room.arguments(container / "work", "--num-epoch", "1")) == 0
     out = capsys.readouterr().out
     assert out.count("lies inside the container") == 1 and f":{container / 'work'}" in out
-    monkeypatch.setenv(containers.VARIABLE, "0")
-    assert containers.lost(Path("/workspace/work")) == []
+    monkeypatch.setenv(container_hints.VARIABLE, "0")
+    assert container_hints.lost(Path("/workspace/work")) == []
 
 
 @pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl"])
@@ -342,9 +342,9 @@ def test_a_folder_of_another_user_names_the_flag(container, room, monkeypatch, c
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(workdir.tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(work_dir.tempfile, "NamedTemporaryFile", refuse)
     for inside, expected in (("1", True), ("0", False)):
-        monkeypatch.setenv(containers.VARIABLE, inside)
+        monkeypatch.setenv(container_hints.VARIABLE, inside)
         assert toy_room.call(room, toy_room.arguments(container / "work")) == 2
         (line,) = errors(capsys)
         assert ('--user "$(id -u):$(id -g)"' in line) is expected

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from zero_shot_folder import LE, ROOT, environment
 
-from skeleton_lab.zero_shot import splits
+from skeleton_lab.data.archives import class_splits
 
 SMALL = ("--clips", "200", "--epochs", "1", "--cycles", "1", "--steps", "50", "--method", "msf-gzssar", "--tm", "lb",
          "--seeds", "5", "6")  # fmt: skip
@@ -37,7 +37,7 @@ def test_chain_from_an_archive_and_again(tmp_path):
     assert "measured: the last cycle, chosen by nothing (--select last)" in ran.stdout
 
     # The features are of the right clips: unseen classes in the test of zero-shot only, and of the backbone's width.
-    unseen = splits.load("r", 12, 60).unseen
+    unseen = class_splits.load("r", 12, 60).unseen
     place = tmp_path / "sk_feats" / "hypergcn_12_r"
     assert not np.isin(np.load(place / "train_label.npy"), unseen).any()
     assert np.isin(np.load(place / "z_label.npy"), unseen).all()

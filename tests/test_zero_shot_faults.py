@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from zero_shot_folder import LE, copied, flags, one_error, write
 
-from skeleton_lab.zero_shot import gate, gating, programs
+from skeleton_lab.zero_shot.align import program as programs
+from skeleton_lab.zero_shot.gate import gate
+from skeleton_lab.zero_shot.gate import program as gating
 
 
 @pytest.fixture(scope="module")

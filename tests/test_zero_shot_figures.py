@@ -13,11 +13,18 @@ import pytest
 import torch
 from zero_shot_folder import LE, copied, flags, one_error, write
 
+from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import LabError
-from skeleton_lab.zero_shot import baselines, folders, gating, ownership, programs, report, splits, staged, synthetic
-from skeleton_lab.zero_shot.training import Trainer
+from skeleton_lab.zero_shot import published_script, synthetic
+from skeleton_lab.zero_shot.align import baselines
+from skeleton_lab.zero_shot.align import program as programs
+from skeleton_lab.zero_shot.align.trainer import Trainer
+from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.features import ownership
+from skeleton_lab.zero_shot.gate import program as gating
+from skeleton_lab.zero_shot.report import page as report
 
-SPLIT = splits.load("r", 5, 60)
+SPLIT = class_splits.load("r", 5, 60)
 SEEDS = ["--seeds", "5", "6"]
 
 
@@ -331,11 +338,11 @@ def test_staged_script_with_seeds(given, tmp_path, monkeypatch, capsys):
         }[words[1]]  # fmt: skip
         return types.SimpleNamespace(returncode=run(words[2:]))
 
-    monkeypatch.setattr(staged.subprocess, "run", call)
+    monkeypatch.setattr(published_script.subprocess, "run", call)
     argv = ["--ntu", "60", "--ss", "5", "--tm", "lb", "--num_epoch_per_cycle", "20", "--num_cycles", "2", "--gpu",
             "cpu", "--latent_size", "8", "--select", "val", *SEEDS]  # fmt: skip
     monkeypatch.setattr("sys.argv", ["staged", *argv])
-    assert staged.main() == 0
+    assert published_script.main() == 0
     assert called[1:5] == ["train.py val", "train.py train", "gating_train.py val", "gating_eval.py train"]
     summary = told(tmp_path / "results" / "5_r" / LE / "lb", "seeds.json")
     mean, deviation = (100 * summary[key]["h_mean"] for key in ("mean", "sd"))
@@ -359,7 +366,7 @@ def test_full_disk_is_one_line(given, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skeleton_lab.zero_shot.files.save_networks", full)
+    monkeypatch.setattr("skeleton_lab.zero_shot.align.checkpoint.save_networks", full)
     assert programs.train("msf", flags(given, tmp_path)) == 2
     assert "No space left on device" in one_error(capsys)
 
@@ -395,11 +402,11 @@ def test_dots_can_be_seen_and_those_left_out_are_counted(given, seeded):
     radii = {float(part.split('"')[1]) for part in text.split("<circle")[1:] for part in [part[part.index(" r=") :]]}
     assert min(radii) >= 5  # of 900 across
     assert "Drawn are" not in text
-    from skeleton_lab.zero_shot import pictures
+    from skeleton_lab.zero_shot.report import figures
 
-    pictures.PER_CLASS, kept = 4, pictures.PER_CLASS
+    figures.PER_CLASS, kept = 4, figures.PER_CLASS
     try:
         text = report.write(seeded / "5_r" / "seed_5" / LE / "lb").read_text()
     finally:
-        pictures.PER_CLASS = kept
+        figures.PER_CLASS = kept
     assert "Drawn are 20 of the 30, at most 4 of a class." in text

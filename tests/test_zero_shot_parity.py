@@ -12,14 +12,16 @@ import torch
 from parity.protocol import values
 from reference import zero_shot as plain
 
-from skeleton_lab.zero_shot import folders, gate, splits
-from skeleton_lab.zero_shot.frequency import band_edges
-from skeleton_lab.zero_shot.networks import MLP, build
-from skeleton_lab.zero_shot.packed import Packed
-from skeleton_lab.zero_shot.schedule import Objective, schedule
-from skeleton_lab.zero_shot.settings import Settings
-from skeleton_lab.zero_shot.step import Batch, Step
-from skeleton_lab.zero_shot.training import Trainer
+from skeleton_lab.data.archives import class_splits
+from skeleton_lab.zero_shot.align.loss_weights import Objective, schedule
+from skeleton_lab.zero_shot.align.settings import Settings
+from skeleton_lab.zero_shot.align.trainer import Trainer
+from skeleton_lab.zero_shot.features import folder
+from skeleton_lab.zero_shot.gate import gate
+from skeleton_lab.zero_shot.model.frequency import band_edges
+from skeleton_lab.zero_shot.model.fused.packed import Packed
+from skeleton_lab.zero_shot.model.fused.step import Batch, Step
+from skeleton_lab.zero_shot.model.vae import MLP, build
 
 PARITY = Path(__file__).parent / "parity"
 FILES = {"fsvae": "fsvae", "msf": "msf_gzssar"}
@@ -184,7 +186,7 @@ def test_trajectory(variant, name):
         assert off(own["te.k"], course["te_k"]) < 1e-3
 
 
-def published_data(told: dict, split: splits.Split) -> folders.Features:
+def published_data(told: dict, split: class_splits.Split) -> folder.Features:
     random = np.random.RandomState(told["data_seed"])
     parts = []
     for classes, rows in (
@@ -193,19 +195,19 @@ def published_data(told: dict, split: splits.Split) -> folders.Features:
         (np.arange(split.num_class), told["gtest_or_val_per_class"]),
     ):
         labels = np.repeat(classes, rows)
-        parts.append(folders.Part(np.abs(random.standard_normal((len(labels), 256))).astype(np.float32), labels))
-    return folders.Features(*parts)
+        parts.append(folder.Part(np.abs(random.standard_normal((len(labels), 256))).astype(np.float32), labels))
+    return folder.Features(*parts)
 
 
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_published_run(variant, tmp_path, monkeypatch, capsys):
     """The whole published trainer, with its order of random draws."""
     told = FIXTURES[variant]["published_run"]
-    split = splits.load("r", told["ss"], told["ntu"])
+    split = class_splits.load("r", told["ss"], told["ntu"])
     aim = Objective(variant, told.get("alpha", 0.5), told.get("lmd", 100.0), bool(told.get("use_cr_fact", 1)))
     settings = Settings(aim, told["ntu"], told["ss"], "r", told["phase"], told["tm"], told["le"], told["latent"],
                         told["num_epoch_per_cycle"], told["torch_seed"], True)  # fmt: skip
-    table = folders.class_table(told["tm"], told["le"], told["ntu"], PARITY / "text_feats")
+    table = folder.class_table(told["tm"], told["le"], told["ntu"], PARITY / "text_feats")
     data = published_data(told, split)
     trainer = Trainer(settings, split, data, table, tmp_path, torch.device("cpu"))
     losses, first, steps = [], [], trainer.steps
@@ -289,7 +291,7 @@ def test_gate(variant, place, monkeypatch):
     held = len(told["first_val_unseen_inds"]) + len(told["first_val_seen_inds"])
     assert chosen.accuracy == pytest.approx(run["best_acc"], abs=2 / held)
     assert (chosen.gate.threshold, chosen.gate.temperature) == (run["best_thresh"], run["best_temp"])
-    split = splits.load("r", told["ss"], told["ntu"])
+    split = class_splits.load("r", told["ss"], told["ntu"])
     for case in run["eval"]:
         found = gate.evaluate(chosen.gate, given("gzsl_zs"), given("gtest_out"), given("g_label"), split.seen,
                               split.unseen, case["temp"], lambda p: p > case["thresh"])  # noqa: B023  # fmt: skip

@@ -17,9 +17,13 @@ import pytest
 import torch
 from zero_shot_folder import LE, ROOT, copied, environment, flags, one_error, write
 
-from skeleton_lab.zero_shot import gating, programs, report, splits, synthetic
+from skeleton_lab.data.archives import class_splits
+from skeleton_lab.zero_shot import synthetic
+from skeleton_lab.zero_shot.align import program as programs
+from skeleton_lab.zero_shot.align.trainer import Trainer
+from skeleton_lab.zero_shot.gate import program as gating
+from skeleton_lab.zero_shot.report import page as report
 from skeleton_lab.zero_shot.smoke import smoke_test
-from skeleton_lab.zero_shot.training import Trainer
 
 ROOMS = {"FS-VAE": "fsvae", "MSF-GZSSAR": "msf"}
 
@@ -224,7 +228,7 @@ def test_modes_of_evaluation(given, tmp_path, capsys):
 
 @pytest.mark.parametrize(("count", "unseen"), [(60, 5), (60, 12), (120, 10), (120, 24)])
 def test_splits(count, unseen):
-    train, val = (splits.load("r", unseen, count, phase) for phase in ("train", "val"))
+    train, val = (class_splits.load("r", unseen, count, phase) for phase in ("train", "val"))
     assert np.array_equal(np.sort(np.concatenate([train.seen, train.unseen])), np.arange(count))
     assert np.array_equal(np.sort(np.concatenate([val.seen, val.unseen])), train.seen)
     assert len(train.unseen) == len(val.unseen) == unseen
@@ -232,9 +236,9 @@ def test_splits(count, unseen):
 
 
 def test_published_splits():
-    assert splits.load("r", 5, 60).unseen.tolist() == [10, 11, 19, 26, 56]
-    assert splits.load("r", 12, 60, "val").unseen.tolist() == [4, 8, 10, 13, 17, 22, 30, 33, 39, 46, 50, 54]
-    assert splits.load("r", 24, 120).unseen.tolist()[-5:] == [94, 104, 113, 114, 119]
+    assert class_splits.load("r", 5, 60).unseen.tolist() == [10, 11, 19, 26, 56]
+    assert class_splits.load("r", 12, 60, "val").unseen.tolist() == [4, 8, 10, 13, 17, 22, 30, 33, 39, 46, 50, 54]
+    assert class_splits.load("r", 24, 120).unseen.tolist()[-5:] == [94, 104, 113, 114, 119]
 
 
 def test_synthetic_benchmark_checksums(tmp_path):

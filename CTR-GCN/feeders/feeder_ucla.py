@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skeleton_lab.data.ucla_feeder import UCLAFeeder
+from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 
 
 class Feeder(UCLAFeeder):

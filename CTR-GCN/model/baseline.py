@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from skeleton_lab.nn import init
 from skeleton_lab.nn.backbone import Block, TenBlocks
-from skeleton_lab.nn.norm import batch_norm, fold
-from skeleton_lab.nn.temporal import UnitTCN, conv_norm
-from skeleton_lab.nn.topology import shared_aggregate
+from skeleton_lab.nn.fused.batch_norm import batch_norm, fold
+from skeleton_lab.nn.fused.graph_conv import shared_aggregate
+from skeleton_lab.nn.fused.multi_scale_tcn import UnitTCN, conv_norm
 
 
 class UnitGCN(nn.Module):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from skeleton_lab.nn import init
 from skeleton_lab.nn.backbone import Block, TenBlocks
-from skeleton_lab.nn.norm import batch_norm, fold
-from skeleton_lab.nn.temporal import MultiScaleTemporalConv, conv_norm
-from skeleton_lab.nn.topology import aggregate
+from skeleton_lab.nn.fused.batch_norm import batch_norm, fold
+from skeleton_lab.nn.fused.graph_conv import aggregate
+from skeleton_lab.nn.fused.multi_scale_tcn import MultiScaleTemporalConv, conv_norm
 
 # Units that widen this many channels or fewer project again in backward: 1.5 % of a step for 1/10 of the memory.
 REPROJECT_CHANNELS = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skeleton_lab.data.ntu_feeder import UAVFeeder
+from skeleton_lab.data.feeders.ntu import UAVFeeder
 
 
 class Feeder(UAVFeeder):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeleton_lab.graph.edges import Edges
-from skeleton_lab.graph.partition import SpatialGraph, edge_matrix
+from skeleton_lab.skeletons.edges import Edges
+from skeleton_lab.skeletons.partition import SpatialGraph, edge_matrix
 
 
 class DirectedSkeleton(SpatialGraph):

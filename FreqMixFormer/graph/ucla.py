@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.skeleton import DirectedSkeleton
-from skeleton_lab.graph.edges import UCLA
+from skeleton_lab.skeletons.edges import UCLA
 
 
 class Graph(DirectedSkeleton):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from skeleton_lab.nn.topology import project, slices
+from skeleton_lab.nn.fused.graph_conv import project, slices
 
 GROUPS = 8  # channels c, c + 8, ... share a learned graph
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.nn.norm import WithoutEffect, move_statistics
+from skeleton_lab.nn.fused.batch_norm import WithoutEffect, move_statistics
 
 
 class Embedded(NamedTuple):

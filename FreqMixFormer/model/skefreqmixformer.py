@@ -20,11 +20,11 @@ from model.frequency import FrequencyMixing
 from model.spatial import SpatialMix
 from model.temporal import TemporalMix
 from skeleton_lab.errors import UsageError
-from skeleton_lab.imports import import_class
 from skeleton_lab.nn import init
-from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.temporal import UnitTCN, conv_norm
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.multi_scale_tcn import UnitTCN, conv_norm
+from skeleton_lab.utils.importing import import_class
 
 WIDTHS = (80, 80, 80, 80, 160, 160, 160, 320, 320, 320)
 HALVING = (5, 8)  # blocks that halve the frame rate, numbered from 1

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from model.aggregation import GROUPS, gated_aggregate
 from model.frequency import QUARTERS, SUBSETS, FrequencyMixing, queries_and_keys
-from skeleton_lab.nn.norm import batch_norm, fold
-from skeleton_lab.nn.temporal import conv_norm
+from skeleton_lab.nn.fused.batch_norm import batch_norm, fold
+from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
 
 # Units of this many channels or more keep their projection: there it saves most FLOPs per byte.
 KEEP_CHANNELS = 160
@@ -62,7 +62,7 @@ class SpatialMix(nn.Module):
         return weight, self.conv.bias.view(SUBSETS, -1).t().flatten()
 
     def forward(self, x: Tensor, bodies: Tensor | None = None, projected: Tensor | None = None) -> Tensor:
-        """``bodies`` (B,): multiplicities, see ``skeleton_lab.nn.norm.batch_norm``.
+        """``bodies`` (B,): multiplicities, see ``skeleton_lab.nn.fused.batch_norm.batch_norm``.
 
         ``projected`` (B, C*3, T, V): what ``projection`` makes of x, where it is known already.
         """

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_lab.nn.convolution import pointwise
-from skeleton_lab.nn.norm import batch_norm, fold
-from skeleton_lab.nn.temporal import UnitTCN, exit_biases, folded_relu_branches, relu_branches
+from skeleton_lab.nn.fused.batch_norm import batch_norm, fold
+from skeleton_lab.nn.fused.multi_scale_tcn import UnitTCN, exit_biases, folded_relu_branches, relu_branches
+from skeleton_lab.nn.fused.temporal_conv import pointwise
 
 
 def per_frame(x: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class TemporalMix(nn.Module):
         )
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        """``bodies`` (B,): multiplicities, see ``skeleton_lab.nn.norm.batch_norm``."""
+        """``bodies`` (B,): multiplicities, see ``skeleton_lab.nn.fused.batch_norm.batch_norm``."""
         *relus, (attention, attention_norm), (gate, gate_norm) = self.branches
         convs = attention.conv, gate.conv
         weight, bias = torch.cat([conv.weight for conv in convs]), torch.cat([conv.bias for conv in convs])

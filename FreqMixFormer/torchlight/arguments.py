@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from skeleton_lab import imports
-from skeleton_lab.engine import dictflag, values
+from skeleton_lab.engine.config import dict_syntax, values
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils import importing
 
 
 def str2bool(text: str | bool) -> bool:
@@ -20,8 +20,8 @@ def str2bool(text: str | bool) -> bool:
 
 
 def str2dict(text: str) -> dict[str, Any]:
-    """The dictionary that ``text`` writes down, in any form of ``skeleton_lab.engine.dictflag.parse``."""
-    return dictflag.parse(text)
+    """The dictionary that ``text`` writes down, in any form of ``skeleton_lab.engine.config.dict_syntax.parse``."""
+    return dict_syntax.parse(text)
 
 
 class DictAction(argparse.Action):
@@ -35,15 +35,15 @@ class DictAction(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         try:
-            given = dictflag.parse(text, option_string or self.dest)
+            given = dict_syntax.parse(text, option_string or self.dest)
         except UsageError as error:
             parser.error(str(error))
-        setattr(namespace, self.dest, dictflag.merge(getattr(namespace, self.dest, None) or {}, given))
+        setattr(namespace, self.dest, dict_syntax.merge(getattr(namespace, self.dest, None) or {}, given))
 
 
 def import_class(name: str) -> Any:
     """Import ``a.b`` and return its ``C`` for ``a.b.C``; an ImportError that names the class if there is none."""
     try:
-        return imports.named(name)
+        return importing.named(name)
     except UsageError as error:
         raise ImportError(str(error)) from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from skeleton_lab.engine import devices
+from skeleton_lab.engine.config import devices
 
 
 def _listed(ids: int | Sequence[int]) -> list[int]:

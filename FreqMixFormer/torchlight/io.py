@@ -14,12 +14,14 @@ from typing import Any
 
 from torch import nn
 
-from skeleton_lab.engine import weights, workdir, yamlfile
-from skeleton_lab.engine.checkpoints import save_tensors, weights_of
-from skeleton_lab.engine.logs import Log
-from skeleton_lab.engine.styles import STYLES
-from skeleton_lab.files import write_atomically
-from skeleton_lab.imports import optional
+from skeleton_lab.engine import pretrained
+from skeleton_lab.engine import work_dir as workdir
+from skeleton_lab.engine.checkpoint import save_tensors, weights_of
+from skeleton_lab.engine.config import yaml_file
+from skeleton_lab.engine.logging import Log
+from skeleton_lab.engine.recipe import STYLES
+from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.utils.importing import optional
 from torchlight.arguments import import_class
 
 STYLE = STYLES["T"]  # ST-GCN, for which torchlight was written
@@ -64,15 +66,15 @@ class IO:
             fix_weights: parameters that are loaded stop requiring gradients.
 
         Raises:
-            WeightsError: see ``skeleton_lab.engine.weights.load_weights``; missing keys are only reported.
+            WeightsError: see ``skeleton_lab.engine.pretrained.load_weights``; missing keys are only reported.
         """
         path, rule = Path(weights_path), STYLE.ignores
         ignored = [ignore_weights] if isinstance(ignore_weights, str) else list(ignore_weights or ())
         self.print_log(STYLE.loading.format(file=path))
-        weights.load_weights(model, path, ignore=ignored, rule=rule, say=self.print_log)
+        pretrained.load_weights(model, path, ignore=ignored, rule=rule, say=self.print_log)
         if fix_weights:
-            drops = weights.DROPS[rule]
-            found = weights.named_for(model.state_dict(), weights.read_weights(path), path)
+            drops = pretrained.DROPS[rule]
+            found = pretrained.named_for(model.state_dict(), pretrained.read_weights(path), path)
             loaded = {key for key in found if not any(drops(key, word) for word in ignored)}
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad and name not in loaded)
@@ -100,7 +102,7 @@ class IO:
 
     def save_arg(self, arg: Namespace) -> None:
         """``config.yaml``: the command line as a comment, then all options."""
-        text = f"# command line: {shlex.join(sys.argv)}\n\n{yamlfile.dump(vars(arg), indent=4)}"
+        text = f"# command line: {shlex.join(sys.argv)}\n\n{yaml_file.dump(vars(arg), indent=4)}"
         write_atomically(self.work_dir / "config.yaml", lambda file: file.write(text.encode()))
 
     # ---------------------------------------------------------------------------------------- lines and times

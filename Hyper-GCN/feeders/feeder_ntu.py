@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data import feeder, steps, streams
-from skeleton_lab.data.ntu_feeder import open_ntu
-from skeleton_lab.data.sampling import DrawClip
+from skeleton_lab.data.feeders import base, pipeline
+from skeleton_lab.data.feeders.frame_sampling import DrawClip
+from skeleton_lab.data.feeders.ntu import open_ntu
 from skeleton_lab.errors import UsageError
+from skeleton_lab.skeletons import bones
 
 TRUNK = 20  # the joint that the others are seen from, and that keeps its own place
 
 
-class Feeder(feeder.Feeder):
+class Feeder(base.Feeder):
     """``feeders.feeder_ntu.Feeder`` of the published configurations.
 
     Streams: joints relative to the spine between the shoulders; bones; with ``vel`` the motion of the absolute joints,
@@ -70,28 +71,28 @@ class Feeder(feeder.Feeder):
         layout: str | None = None,
         **unknown: Any,
     ) -> None:
-        feeder.refuse_unknown(type(self), unknown)
-        feeder.require(type(self), data_path=data_path)
-        feeder.note_unused(
+        base.refuse_unknown(type(self), unknown)
+        base.require(type(self), data_path=data_path)
+        base.note_unused(
             type(self), random_choose=random_choose, random_shift=random_shift, random_move=random_move,
             normalization=normalization, use_mmap=use_mmap, num_clips=num_clips, spatial_flip=spatial_flip,
             drop_joint=drop_joint, drop_axis=drop_axis,
         )  # fmt: skip
-        self.num_person = None if num_person is None else feeder.checked_count("num_person", num_person)
-        window = feeder.checked_count("window_size", window_size)
+        self.num_person = None if num_person is None else base.checked_count("num_person", num_person)
+        window = base.checked_count("window_size", window_size)
         if frame_sample == "clips":
-            recipe = [steps.measure, DrawClip(window, settled=split == "test")]
+            recipe = [pipeline.measure, DrawClip(window, settled=split == "test")]
         elif frame_sample == "resize":
-            recipe = [steps.measure, steps.Crop(feeder.checked_interval(p_interval)), steps.Resize(window)]
+            recipe = [pipeline.measure, pipeline.Crop(base.checked_interval(p_interval)), pipeline.Resize(window)]
         else:
             raise UsageError(f"feeder argument frame_sample is 'resize' or 'clips', got {frame_sample!r}")
         if align:
-            recipe.append(steps.align)
+            recipe.append(pipeline.align)
         if random_rot:
-            recipe.append(steps.Rotate())
+            recipe.append(pipeline.Rotate())
         if bone or not vel:
-            recipe.append(steps.Bone(streams.NTU_HANDS if bone else streams.NTU_CENTRED, keep=TRUNK))
+            recipe.append(pipeline.Bone(bones.NTU_HANDS if bone else bones.NTU_CENTRED, keep=TRUNK))
         if vel:
-            recipe.append(steps.motion)
+            recipe.append(pipeline.motion)
         clips, names = open_ntu(data_path, split, label_path, layout, 25, self.room_dir)
         super().__init__(clips, recipe, names, debug)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.virtual import VirtualGraph
-from skeleton_lab.graph.edges import NTU_RGB_D, from_one
+from skeleton_lab.skeletons.edges import NTU_RGB_D, from_one
 
 FINGERS = from_one([(22, 8), (23, 8), (24, 12), (25, 12)])
 

@@ -1,3 +1,3 @@
 """What published graph files import from here."""
 
-from skeleton_lab.graph.tools import *  # noqa: F403
+from skeleton_lab.skeletons.graph_tools import *  # noqa: F403

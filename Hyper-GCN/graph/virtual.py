@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.graph.edges import Edges
-from skeleton_lab.graph.partition import edge_matrix
+from skeleton_lab.skeletons.edges import Edges
+from skeleton_lab.skeletons.partition import edge_matrix
 
 HEADS = 8
 

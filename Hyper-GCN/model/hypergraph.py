@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from skeleton_lab.nn import init
-from skeleton_lab.nn.convolution import left_product
-from skeleton_lab.nn.norm import WithoutEffect, batch_norm, fold
-from skeleton_lab.nn.temporal import conv_norm
+from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold
+from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
+from skeleton_lab.nn.fused.temporal_conv import left_product
 
 HEADS = 8
 NEIGHBOURS = 9  # vertices of a hyper-edge

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from model.hypergraph import HEADS, NEIGHBOURS, HyperGraphConv
 from skeleton_lab.errors import UsageError
-from skeleton_lab.imports import import_class
 from skeleton_lab.nn import init
-from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.temporal import MultiScaleTemporalConv, UnitTCN
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.multi_scale_tcn import MultiScaleTemporalConv, UnitTCN
+from skeleton_lab.utils.importing import import_class
 
 EMBEDDING = 128
 STAGE = 3  # blocks; the second one's input is added to the third one's

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # where skeleton_lab is
 
-from skeleton_lab.raw.commands import msg3d_ntu120
+from skeleton_lab.data.preprocessing.programs import msg3d_ntu120
 
 if __name__ == "__main__":
     raise SystemExit(msg3d_ntu120(Path(__file__).resolve().parents[1]))

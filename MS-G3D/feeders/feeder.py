@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data import whole
-from skeleton_lab.data.feeder import checked_count, note_unused, refuse_unknown, require
+from skeleton_lab.data.feeders import padded
+from skeleton_lab.data.feeders.base import checked_count, note_unused, refuse_unknown, require
 
 
-class Feeder(whole.WholeClipFeeder):
+class Feeder(padded.WholeClipFeeder):
     """``feeders.feeder.Feeder``: clips are normalised, shifted, cut or padded, and moved, in this order.
 
     Args:
@@ -58,9 +58,9 @@ class Feeder(whole.WholeClipFeeder):
         require(type(self), data_path=data_path)
         note_unused(type(self), use_mmap=use_mmap)
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
-        window = whole.checked_window(window_size, random_choose)
-        clips, split = whole.open_whole(data_path, split, label_path, self.room_dir, layout)
-        crop = whole.checked_crop(crop) or ("middle" if split == "test" else "")
-        read = whole.ReadClip(window, random_shift, random_choose, crop)
+        window = padded.checked_window(window_size, random_choose)
+        clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout)
+        crop = padded.checked_crop(crop) or ("middle" if split == "test" else "")
+        read = padded.ReadClip(window, random_shift, random_choose, crop)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
-        super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug, normalization)
+        super().__init__(clips, read, [padded.random_move] if random_move else [], names, debug, normalization)

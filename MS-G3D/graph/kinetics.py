@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.scales import AdjacencyGraph
-from skeleton_lab.graph.edges import OPENPOSE
+from skeleton_lab.skeletons.edges import OPENPOSE
 
 
 class AdjMatrixGraph(AdjacencyGraph):

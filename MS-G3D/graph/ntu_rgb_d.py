@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.scales import AdjacencyGraph
-from skeleton_lab.graph.edges import NTU_RGB_D
+from skeleton_lab.skeletons.edges import NTU_RGB_D
 
 
 class AdjMatrixGraph(AdjacencyGraph):

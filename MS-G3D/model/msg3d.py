@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from model.windows import NormReLUCollapse, WindowAggregate, moments
 from skeleton_lab.errors import UsageError
-from skeleton_lab.imports import import_class
-from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.norm import affine, batch_norm, fold, move_statistics
-from skeleton_lab.nn.temporal import MultiScaleTemporalConv
-from skeleton_lab.nn.topology import shared_aggregate
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_statistics
+from skeleton_lab.nn.fused.graph_conv import shared_aggregate
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.multi_scale_tcn import MultiScaleTemporalConv
+from skeleton_lab.utils.importing import import_class
 
 WIDTHS = (96, 192, 384)
 WINDOWS = (3, 5)

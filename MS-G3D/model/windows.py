@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from skeleton_lab.nn.convolution import product_dtype
-from skeleton_lab.nn.topology import slices
+from skeleton_lab.nn.fused.graph_conv import slices
+from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
 
 class Frames:

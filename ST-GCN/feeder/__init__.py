@@ -1,5 +1,5 @@
 """The room's feeders; each module is imported when its name is first used."""
 
-from skeleton_lab.imports import submodules
+from skeleton_lab.utils.importing import submodules
 
 __getattr__ = submodules(__name__)

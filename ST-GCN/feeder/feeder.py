@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data import whole
-from skeleton_lab.data.feeder import checked_count, note_unused, refuse_unknown, require
+from skeleton_lab.data.feeders import padded
+from skeleton_lab.data.feeders.base import checked_count, note_unused, refuse_unknown, require
 
 
-class Feeder(whole.WholeClipFeeder):
+class Feeder(padded.WholeClipFeeder):
     """``feeder.feeder.Feeder``: whole clips, optionally cropped or padded, and moved; an item is (data, label).
 
     Args:
@@ -54,11 +54,11 @@ class Feeder(whole.WholeClipFeeder):
         require(type(self), data_path=data_path)
         note_unused(type(self), mmap=mmap)
         self.num_person = None if num_person is None else checked_count("num_person", num_person)
-        window = whole.checked_window(window_size, random_choose)
-        read = whole.ReadClip(window, choose=random_choose, crop=whole.checked_crop(crop))
-        clips, split = whole.open_whole(data_path, split, label_path, self.room_dir, layout)
+        window = padded.checked_window(window_size, random_choose)
+        read = padded.ReadClip(window, choose=random_choose, crop=padded.checked_crop(crop))
+        clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout)
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
-        super().__init__(clips, read, [whole.random_move] if random_move else [], names, debug)
+        super().__init__(clips, read, [padded.random_move] if random_move else [], names, debug)
 
     def __getitem__(self, index: int) -> tuple:
         return super().__getitem__(index)[:2]

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data import whole
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.feeder import checked_count, refuse_unknown, require
-from skeleton_lab.data.kinetics import PERSONS
-from skeleton_lab.data.locate import locate
-from skeleton_lab.data.openpose import KeepBest, KeepFirst, match_poses
+from feeder.openpose_match import KeepBest, KeepFirst, match_poses
+from skeleton_lab.data.archives.locate import locate
+from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers.kinetics import PERSONS
+from skeleton_lab.data.feeders import padded
+from skeleton_lab.data.feeders.base import checked_count, refuse_unknown, require
 from skeleton_lab.errors import ArchiveError, UsageError
 
 DEBUG_FILES = 2
 
 
-class Feeder_kinetics(whole.WholeClipFeeder):
+class Feeder_kinetics(padded.WholeClipFeeder):
     """``feeder.feeder_kinetics.Feeder_kinetics``: items (data (3, T, 18, num_person_out), label).
 
     Args:
@@ -57,12 +57,12 @@ class Feeder_kinetics(whole.WholeClipFeeder):
     ) -> None:
         refuse_unknown(type(self), unknown)
         require(type(self), data_path=data_path, label_path=label_path)
-        window = whole.checked_window(window_size, random_choose)
+        window = padded.checked_window(window_size, random_choose)
         if checked_count("num_person_in", num_person_in) > PERSONS:
             raise UsageError(f"feeder argument num_person_in is at most {PERSONS}, got {num_person_in}")
         more = [KeepFirst(num_person_in)]
         if random_move:
-            more.append(whole.random_move)
+            more.append(padded.random_move)
         more.append(KeepBest(checked_count("num_person_out", num_person_out)))
         if pose_matching:
             more.append(match_poses)
@@ -71,7 +71,7 @@ class Feeder_kinetics(whole.WholeClipFeeder):
             raise ArchiveError(f"{data_path} is no folder of Kinetics clips; feeder.feeder.Feeder reads arrays")
         names = [f"{name}.json" for name in clips.names]
         super().__init__(
-            clips, whole.ReadClip(window, random_shift, random_choose, whole.checked_crop(crop)), more, names
+            clips, padded.ReadClip(window, random_shift, random_choose, padded.checked_crop(crop)), more, names
         )
         kept = np.flatnonzero(clips.has_skeleton) if ignore_empty_sample else np.arange(len(clips))
         self.restrict(kept[:DEBUG_FILES] if debug else kept)

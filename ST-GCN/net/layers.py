@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from skeleton_lab.nn.convolution import along_frames, along_frames_backward, joint_major, setting, temporal
-from skeleton_lab.nn.norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
+from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
+from skeleton_lab.nn.fused.temporal_conv import along_frames, along_frames_backward, joint_major, setting, temporal
 
 
 class NormReLUConv(Function):

@@ -19,9 +19,9 @@ from net.layers import norm_relu_conv_norm
 from net.utils.graph import Graph
 from net.utils.tgcn import ConvTemporalGraphical
 from skeleton_lab.errors import UsageError
-from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.temporal import conv_norm
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
 
 # in and out channels, stride
 BLOCKS = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))

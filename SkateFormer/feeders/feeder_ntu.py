@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data import feeder, skate, steps, streams
-from skeleton_lab.data.ntu_feeder import open_ntu
-from skeleton_lab.data.sampling import TimedFrames, UniformCrop
+from feeders import augment
+from skeleton_lab.data.feeders import base, pipeline
+from skeleton_lab.data.feeders.frame_sampling import TimedFrames, UniformCrop
+from skeleton_lab.data.feeders.ntu import open_ntu
+from skeleton_lab.skeletons import bones
 
 
-class Feeder(skate.TimedFeeder):
+class Feeder(augment.TimedFeeder):
     """``feeders.feeder_ntu.Feeder`` of the published configurations; items are (data, index_t, label, index).
 
     Args:
@@ -58,29 +60,29 @@ class Feeder(skate.TimedFeeder):
         layout: str | None = None,
         **unknown: Any,
     ) -> None:
-        feeder.refuse_unknown(type(self), unknown)
-        feeder.require(type(self), data_path=data_path)
-        self.num_person = None if num_person is None else feeder.checked_count("num_person", num_person)
-        window, least = feeder.checked_count("window_size", window_size), feeder.checked_count("thres", thres)
-        interval = feeder.checked_interval(p_interval)
-        crop = UniformCrop(interval, least) if uniform else steps.Crop(interval, least)
-        recipe = [steps.measure, crop, TimedFrames(window, uniform, random=len(interval) == 2)]
+        base.refuse_unknown(type(self), unknown)
+        base.require(type(self), data_path=data_path)
+        self.num_person = None if num_person is None else base.checked_count("num_person", num_person)
+        window, least = base.checked_count("window_size", window_size), base.checked_count("thres", thres)
+        interval = base.checked_interval(p_interval)
+        crop = UniformCrop(interval, least) if uniform else pipeline.Crop(interval, least)
+        recipe = [pipeline.measure, crop, TimedFrames(window, uniform, random=len(interval) == 2)]
         if split == "train":
-            chances = feeder.checked_share("intra_p", intra_p), feeder.checked_share("inter_p", inter_p)
-            recipe.append(skate.Augment(str(aug_method), *chances))
+            chances = base.checked_share("intra_p", intra_p), base.checked_share("inter_p", inter_p)
+            recipe.append(augment.Augment(str(aug_method), *chances))
         if data_type in ("b", "bm"):
-            recipe.append(steps.Bone(streams.NTU_SKATE))
+            recipe.append(pipeline.Bone(bones.NTU_SKATE))
         if data_type in ("jm", "bm"):
-            recipe.append(steps.motion)
+            recipe.append(pipeline.motion)
         if partition:
-            recipe.append(steps.Joints(streams.NTU_PARTS))
+            recipe.append(pipeline.Joints(bones.NTU_PARTS))
         clips, names = open_ntu(data_path, split, label_path, layout, 25, self.room_dir)
         super().__init__(clips, recipe, names)
         if partition:
-            self.edges = streams.ordered_edges(streams.NTU_SKATE, streams.NTU_PARTS)
+            self.edges = bones.ordered_edges(bones.NTU_SKATE, bones.NTU_PARTS)
         self.choose(split, debug)
 
     def choose(self, split: str, debug: bool) -> None:
         """Which clips are in use."""
         if debug:
-            self.restrict(range(min(feeder.DEBUG_SAMPLES, len(self.label))))
+            self.restrict(range(min(base.DEBUG_SAMPLES, len(self.label))))

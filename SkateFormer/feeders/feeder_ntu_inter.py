@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from feeders import feeder_ntu
-from skeleton_lab.data.ntu_feeder import NAMED_BY_FILE
+from skeleton_lab.data.feeders.ntu import NAMED_BY_FILE
 from skeleton_lab.errors import ArchiveError
 
 NTU60, NTU120 = range(49, 60), range(105, 120)  # labels, 0-based

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data import skate, steps, streams, ucla_feeder
-from skeleton_lab.data.feeder import checked_share, note_unused, refuse_unknown, require
+from feeders import augment
+from skeleton_lab.data.feeders import nw_ucla, pipeline
+from skeleton_lab.data.feeders.base import checked_share, note_unused, refuse_unknown, require
+from skeleton_lab.skeletons import bones
 
 
-class Feeder(skate.TimedFeeder, ucla_feeder.UCLAFeeder):
+class Feeder(augment.TimedFeeder, nw_ucla.UCLAFeeder):
     """``feeders.feeder_ucla.Feeder`` of the published configurations; items are (data, index_t, label, index).
 
     Args:
@@ -50,12 +52,12 @@ class Feeder(skate.TimedFeeder, ucla_feeder.UCLAFeeder):
         if window_size != self.frames:
             note_unused(type(self), window_size=window_size)
         self.drop = checked_share("p", p)
-        self.order = streams.UCLA_PARTS if partition else None
-        place = str(data_path) if ucla_feeder.names_archive(str(data_path)) else "joint"
+        self.order = bones.UCLA_PARTS if partition else None
+        place = str(data_path) if nw_ucla.names_archive(str(data_path)) else "joint"
         self.start(place, label_path, root, repeat, "b" in data_type, "m" in data_type, debug)
         if partition:
-            self.edges = streams.ordered_edges(streams.UCLA, streams.UCLA_PARTS)
+            self.edges = bones.ordered_edges(bones.UCLA, bones.UCLA_PARTS)
 
-    def recipe(self, train: bool, bone: bool, vel: bool) -> list[steps.Step]:
-        order = [steps.Joints(self.order)] if self.order is not None else []
+    def recipe(self, train: bool, bone: bool, vel: bool) -> list[pipeline.Step]:
+        order = [pipeline.Joints(self.order)] if self.order is not None else []
         return super().recipe(train, bone, vel) + order

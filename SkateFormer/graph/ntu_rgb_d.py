@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skeleton_lab.graph.edges import NTU_RGB_D
-from skeleton_lab.graph.partition import SpatialGraph
+from skeleton_lab.skeletons.edges import NTU_RGB_D
+from skeleton_lab.skeletons.partition import SpatialGraph
 
 
 class Graph(SpatialGraph):

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.norm import batch_norm
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fused.batch_norm import batch_norm
 
 from . import sizes
 from .attention import WindowAttention, largest_divisor

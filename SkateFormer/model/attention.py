@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from skeleton_lab.nn.topology import slices
+from skeleton_lab.nn.fused.graph_conv import slices
 
 from .dropout import draw, drop_, unpack
 

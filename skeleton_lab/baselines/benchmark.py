@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab import cost, recipes
 from skeleton_lab.baselines.models import (
     CLASSES,
     COORDINATES,
@@ -25,11 +24,12 @@ from skeleton_lab.baselines.models import (
     STGCNBackbone,
 )
 from skeleton_lab.baselines.training import half
+from skeleton_lab.cost import counting, program
 from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.smoke import check_sizes, pick_device
 from skeleton_lab.errors import FAILURE, LabError, UsageError, guarded, nearest, one_line
-from skeleton_lab.flags import Parser
-from skeleton_lab.rooms import find, room
-from skeleton_lab.smoke import check_sizes, pick_device
+from skeleton_lab.registry import find, room
+from skeleton_lab.utils.cli import Parser
 
 SMALL = {
     "simple": lambda T: SimpleSTBackbone(),
@@ -88,8 +88,8 @@ def case(key: str, batch: int, frames: int) -> Case:
             room=name, config=config, num_class=CLASSES, frames=T, activation_checkpointing=False, trust_code=False
         )
         try:
-            model, model_args = recipes.build(wishes)
-            inputs = cost.example(model_args, batch, T)
+            model, model_args = program.build(wishes)
+            inputs = counting.example(model_args, batch, T)
             with room(name), torch.no_grad():
                 model.eval()(*(each[:1] for each in inputs))
             return Case(model, inputs, T)

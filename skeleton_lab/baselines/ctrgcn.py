@@ -6,9 +6,9 @@ from torch import nn
 
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.baselines.training import Recipe
-from skeleton_lab.data.locate import DEFAULTS
-from skeleton_lab.imports import import_class
-from skeleton_lab.rooms import room
+from skeleton_lab.data.archives.locate import DEFAULTS
+from skeleton_lab.registry import room
+from skeleton_lab.utils.importing import import_class
 
 PATHS = ("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz", *DEFAULTS[1:], DEFAULTS[0])
 

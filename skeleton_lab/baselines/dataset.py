@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skeleton_lab.baselines.models import CLASSES, COORDINATES, JOINTS
-from skeleton_lab.data import sources
-from skeleton_lab.data.archive import open_archive
-from skeleton_lab.data.locate import DEFAULTS, default_archive, locate
+from skeleton_lab.data.archives import both_splits
+from skeleton_lab.data.archives.locate import DEFAULTS, default_archive, locate
+from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.errors import ArchiveError
 
 SHAPES = 8  # clips of the check that the module does as a script
@@ -54,7 +54,7 @@ class NTU60SkeletonDataset(Dataset):
         layout: str | None = None,
     ):
         path = locate(npz_path)
-        data, labels = sources.located(path, split)
+        data, labels = both_splits.located(path, split)
         self.clips = open_archive(data, split, label_path=labels, layout=layout)
         if (self.clips.C, self.clips.V) != (COORDINATES, JOINTS):
             raise ArchiveError(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_lab.nn.norm import fold
+from skeleton_lab.nn.fused.batch_norm import fold
 
 CLASSES = 60
 COORDINATES, JOINTS, PERSONS = 3, 25, 2

@@ -1,1 +1,1 @@
-"""Archives of skeleton sequences, random access to their clips, and what feeders make of them."""
+"""From recordings and archives to batches."""

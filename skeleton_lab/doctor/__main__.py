@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from skeleton_lab.data import h5, npy, npz
-from skeleton_lab.data.locate import default_archive, held
-from skeleton_lab.data.npy import parsing
+from skeleton_lab.data.archives.locate import default_archive, held
+from skeleton_lab.data.archives.readers import h5, npy, npz
+from skeleton_lab.data.archives.readers.npy import parsing
 from skeleton_lab.doctor.examine import examine
 from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded
-from skeleton_lab.files import check_output, write_atomically
-from skeleton_lab.flags import Parser
+from skeleton_lab.utils.atomic import check_output, write_atomically
+from skeleton_lab.utils.cli import Parser
 
 
 def show_members(path: Path) -> int:

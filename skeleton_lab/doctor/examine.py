@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data import official
+from skeleton_lab.data.archives import ntu_published
 from skeleton_lab.doctor import checks, labels
 from skeleton_lab.doctor.diagnosis import ERROR, Diagnosis
 from skeleton_lab.doctor.intake import Part, fault, take_in
 from skeleton_lab.doctor.scan import Scan, scan
 from skeleton_lab.errors import LabError, UsageError, nearest
-from skeleton_lab.progress import clip_bar
+from skeleton_lab.utils.progress import clip_bar
 
 
 def examine(
@@ -38,9 +38,9 @@ def examine(
         ArchiveNotFoundError: it does not exist. UsageError: ``expect`` is unknown, or ``layout`` must be said.
     """
     path = Path(path)
-    if expect is not None and expect not in official.SIZES:
+    if expect is not None and expect not in ntu_published.SIZES:
         raise UsageError(
-            f"--expect {expect}: choose from {', '.join(official.SIZES)}.{nearest(expect, official.SIZES)}"
+            f"--expect {expect}: choose from {', '.join(ntu_published.SIZES)}.{nearest(expect, ntu_published.SIZES)}"
         )
     diagnosis, found = take_in(path, None if label_path is None else Path(label_path), layout)
     parts = {part.split: part for part in found}

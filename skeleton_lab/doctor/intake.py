@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data import h5, npy, npz
-from skeleton_lab.data.archive import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLITS
-from skeleton_lab.data.clips import Clips
-from skeleton_lab.data.locate import held
-from skeleton_lab.data.npy import StoredArray, parsing
-from skeleton_lab.data.sources import alone, open_source, refuse_labels
+from skeleton_lab.data.archives.both_splits import alone, open_source, refuse_labels
+from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.locate import held
+from skeleton_lab.data.archives.opening import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLITS
+from skeleton_lab.data.archives.readers import h5, npy, npz
+from skeleton_lab.data.archives.readers.npy import StoredArray, parsing
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Member
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
 

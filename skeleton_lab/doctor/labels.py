@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeleton_lab.data import official
+from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives.ntu_protocol import PATTERN, TWO_PERSONS, sample
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis
 from skeleton_lab.doctor.intake import Part
 from skeleton_lab.doctor.scan import Scan
-from skeleton_lab.raw.names import PATTERN, TWO_PERSONS, sample
 
 KNOWN = (60, 120)  # classes of NTU RGB+D
 MUTUAL = frozenset(action - 1 for action in TWO_PERSONS)
@@ -137,20 +137,20 @@ def _against_persons(part: Part, labels: np.ndarray, found: Scan, diagnosis: Dia
 def check_published(labels: dict[str, np.ndarray], expect: str | None, stem: str, diagnosis: Diagnosis) -> None:
     """Sizes of the splits against the published ones, and then row by row the labels that the names tell."""
     counts = {split: len(y) for split, y in labels.items()}
-    archive = official.by_size(counts) if len(counts) == 2 else None
-    wanted = expect or (stem if stem in official.SIZES else None)
+    archive = ntu_published.by_size(counts) if len(counts) == 2 else None
+    wanted = expect or (stem if stem in ntu_published.SIZES else None)
     if wanted and archive != wanted:
         _another_size(wanted, archive, counts, expect is not None, diagnosis)
     elif archive is None and len(counts) == 2:
         total = sum(counts.values())
-        if any(total == sum(size) for size in official.SIZES.values()):
+        if any(total == sum(size) for size in ntu_published.SIZES.values()):
             diagnosis.add(
                 WARNING, "split-size", f"{counts['train']} + {counts['test']} clips are all of NTU RGB+D, but no "
                 "published division",
             )  # fmt: skip
     if archive is None:
         return
-    wrong = {split: official.disagreeing(archive, split, y) for split, y in labels.items()}
+    wrong = {split: ntu_published.disagreeing(archive, split, y) for split, y in labels.items()}
     if not any(wrong.values()):
         diagnosis.archive = archive
         diagnosis.add(
@@ -166,7 +166,7 @@ def check_published(labels: dict[str, np.ndarray], expect: str | None, stem: str
 
 
 def _another_size(wanted: str, found: str | None, counts: dict[str, int], sure: bool, diagnosis: Diagnosis) -> None:
-    sizes = dict(zip(official.SPLITS, official.SIZES[wanted]))
+    sizes = dict(zip(ntu_published.SPLITS, ntu_published.SIZES[wanted]))
     told = ", ".join(f"{counts[s]} {s} clips instead of {sizes[s]}" for s in counts if counts[s] != sizes[s])
     if found:
         told += f"; these are the sizes of {found}"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data import streams
 from skeleton_lab.doctor.diagnosis import ERROR, WARNING, Diagnosis
-from skeleton_lab.imports import optional
+from skeleton_lab.skeletons import bones
+from skeleton_lab.utils.importing import optional
 
 STRIP = 6  # frames of the clip
 TINTS = {ERROR: "#B00020", WARNING: "#8A5A00"}
@@ -25,7 +25,7 @@ def draw(diagnosis: Diagnosis, path: Path) -> Path:
         UsageError: matplotlib is not installed.
     """
     optional("matplotlib", "matplotlib", "report", "a picture")
-    from skeleton_lab.report import plots
+    from skeleton_lab.reporting.run_report import plots
 
     figure = plots.figure(13, 9)
     grid = figure.add_gridspec(3, 2, height_ratios=(1, 1, 1.15))
@@ -94,8 +94,8 @@ def _clip(axes, diagnosis: Diagnosis, plots) -> None:
     flat = np.nan_to_num(x[frames][..., :2])  # (F, M, V, 2)
     there = flat.any(axis=(2, 3))
     step = 1.15 * max(float(np.ptp(flat[..., 0])), 1e-6)
-    parent = streams.BY_JOINTS.get(x.shape[2])
-    pairs = streams.edges(parent) if parent is not None else []
+    parent = bones.BY_JOINTS.get(x.shape[2])
+    pairs = bones.edges(parent) if parent is not None else []
     for k, frame in enumerate(flat):
         for m in np.flatnonzero(there[k])[:2]:
             points = frame[m] + (k * step, 0)

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from skeleton_lab.engine import sizes
-from skeleton_lab.engine.checkpoints import random_states, restore_random_states
-from skeleton_lab.engine.classes import only
-from skeleton_lab.engine.job import Job, Loaders, Stop
-from skeleton_lab.engine.loaders import BatchPlan, check_labels, make_feeder, make_loader, split_by_subject
-from skeleton_lab.engine.logs import Log, Metrics, Summaries
+from skeleton_lab.engine import size_checks
+from skeleton_lab.engine.checkpoint import random_states, restore_random_states
+from skeleton_lab.engine.config.class_list import only
+from skeleton_lab.engine.config.options import Options
+from skeleton_lab.engine.dataloader import BatchPlan, check_labels, make_feeder, make_loader, split_by_subject
+from skeleton_lab.engine.distributed import Team
+from skeleton_lab.engine.logging import Log, Metrics, Summaries
 from skeleton_lab.engine.losses import Criterion
-from skeleton_lab.engine.opening import open_work_dir, say_header
-from skeleton_lab.engine.options import Options
-from skeleton_lab.engine.parallel import Team
-from skeleton_lab.engine.start import prepare_training
-from skeleton_lab.engine.styles import Style
-from skeleton_lab.engine.weights import HINT, load_weights
+from skeleton_lab.engine.pretrained import HINT, load_weights
+from skeleton_lab.engine.recipe import Style
+from skeleton_lab.engine.resume import prepare_training
+from skeleton_lab.engine.run_files import open_work_dir, say_header
+from skeleton_lab.engine.run_state import Job, Loaders, Stop
 from skeleton_lab.errors import UsageError
-from skeleton_lab.imports import check_arguments, import_class
+from skeleton_lab.utils.importing import check_arguments, import_class
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -108,10 +108,10 @@ def make_net(options: Options) -> nn.Module:
     check_named(options)
     network, arguments = import_class(options.model, "model"), options.model_args
     check_arguments(arguments, "--model-args")
-    sizes.check_arguments(arguments)
+    size_checks.check_arguments(arguments)
     if hasattr(network, "fitted_arguments"):  # what the clips' length decides
         arguments = network.fitted_arguments(arguments, options.train_feeder_args, options.test_feeder_args)
-    net = sizes.construct(network, options.model, arguments)
+    net = size_checks.construct(network, options.model, arguments)
     if options.activation_checkpointing:
         if not hasattr(net, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {options.model} does not offer it")
@@ -152,9 +152,9 @@ def check_clips(options: Options, net: nn.Module, loaders: Loaders, log: Log) ->
     """Say how large the clips are, and complain before the first step if the network is made for others."""
     shapes = {}
     for where, loader in (("training", loaders.train), ("test", loaders.test)):
-        shape = None if loader is None else sizes.clip_shape(loader.dataset)
+        shape = None if loader is None else size_checks.clip_shape(loader.dataset)
         if shape is not None:
-            sizes.check_clips(shape, options, net, where)
+            size_checks.check_clips(shape, options, net, where)
             shapes[where] = shape
     if shapes:
         told = ", ".join(f"{shape} in the {where}" for where, shape in shapes.items())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skeleton_lab.data.clips import Clips
+from skeleton_lab.data.archives.clips import Clips
 
 SAMPLE = 16  # clips whose coordinates are read: enough to tell archives apart, milliseconds even of one of 10 GB
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from skeleton_lab.engine import results
-from skeleton_lab.engine.job import Job, Stopped
-from skeleton_lab.engine.loaders import unpack
-from skeleton_lab.engine.logs import Progress
+from skeleton_lab.engine import score_files
+from skeleton_lab.engine.dataloader import unpack
+from skeleton_lab.engine.logging import Progress
 from skeleton_lab.engine.losses import heads_of, summed
-from skeleton_lab.engine.memory import OutOfMemory, is_out_of_memory, release
+from skeleton_lab.engine.out_of_memory import OutOfMemory, is_out_of_memory, release
+from skeleton_lab.engine.run_state import Job, Stopped
 from skeleton_lab.errors import UsageError
 
 
@@ -152,24 +152,24 @@ def write_results(
     predicted = logits.argmax(1)
     if scores:
         name = "test_result.pkl" if job.style.scores == "result" else f"epoch{epoch}_{split}_score.pkl"
-        lost = results.write_scores(job.work_dir / name, results.sample_names(feeder, len(labels)), logits)
+        lost = score_files.write_scores(job.work_dir / name, score_files.sample_names(feeder, len(labels)), logits)
         if lost:
             job.log(
                 f"{name}: {lost} of {len(labels)} samples have the name of another one; the file has the last of each "
                 "name, evaluation.npz has all."
             )
     if job.style.class_csv:
-        confusion = results.confusion_matrix(labels, predicted, logits.shape[1])
+        confusion = score_files.confusion_matrix(labels, predicted, logits.shape[1])
         name = class_file or f"epoch{epoch}_{split}_each_class_acc.csv"
-        results.write_class_accuracy(job.work_dir / name, confusion)
+        score_files.write_class_accuracy(job.work_dir / name, confusion)
     if lists is not None and job.style.results:
-        results.write_right_wrong(lists[0], job.style.results, lists[1], labels, predicted)
+        score_files.write_right_wrong(lists[0], job.style.results, lists[1], labels, predicted)
     if final:
-        results.write_evaluation(job.work_dir, feeder, logits, labels, epoch if trained is None else trained)
+        score_files.write_evaluation(job.work_dir, feeder, logits, labels, epoch if trained is None else trained)
 
 
 def underlying(loader: DataLoader) -> torch.utils.data.Dataset:
     """The user's feeder behind a loader."""
-    from skeleton_lab.engine.loaders import Seeded
+    from skeleton_lab.engine.dataloader import Seeded
 
     return loader.dataset.dataset if isinstance(loader.dataset, Seeded) else loader.dataset

@@ -10,8 +10,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from skeleton_lab.engine.job import Diverged, Stopped
-from skeleton_lab.engine.memory import is_out_of_memory
+from skeleton_lab.engine.out_of_memory import is_out_of_memory
+from skeleton_lab.engine.run_state import Diverged, Stopped
 from skeleton_lab.errors import FAILURE, USAGE, LabError, one_line
 
 SHARED = "/dev/shm"

@@ -17,21 +17,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skeleton_lab import trust
-from skeleton_lab.data.feeder import log_once
-from skeleton_lab.engine import containers, devices, workdir
-from skeleton_lab.engine import options as command_line
+from skeleton_lab.data.feeders.base import log_once
+from skeleton_lab.engine import container_hints
+from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.build import build, make_net
+from skeleton_lab.engine.config import devices
+from skeleton_lab.engine.config import options as command_line
+from skeleton_lab.engine.config.options import Options
+from skeleton_lab.engine.distributed import Team, make_fabric, may_be_first
 from skeleton_lab.engine.failures import explained
-from skeleton_lab.engine.finish import finish, test_phase
-from skeleton_lab.engine.fit import fit
-from skeleton_lab.engine.job import Stop
-from skeleton_lab.engine.logs import Log, Relay
-from skeleton_lab.engine.options import Options
-from skeleton_lab.engine.parallel import Team, make_fabric, may_be_first
-from skeleton_lab.engine.start import earlier_run
-from skeleton_lab.engine.styles import STYLES, Style
+from skeleton_lab.engine.final_test import finish, test_phase
+from skeleton_lab.engine.logging import Log, Relay
+from skeleton_lab.engine.recipe import STYLES, Style
+from skeleton_lab.engine.resume import earlier_run
+from skeleton_lab.engine.run_state import Stop
+from skeleton_lab.engine.train import fit
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.utils import trust
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -70,7 +72,7 @@ def launch(options: Options, style: Style) -> int:
     log_once.cache_clear()
     if options.phase != "model_size":
         work_dir = workdir.prepare(Path(options.work_dir))
-        options.notices += containers.lost(work_dir)
+        options.notices += container_hints.lost(work_dir)
         lock = workdir.locked(work_dir) if may_be_first() else lock
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -1,6 +1,8 @@
-"""Layers that two or more rooms share, written to compute and to remember less than their textbook forms.
+"""What networks are made of: plain layers as the papers print them (``layers``, ``backbone``) and their fused twins.
 
-Activations are tensors (B, C, T, V): bodies, channels, frames, joints.  The layers keep them *joint-major* in memory
-(the strides of a contiguous (B, C, V, T) tensor): a sum over joints is then one matrix product, and a temporal
-kernel runs along memory.  Every layer accepts any strides; joint-major ones cost no copy.
+``fuse`` and ``unfuse`` change a network's form in place; its parameters and their names stay.
 """
+
+from skeleton_lab.nn.fuse import fuse, is_fused, unfuse
+
+__all__ = ["fuse", "is_fused", "unfuse"]

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.imports import import_class
 from skeleton_lab.nn import init
-from skeleton_lab.nn.bodies import merge_empty
-from skeleton_lab.nn.checkpoint import checkpointed
-from skeleton_lab.nn.temporal import UnitTCN
+from skeleton_lab.nn.layers import UnitTCN
+from skeleton_lab.utils.importing import import_class
 
 WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 HALVING = (5, 8)  # blocks that halve the frame rate, numbered from 1
@@ -43,11 +40,9 @@ class Block(nn.Module):
             self.residual = UnitTCN(in_channels, out_channels, 1, stride)
             init.kaiming_fan_out(self.residual)
 
-    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        y = self.tcn1(self.gcn1(x, bodies), bodies)
-        if self.residual is None:
-            return F.relu(y)
-        return F.relu(y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies)), inplace=True)
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.tcn1(self.gcn1(x))
+        return torch.relu(y if self.residual is None else y + self.residual(x))
 
 
 class TenBlocks(nn.Module):
@@ -56,17 +51,10 @@ class TenBlocks(nn.Module):
     An input (N, T, V*C), joint-major, is read as one person's.
 
     Args:
-        block: ``block(in_channels, out_channels, stride=, residual=)`` makes a module called with a body tensor
-            (B, C, T, V) and the bodies' multiplicities (B,) or None, a ``Block`` say.
+        block: ``block(in_channels, out_channels, stride=, residual=)`` makes a module of a body tensor (B, C, T, V),
+            a ``Block`` say.
         drop_out: probability of the dropout between pooling and ``fc``.
-
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
     """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
 
     def __init__(
         self, block: Callable[..., nn.Module], num_class: int, num_point: int, num_person: int, in_channels: int,
@@ -89,25 +77,12 @@ class TenBlocks(nn.Module):
         return import_class(name, "graph")(**(arguments or {}))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 3:
+        if x.dim() == 3:  # (N, T, V*C)
             N, T, _ = x.shape
             x = x.reshape(N, T, self.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
         N, C, T, V, M = x.shape
-        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = x.view(N * M, V, C, T)
-        bodies = None
-        if merged is not None:
-            x, bodies = x[merged.kept], merged.count
-        x = x.transpose(1, 2).contiguous().transpose(2, 3)  # (B, C, T, V), joint-major
-        x = self.blocks(x, bodies).mean((2, 3))
-        if merged is not None:
-            x = x[merged.owner]
-        return self.fc(self.drop_out(x.view(N, M, -1).mean(1)))
-
-    def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+        x = x.view(N, M, V, C, T).permute(0, 1, 3, 4, 2).reshape(N * M, C, T, V)
         for i in range(1, len(WIDTHS) + 1):
-            block = getattr(self, f"l{i}")
-            x = checkpointed(block, x, bodies) if checkpointing else block(x, bodies)
-        return x
+            x = getattr(self, f"l{i}")(x)
+        return self.fc(self.drop_out(x.mean((2, 3)).view(N, M, -1).mean(1)))

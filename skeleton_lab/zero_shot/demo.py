@@ -17,16 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab import rooms
-from skeleton_lab.data import synthetic
-from skeleton_lab.engine.checkpoints import LAST
+from skeleton_lab import registry
+from skeleton_lab.data.synthetic import archive
+from skeleton_lab.engine.checkpoint import LAST
 from skeleton_lab.errors import LabError, UsageError, guarded
-from skeleton_lab.files import write_atomically
-from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot import report, seeds
-from skeleton_lab.zero_shot.selection import BEST, CHOICES, HELP, VAL, WORDS
-from skeleton_lab.zero_shot.selection import LAST as LAST_CYCLE
-from skeleton_lab.zero_shot.settings import SEEDS, load_json, results_folder, save_json
+from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.utils.cli import Parser
+from skeleton_lab.zero_shot.align import seeds
+from skeleton_lab.zero_shot.align.selection import BEST, CHOICES, HELP, VAL, WORDS
+from skeleton_lab.zero_shot.align.selection import LAST as LAST_CYCLE
+from skeleton_lab.zero_shot.align.settings import SEEDS, load_json, results_folder, save_json
+from skeleton_lab.zero_shot.report import page as report
 
 TEXTS = Path(__file__).parent / "resources" / "text_feats_vit_b_32.npz"
 NTU, SS, LE = 60, 12, "ViT-B/32"
@@ -56,7 +57,7 @@ class Demo:
 
     def call(self, title: str, room: str | None, script: str, *words: object) -> None:
         """Run a script, in the folder of a room; LabError if it fails (it has told why)."""
-        place = rooms.ROOT if room is None else rooms.find(room).path
+        place = registry.ROOT if room is None else registry.find(room).path
         if not (place / script).is_file():
             raise UsageError(f"there is no {place / script}; the demo needs the whole repository")
         argv = [sys.executable, script, *map(str, words)]
@@ -69,7 +70,7 @@ class Demo:
         if not self.archive.is_file():
             print(f"\n== Synthetic archive {self.archive}", flush=True)
             sizes = {"train": self.clips, "test": self.clips // 2, "frames": 100, "resample": FRAMES}
-            synthetic.write(self.archive, classes=22, **sizes)
+            archive.write(self.archive, classes=22, **sizes)
 
     def backbone(self, phase: str) -> None:
         """Hyper-GCN on the seen classes; for validation some subjects are held out, on whom the gate is trained."""

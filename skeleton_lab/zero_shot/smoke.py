@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from skeleton_lab.engine.smoke import check_sizes, pick_device
 from skeleton_lab.errors import guarded
-from skeleton_lab.flags import Parser
-from skeleton_lab.smoke import check_sizes, pick_device
-from skeleton_lab.zero_shot.networks import build
+from skeleton_lab.utils.cli import Parser
+from skeleton_lab.zero_shot.model.vae import build
 
 BATCH = 4
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.npy import open_npy
+from skeleton_lab.data.archives import class_splits
+from skeleton_lab.data.archives.class_splits import Split
+from skeleton_lab.data.archives.readers.npy import open_npy
 from skeleton_lab.errors import LabError, UsageError, guarded
-from skeleton_lab.files import write_atomically
-from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot import folders, splits
-from skeleton_lab.zero_shot.ownership import put_away
-from skeleton_lab.zero_shot.splits import Split
+from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.utils.cli import Parser
+from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.features.ownership import put_away
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def write(
         UsageError: no such split, or the folder cannot be written to.
         ArchiveNotFoundError: the text features are missing.
     """
-    phases = [splits.load("r", unseen, num_class, phase) for phase in ("train", "val")]
+    phases = [class_splits.load("r", unseen, num_class, phase) for phase in ("train", "val")]
     table = folders.class_table(modes, encoder, num_class, text_feats)
     written = out / "sk_feats" / f"shift_{unseen}_r", out / "sk_feats" / f"shift_val_{unseen}_r"
     for folder, content in zip(written, arrays(table, *phases, recipe or Recipe(), seed)):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from skeleton_lab import cost, recipes, rooms
+from skeleton_lab import registry
+from skeleton_lab.cost import counting, program
 from skeleton_lab.errors import guarded
 
 
@@ -33,7 +34,7 @@ def step(model: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> float:
 
 
 def main() -> None:
-    options = recipes.parser()
+    options = program.parser()
     options.set_defaults(room="CTR-GCN", batch=8, frames=64)
     options.description = __doc__
     options.add_argument("--repeat", type=int, default=10)
@@ -42,10 +43,10 @@ def main() -> None:
     arguments = options.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    fast, model_args = recipes.build(arguments)
-    plain = importlib.import_module(f"reference.{rooms.find(arguments.room).image}").build(fast)
+    fast, model_args = program.build(arguments)
+    plain = importlib.import_module(f"reference.{registry.find(arguments.room).image}").build(fast)
     models = plain.to(arguments.device).train(), fast.to(arguments.device).train()
-    inputs = cost.example(model_args, arguments.batch, arguments.frames, arguments.single_person)
+    inputs = counting.example(model_args, arguments.batch, arguments.frames, arguments.single_person)
     inputs = tuple(t.to(arguments.device) for t in inputs)
     y = torch.arange(arguments.batch, device=arguments.device)
     for model in models:

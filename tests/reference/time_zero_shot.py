@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import zero_shot as plain
 
-from skeleton_lab.zero_shot import splits
-from skeleton_lab.zero_shot.folders import Features, Part
-from skeleton_lab.zero_shot.schedule import Objective, schedule
-from skeleton_lab.zero_shot.settings import Settings
-from skeleton_lab.zero_shot.training import Trainer
+from skeleton_lab.data.archives import class_splits
+from skeleton_lab.zero_shot.align.loss_weights import Objective, schedule
+from skeleton_lab.zero_shot.align.settings import Settings
+from skeleton_lab.zero_shot.align.trainer import Trainer
+from skeleton_lab.zero_shot.features.folder import Features, Part
 
 LENGTH = 1700
 PROGRAMS = ("plain", "ours", "replay")
@@ -37,10 +37,10 @@ STRETCHES = {  # of a cycle, and how many of its steps are of that kind
 }
 
 
-def data(rows: int, text_dim: int) -> tuple[Features, np.ndarray, splits.Split]:
+def data(rows: int, text_dim: int) -> tuple[Features, np.ndarray, class_splits.Split]:
     """``rows`` sequences of the 55 seen classes of NTU-60, and a class table."""
     random = np.random.RandomState(0)
-    split = splits.load("r", 5, 60)
+    split = class_splits.load("r", 5, 60)
     train = Part(np.abs(random.standard_normal((rows, 256))).astype(np.float32), random.choice(split.seen, rows))
     test = Part(train.features[:10], np.repeat(split.unseen, 2))
     table = random.standard_normal((60, text_dim)).astype(np.float32)

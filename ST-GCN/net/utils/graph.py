@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skeleton_lab.errors import UsageError, nearest
-from skeleton_lab.graph.edges import NTU_RGB_D, OPENPOSE, Edges, from_one
+from skeleton_lab.skeletons.edges import NTU_RGB_D, OPENPOSE, Edges, from_one
 
 # fmt: off
 NTU_EDGE: Edges = from_one([  # NTU RGB+D without joint 21, whose neighbours hang on joint 2

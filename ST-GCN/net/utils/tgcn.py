@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.nn.topology import shared_aggregate
+from skeleton_lab.nn.fused.graph_conv import shared_aggregate
 
 
 class ConvTemporalGraphical(nn.Module):

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.files import write_atomically
-from skeleton_lab.flags import Parser
-from skeleton_lab.zero_shot.ownership import whole
+from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.utils.cli import Parser
+from skeleton_lab.zero_shot.features.ownership import whole
 from skeleton_lab.zero_shot.text.sources import COUNTS, MODES, texts
 
 NOTES = "made_from.json"  # beside the features
@@ -103,7 +103,7 @@ def _encoder(options: argparse.Namespace, room: Path) -> tuple[Any, str]:
 
     Everything that encoding needs is imported here, so a run without work needs none of it.
     """
-    from skeleton_lab.smoke import pick_device
+    from skeleton_lab.engine.smoke import pick_device
     from skeleton_lab.zero_shot.text import weights
     from skeleton_lab.zero_shot.text.tokens import Tokenizer, find_merges, read_merges
 

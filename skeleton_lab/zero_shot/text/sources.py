@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
-from skeleton_lab.files import refuse_special
+from skeleton_lab.utils.atomic import refuse_special
 
 MODES = ("lb", "ad", "md")
 HEADERS = {"lb": "idx,label", "ad": "idx,label", "md": "idx,dcp"}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.files import refuse_special
+from skeleton_lab.utils.atomic import refuse_special
 
 CONTEXT = 77  # tokens of a row, start and end included
 MERGES = 48_894

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.errors import WeightsError
-from skeleton_lab.files import refuse_special
+from skeleton_lab.utils.atomic import refuse_special
 
 DTYPES = {
     "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16, "FloatStorage": torch.float32,

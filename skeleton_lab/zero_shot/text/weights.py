@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from skeleton_lab.data.store import cache_root
-from skeleton_lab.engine.checkpoints import load_tensors
+from skeleton_lab.data.archives.packed import cache_root
+from skeleton_lab.engine.checkpoint import load_tensors
 from skeleton_lab.errors import LabError, UsageError, WeightsError
-from skeleton_lab.files import refuse_special, write_atomically
+from skeleton_lab.utils.atomic import refuse_special, write_atomically
 from skeleton_lab.zero_shot.text import torchscript
 from skeleton_lab.zero_shot.text.tower import TextTower
 

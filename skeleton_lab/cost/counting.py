@@ -1,0 +1,152 @@
+"""What a network costs: FLOPs, remembered activations, peak memory, and the batch that a GPU can hold.
+
+Counts are exact and repeatable; they are taken on the CPU, so no GPU is needed to ask whether one will do.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+from torch.utils.flop_counter import FlopCounterMode
+
+from skeleton_lab.engine.losses import Criterion
+
+GIB = 2**30
+BUDGET_GIB = 7.0  # what an 8 GB card leaves to one process
+CONTEXT_BYTES = 0.6 * GIB  # CUDA context, cuBLAS and cuDNN workspaces
+STATES = 3  # parameter, gradient, momentum of SGD; Adam keeps one more
+JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
+SLACK = 1.1  # allocator rounding and fragmentation
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per sample, except ``parameters``."""
+
+    flops_forward: int  # of a training forward, 2 per multiply-add, matrix products and convolutions only
+    saved_bytes: int  # distinct storages kept for backward, without parameters and input
+    peak_bytes: int  # most memory of live tensors at any time of forward and backward, without parameters and input
+    parameters: int  # trainable values
+    states: int = STATES  # values that a parameter takes with its gradient and the optimiser's memory
+    resident_bytes: int = 0  # data that lie on the GPU throughout
+
+    def step_bytes(self, batch: int) -> float:
+        """Memory that a training step needs on a GPU, in bytes."""
+        held = 4 * self.states * self.parameters + self.resident_bytes
+        return CONTEXT_BYTES + SLACK * (held + batch * self.peak_bytes)
+
+
+def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
+    """Whether a training step with ``batch`` samples stays within the budget."""
+    return cost.step_bytes(batch) <= budget_gib * GIB
+
+
+def largest_batch(cost: Cost, budget_gib: float = BUDGET_GIB) -> int:
+    """The largest batch that fits; 0 if not even one sample does."""
+    room_left = budget_gib * GIB - cost.step_bytes(0)
+    return max(0, int(room_left // (SLACK * cost.peak_bytes)))
+
+
+def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
+    """Count one training step (mean cross entropy) of a copy of ``model``.
+
+    Args:
+        x: (N, ...), with ``more`` inputs of the network, SkateFormer's frame positions say.
+        y: (N,) labels.
+    """
+    model = copy.deepcopy(model).train()
+    own = {storage_key(t) for t in (x, y, *more, *model.parameters(), *model.buffers())}
+    saved = SavedTensors(own)
+    with PeakMemory() as memory:
+        with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
+            output = model(x, *more)
+            loss = Criterion()(output, y)
+        loss.backward()
+    gradients = sum(4 * p.numel() for p in model.parameters() if p.grad is not None)
+    return Cost(
+        flops_forward=flops.get_total_flops() // len(x),
+        saved_bytes=saved.total() // len(x),
+        peak_bytes=max(memory.peak - gradients, saved.total()) // len(x),  # gradients count with the parameters
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+    )
+
+
+def storage_key(t: Tensor) -> int:
+    return t.untyped_storage().data_ptr()
+
+
+def in_place_products() -> dict[Any, Callable[..., int]]:
+    """FLOP formulas of products that torch's counter does not know."""
+
+    def product(accumulator, a, b, *args, out_shape=None, **kwargs) -> int:
+        return 2 * torch.Size(a).numel() * b[-1]
+
+    aten = torch.ops.aten
+    return {aten.baddbmm_: product, aten.addmm_: product, aten.addbmm_: product, aten.addbmm: product}
+
+
+class SavedTensors(torch.autograd.graph.saved_tensors_hooks):
+    """Collects what autograd keeps for backward, custom functions included; each storage once."""
+
+    def __init__(self, excluded: set[int]):
+        self.storages: dict[int, int] = {}
+        self.excluded = excluded
+        super().__init__(self.pack, lambda t: t)
+
+    def pack(self, t: Tensor) -> Tensor:
+        if storage_key(t) not in self.excluded:
+            self.storages[storage_key(t)] = t.untyped_storage().nbytes()
+        return t
+
+    def total(self) -> int:
+        return sum(self.storages.values())
+
+
+class PeakMemory(TorchDispatchMode):
+    """Follows every storage that operations make until it is freed."""
+
+    def __init__(self):
+        super().__init__()
+        self.live: set[int] = set()
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {id(s) for s in storages((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for storage in storages(result):
+            key = id(storage)
+            if key not in given and key not in self.live:
+                self.live.add(key)
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self.forget, key, storage.nbytes())
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def forget(self, key: int, size: int) -> None:
+        self.live.discard(key)
+        self.now -= size
+
+
+def storages(tree: Any) -> Iterator[torch.UntypedStorage]:
+    return (leaf.untyped_storage() for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor))
+
+
+def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:
+    """Random inputs for a network built with ``model_args``: x (N, C, T, V, M), and (N, T) frame positions if it asks.
+
+    ``single_person``: share of the samples without a second person.
+    """
+    layout = (model_args.get("graph_args") or {}).get("layout")
+    joints = model_args.get("num_point", model_args.get("num_points", JOINTS.get(layout, 25)))
+    persons = model_args.get("num_person", model_args.get("num_people", 2))
+    x = torch.randn(batch, model_args.get("in_channels", 3), frames, joints, persons)
+    x[: round(batch * single_person), ..., 1:] = 0
+    return (x, torch.linspace(-1, 1, frames).expand(batch, -1)) if "index_t" in model_args else (x,)

@@ -1,0 +1,312 @@
+"""What training costs in each room by its own recipe: frames, people, batch and precision of its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_lab.cost import counting
+from skeleton_lab.cost.counting import BUDGET_GIB, GIB, Cost, fits, largest_batch
+from skeleton_lab.data.feeders.base import MOST
+from skeleton_lab.engine import size_checks
+from skeleton_lab.engine.config import options as engine_options
+from skeleton_lab.engine.config import yaml_file
+from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.registry import ROOMS, Room, find, room
+from skeleton_lab.utils import trust
+from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.importing import check_arguments, import_class
+
+WHOLE = 300  # frames of a clip of NTU RGB+D or Kinetics as stored
+WHOLE_WORDS = " (whole clips as stored)"
+MEASURED = 600  # frames that are measured with at once: 8 samples of 64, 2 of 300
+VARIANTS = {"FS-VAE": "fsvae", "MSF-GZSSAR": "msf"}  # the zero-shot rooms
+FEATURES, TEXTS, LATENT, CLIPS = 256, 3 * 512, 100, 56_578  # of the zero-shot recipes on NTU RGB+D 60: three texts
+FLOATS = {"32": "float32", "64": "float64", "16-mixed": "mixed precision", "bf16-mixed": "mixed precision (bfloat16)"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a configuration trains. ``whole``: the clips are taken as stored, ``frames`` is what the data sets have."""
+
+    config: str
+    model: str
+    frames: int
+    whole: bool
+    batch: int  # samples of an optimiser step
+    forward: int  # samples that are on the GPU at once
+    precision: str = "32"
+    optimizer: str = "SGD"
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A room's recipe, what a sample of it is, and what it costs."""
+
+    room: Room
+    recipe: Recipe
+    sample: str
+    counting: Cost
+    checkpointed: Cost | None = None  # with activation checkpointing, where the recipe does not fit without
+
+
+def configuration(this: Room, config: str | None) -> Path:
+    """The YAML file of a room, as named from here or from the room's folder; by default the room's own.
+
+    Raises:
+        UsageError: there is none.
+    """
+    config = config or this.config
+    if config is None:
+        raise UsageError(f"--config: room {this.folder} names no default configuration; give one")
+    path = Path(config) if Path(config).is_file() else this.path / config
+    if not path.is_file():
+        raise UsageError(f"--config: there is no file {config}, neither here nor in {this.path}")
+    return path
+
+
+def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a room's configuration, and its ``model_args``.
+
+    Args:
+        arguments: room, config, frames, num_class, activation_checkpointing as of ``parser``.
+
+    Raises:
+        UsageError: the configuration names no network, or one that cannot be asked for this.
+    """
+    with room(arguments.room) as this, trust.trusting(arguments.trust_code):
+        path = configuration(this, arguments.config)
+        settings = yaml_file.read(path)
+        if not isinstance(settings.get("model"), str):
+            raise UsageError(f"--config: {path} names no model")
+        model_args = dict(settings.get("model_args") or {})
+        if arguments.num_class:
+            model_args["num_classes" if "num_classes" in model_args else "num_class"] = arguments.num_class
+        network = import_class(settings["model"], "model")
+        check_arguments(model_args, f"--config {path}: model_args")
+        if "frame_size" in inspect.signature(network).parameters:
+            model_args["frame_size"] = arguments.frames
+        model = size_checks.construct(network, settings["model"], model_args)
+    if arguments.activation_checkpointing:
+        if not hasattr(model, "activation_checkpointing"):
+            raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
+        model.activation_checkpointing = True
+    return model, model_args
+
+
+def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a room's configuration with the flags' values in place of its own, and its feeder's arguments."""
+    path = configuration(this, arguments.config)
+    words = ["--config", str(path.resolve()), "--work-dir", "unused"]
+    options = engine_options.parse(this.program, ["recognition", *words] if this.program == "T" else words, this.path)
+    feeder = options.train_feeder_args
+    window = feeder.get("window_size")
+    whole = not (isinstance(window, int) and window > 0)
+    batch = arguments.batch or options.batch_size
+    forward = arguments.forward_batch_size or options.forward_batch_size or batch
+    precision = "16-mixed" if options.half else options.precision
+    checkpointing = arguments.activation_checkpointing or options.activation_checkpointing
+    recipe = Recipe(
+        arguments.config or this.config or str(path), str(options.model),
+        arguments.frames or (WHOLE if whole else window), whole and not arguments.frames,
+        batch, min(forward, batch), arguments.precision or precision, options.optimizer, checkpointing,
+    )  # fmt: skip
+    return recipe, feeder
+
+
+def supervised(this: Room, arguments: argparse.Namespace) -> Answer:
+    """What a room's network costs to train."""
+    recipe, feeder = read(this, arguments)
+    wishes = argparse.Namespace(
+        room=this.folder, config=arguments.config, num_class=arguments.num_class, frames=recipe.frames,
+        activation_checkpointing=recipe.checkpointing, trust_code=arguments.trust_code,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model, model_args = build(wishes)
+    people = {} if {"num_person", "num_people"} & set(model_args) else {"num_person": feeder.get("num_person") or 2}
+    count = arguments.samples or min(recipe.forward, max(2, min(8, MEASURED // recipe.frames)))
+    inputs = counting.example(model_args | people, count, recipe.frames, arguments.single_person)
+    states = 3 if recipe.optimizer == "SGD" else 4
+    found = dataclasses.replace(_measured(model, inputs, recipe.precision), states=states)
+    again = None
+    if hasattr(model, "activation_checkpointing") and not fits(found, recipe.forward, arguments.budget):
+        model.activation_checkpointing = True
+        again = dataclasses.replace(_measured(model, inputs, recipe.precision), states=states)
+    _, _, T, V, M = inputs[0].shape
+    sample = f"{T} frames{WHOLE_WORDS if recipe.whole else ''}, {V} joints, {M} {'person' if M == 1 else 'people'}"
+    return Answer(this, recipe, sample, found, again)
+
+
+def _measured(model: nn.Module, inputs: Sequence[Tensor], precision: str) -> Cost:
+    x, *more = inputs
+    y = torch.zeros(len(x), dtype=torch.long)
+    if precision == "64":
+        found = counting.measure(model, x, y, *more)
+        return dataclasses.replace(found, saved_bytes=2 * found.saved_bytes, peak_bytes=2 * found.peak_bytes)
+    mixed = precision != "32"  # the CPU has bfloat16 for either kind; values are as wide as float16
+    with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
+        return counting.measure(model, x, y, *more)
+
+
+class Pair(nn.Module):
+    """The four networks of a zero-shot room on (B, features + texts): both reconstructions, each from both latents."""
+
+    def __init__(self, variant: str):
+        super().__init__()
+        from skeleton_lab.zero_shot.model.vae import build as networks
+
+        self.networks = networks(variant, FEATURES, TEXTS, LATENT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        latents = []
+        for name, part in zip(("se", "te"), x.split((FEATURES, TEXTS), 1)):
+            mu, logvar = self.networks[name](part)
+            latents.append(mu + torch.randn(len(x), 1) * (0.5 * logvar).exp())
+        both = torch.cat(latents)
+        return torch.cat([y for name in ("sd", "td") for y in self.networks[name](both).split(len(x))], 1)
+
+
+def zero_shot(this: Room, arguments: argparse.Namespace) -> Answer:
+    """What aligning features and texts costs; the features of all clips lie on the GPU, as they are and transformed.
+
+    Raises:
+        UsageError: flags that mean nothing here.
+    """
+    from skeleton_lab.zero_shot.align.batches import BATCH
+
+    for name in ("config", "frames", "num_class", "forward_batch_size", "activation_checkpointing", "precision"):
+        if getattr(arguments, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')}: room {this.folder} trains on features of whole clips, without it"
+            )
+    torch.manual_seed(0)
+    batch = arguments.batch or BATCH
+    recipe = Recipe("the published scripts", "skeleton_lab.zero_shot", 0, True, batch, batch, optimizer="Adam")
+    count = arguments.samples or min(8, batch)
+    found = counting.measure(
+        Pair(VARIANTS[this.folder]), torch.randn(count, FEATURES + TEXTS), torch.zeros(count).long()
+    )
+    found = dataclasses.replace(found, states=4, resident_bytes=2 * 4 * FEATURES * CLIPS)
+    return Answer(this, recipe, f"a feature of {FEATURES}, 3 texts of {TEXTS // 3}", found)
+
+
+def answer(name: str, arguments: argparse.Namespace) -> Answer:
+    this = find(name)
+    if not this.path.is_dir():
+        raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
+    return zero_shot(this, arguments) if this.folder in VARIANTS else supervised(this, arguments)
+
+
+def remedy(found: Answer, budget: float) -> str:
+    """What makes a recipe fit that does not."""
+    if found.room.folder in VARIANTS:
+        return "a smaller --batch"
+    batch, ways = found.recipe.batch, []
+    if found.checkpointed is not None and fits(found.checkpointed, found.recipe.forward, budget):
+        ways.append("--activation-checkpointing")
+    most = largest_batch(found.cost, budget)
+    if pieces := max((n for n in range(1, most + 1) if batch % n == 0), default=0):
+        ways.append(f"--forward-batch-size {pieces}")
+    return " or ".join(ways or ["shorter clips"])
+
+
+def detail(found: Answer, budget: float) -> list[str]:
+    """The answer for one room."""
+    recipe, costs = found.recipe, found.cost
+    pieces = f" in pieces of {recipe.forward}" if recipe.forward < recipe.batch else ""
+    again = ", activations computed again" if recipe.checkpointing else ""
+    kind = FLOATS[recipe.precision]
+    need = costs.step_bytes(recipe.forward) / GIB
+    ok = fits(costs, recipe.forward, budget)
+    verdict = "fits" if ok else f"does NOT fit: {remedy(found, budget)}"
+    return [
+        f"{found.room.folder}, {recipe.config}: {recipe.model}",
+        f"one sample               {found.sample}",
+        f"recipe                   batch {recipe.batch}{pieces}, {kind}, {recipe.optimizer}{again}",
+        f"parameters               {costs.parameters:,}",
+        f"forward, per sample      {_short(costs.flops_forward / 1e9)} GFLOP",
+        f"kept for backward        {_short(costs.saved_bytes / 1e6, 1)} MB per sample",
+        f"highest in a step        {_short(costs.peak_bytes / 1e6, 1)} MB per sample",
+        f"memory of the recipe     {need:.1f} GiB (forecast for a GPU); a budget of {budget:g} GiB: {verdict}",
+        f"largest batch in {budget:g} GiB   {largest_batch(costs, budget)} ({kind}, forecast)",
+    ]
+
+
+def _short(value: float, digits: int = 2) -> str:
+    """With so many decimals, or two figures of a small value."""
+    return f"{value:.{digits}f}" if value >= 10**-digits else f"{value:.2g}"
+
+
+HEADER = f"{'room':14} {'one sample':38} {'batch':>9} {'forward':>12} {'memory':>9}  fits {{:g}} GiB?"
+
+
+def row(found: Answer, budget: float) -> str:
+    """The answer as a line of the table."""
+    recipe, costs = found.recipe, found.cost
+    batch = str(recipe.batch) if recipe.forward == recipe.batch else f"{recipe.batch} by {recipe.forward}"
+    ok = fits(costs, recipe.forward, budget)
+    told = f"yes, up to batch {largest_batch(costs, budget):,}" if ok else f"no: {remedy(found, budget)}"
+    sample = found.sample.replace(WHOLE_WORDS, "")
+    forward, need = f"{_short(costs.flops_forward / 1e9)} GFLOP", f"{costs.step_bytes(recipe.forward) / GIB:.1f} GiB"
+    return f"{found.room.folder:14} {sample:38} {batch:>9} {forward:>12} {need:>9}  {told}"
+
+
+def parser() -> Parser:
+    options = Parser(
+        prog="python -m skeleton_lab.cost",
+        description="What a room's training costs by its own recipe, and whether it fits a GPU.",
+    )
+    add = options.add_argument
+    add("--room", default="all", help="folder, image name or program letter; all: a table (default: %(default)s)")
+    add("--config", help="YAML of the room; default: the room's own")
+    add("--batch", type=int, help="instead of the recipe's batch")
+    add("--frames", type=int, help="instead of the recipe's")
+    add("--forward-batch-size", type=int, help="samples on the GPU at once, instead of the recipe's")
+    add("--precision", choices=tuple(FLOATS), help="instead of the recipe's")
+    add("--num-class", type=int, help="instead of the configuration's")
+    add("--single-person", type=float, default=0.0, help="share of samples without a second person")
+    add("--activation-checkpointing", action="store_true")
+    add("--trust-code", action="store_true", help=trust.HELP)
+    add("--samples", type=int, help="measure with so many (default: 8, of long clips 2); figures are per sample")
+    add("--budget", type=float, default=BUDGET_GIB, help="GPU memory in GiB (default: %(default)s, of an 8 GB card)")
+    return options
+
+
+def program(argv: Sequence[str] | None = None) -> None:
+    """Raises ``LabError`` for what the user can put right."""
+    arguments = parser().parse_args(argv)
+    for flag in ("batch", "frames", "budget", "forward_batch_size", "num_class", "samples"):
+        value = getattr(arguments, flag)
+        if value is not None and not 0 < value <= MOST:
+            wanted = "positive" if not value > 0 else f"at most {MOST}"
+            raise UsageError(f"--{flag.replace('_', '-')} must be {wanted}, got {value}")
+    if not 0 <= arguments.single_person <= 1:
+        raise UsageError(f"--single-person is a share from 0 to 1, got {arguments.single_person}")
+    if arguments.room != "all":
+        print("\n".join(detail(answer(arguments.room, arguments), arguments.budget)))
+        return
+    if arguments.config:
+        raise UsageError("--config: name its --room as well")
+    print(HEADER.format(arguments.budget), flush=True)
+    for this in (each for each in ROOMS if each.path.is_dir()):
+        wishes = argparse.Namespace(**vars(arguments))
+        if this.folder in VARIANTS:
+            wishes.frames = wishes.num_class = wishes.forward_batch_size = wishes.precision = None
+            wishes.activation_checkpointing = False
+        print(row(answer(this.folder, wishes), arguments.budget), flush=True)
+    print("batch '32 by 16': samples of a step, by so many on the GPU at once. Memory is a forecast.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return guarded(lambda: program(argv))

@@ -1,0 +1,1 @@
+"""Archives of skeleton sequences: opened, looked through, read clip by clip, converted."""

@@ -1,0 +1,140 @@
+"""The orders of the 150 columns that exist in the wild, and how to tell a file that was written in a wrong one.
+
+The Kaggle file has person, joint, coordinate: column 75m + 3v + c. Two published converters read it otherwise and
+scrambled joints, axes and persons while keeping every shape:
+
+    "vcm"   joint, coordinate, person: column 6v + 2c + m    (skeleton5d/CTR converter, MS-G3D Kaggle feeder)
+    "cvm"   coordinate, joint, person: column 50c + 2v + m   (CTR-to-MS-G3D converter)
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skeleton_lab.errors import ArchiveError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from skeleton_lab.data.archives.clips import Clips
+    from skeleton_lab.data.archives.readers.npy import StoredArray
+
+log = logging.getLogger("skeleton_lab")
+
+SAMPLED = 256  # clips that the check looks at, evenly spaced
+ENOUGH = 0.1  # share of them that must show the trace of a wrong order
+LOWER_JOINTS = 13  # with order vcm a one-person clip fills joints 0..12 only
+
+_AXES = {"vcm": (3, 4, 2), "cvm": (4, 3, 2)}  # of (B, W, M, V, C)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Rearranges (B, W, M, V, C): ``repair`` puts scrambled clips right, otherwise right ones are scrambled."""
+
+    name: str
+    repair: bool
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        axes = (0, 1, *_AXES[self.name])
+        if self.repair:
+            return np.ascontiguousarray(x.transpose(axes)).reshape(x.shape)
+        wrong = x.reshape([x.shape[a] for a in axes])
+        return np.ascontiguousarray(wrong.transpose(np.argsort(axes)))
+
+
+LAYOUTS: dict[str, Order | None] = {
+    "kaggle": None,  # columns person, joint, coordinate
+    "5d": None,  # as it stands, without the check below
+    "scrambled-vcm": Order("vcm", repair=False),  # a Kaggle file as the wrong readers saw it,
+    "scrambled-cvm": Order("cvm", repair=False),  # for weights trained that way
+    "repair-vcm": Order("vcm", repair=True),  # a 5-D file that the wrong converters wrote, put right
+    "repair-cvm": Order("cvm", repair=True),
+}
+
+
+def choose(layout: str | None, ndim: int) -> Order | None:
+    """The rearrangement that ``layout`` asks for, for an array of ``ndim`` axes.
+
+    Raises:
+        UsageError: no such layout, or not for an array of this shape.
+    """
+    if layout is None:
+        return None
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout '{layout}': choose from {', '.join(LAYOUTS)}.{nearest(layout, LAYOUTS)}")
+    flat = layout == "kaggle" or layout.startswith("scrambled")
+    if flat != (ndim == 3):
+        raise UsageError(f"layout '{layout}' is for {'3-D (N, T, 150)' if flat else '5-D (N, C, T, V, M)'} arrays")
+    return LAYOUTS[layout]
+
+
+def fitting(order: Order, array: StoredArray, shape: tuple[int, int, int, int]) -> Order:
+    """``order``, if an array of this (C, T, V, M) can have been scrambled that way.
+
+    Raises:
+        ArchiveError: the orders are about two persons of 25 joints with three coordinates.
+    """
+    C, _, V, M = shape
+    if (C, V, M) != (3, 25, 2):
+        raise ArchiveError(f"{array.path}: {array.key} has shape {array.shape}; layout {order.name} is for 150 columns")
+    return order
+
+
+def refuse_scrambled(clips: Clips) -> None:
+    """Look for the traces that the wrong orders leave in a 5-D file of unknown origin; changes nothing.
+
+    Raises:
+        ArchiveError: the file was scrambled; the message names the way to repair it.
+    """
+    if (clips.C, clips.V, clips.M) != (3, 25, 2):
+        return
+    count = min(len(clips), SAMPLED)
+    sampled = np.linspace(0, len(clips) - 1, count).astype(np.int64)
+    seen = np.zeros(4, np.int64)
+    for start in range(0, count, 16):
+        idx = sampled[start : start + 16]
+        looked = copy.copy(clips)  # with a map of its own: the pages read through it go when it does
+        seen += traces(looked.gather(idx, np.broadcast_to(np.arange(clips.T), (len(idx), clips.T))))
+    order = verdict(seen, count)
+    if order:
+        raise ArchiveError(
+            f"{clips.path}: {clips.key} was written by a converter that mixed up joints, axes and persons "
+            f"(column order {order}): convert the Kaggle file again, or read this one with "
+            f"layout='repair-{order}' (layout='5d' takes it as it is)"
+        )
+    if not seen[2:].any():
+        log.warning(
+            "%s: %s shows two different persons in every clip looked at: a selection of two-person classes, or "
+            "scrambled by an old converter; layout='5d' says that it is right", clips.path, clips.key
+        )  # fmt: skip
+
+
+def verdict(seen: np.ndarray, count: int) -> str | None:
+    """The wrong order that the ``traces`` of ``count`` clips tell of, "vcm" or "cvm", or None."""
+    upper_empty, z_empty, one_person, _ = seen
+    if one_person:
+        return None
+    return next((order for trace, order in ((upper_empty, "vcm"), (z_empty, "cvm")) if trace >= ENOUGH * count), None)
+
+
+def traces(x: np.ndarray) -> np.ndarray:
+    """How many of the clips x (B, T, M=2, V=25, C=3) show each trace (4,).
+
+    Only joints 0..12 in use; no z; one person with joints 13..24; slot 1 idle or the same as slot 0.
+    """
+    used = x.any(axis=1)  # (B, M, V, C)
+    upper = used[:, :, LOWER_JOINTS:]
+    null = ~used[:, 1].any(axis=(1, 2))
+    same = (x[:, :, 0] == x[:, :, 1]).all(axis=(1, 2, 3))
+    return np.array(
+        [
+            (used.any(axis=(1, 2, 3)) & ~upper.any(axis=(1, 2, 3))).sum(),
+            (~used[..., 2].any(axis=(1, 2)) & used[..., 0].any(axis=(1, 2))).sum(),
+            (null & upper[:, 0].any(axis=(1, 2))).sum(),
+            (null | same).sum(),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""The layouts that are written, in one piece or as a stream."""

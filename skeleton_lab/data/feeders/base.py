@@ -1,0 +1,197 @@
+"""What all feeders share: a recipe of steps, whole batches at once, the published item, arguments with clear errors."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable, Sequence
+from functools import cache
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders.observation import Observed
+from skeleton_lab.data.feeders.pipeline import Step, Work
+from skeleton_lab.data.feeders.sample_rng import Draws
+from skeleton_lab.errors import FeederArgumentError, UsageError, nearest
+from skeleton_lab.skeletons import bones
+
+DEBUG_SAMPLES = 100
+MOST = 100_000  # frames of a clip, an hour; repetitions
+
+
+class Batch(list):
+    """The indices of one batch and the epoch that they are drawn for, for ``Feeder.__getitems__``."""
+
+    def __init__(self, indices: Iterable[int] = (), epoch: int = 0) -> None:
+        super().__init__(indices)
+        self.epoch = epoch
+
+
+class Feeder(Dataset):
+    """A data set of skeleton sequences: clips of an archive, sent through a list of steps.
+
+    A subclass opens ``clips``, hands them over together with its ``steps``, and inherits the rest. Use it with a
+    ``DataLoader`` whose ``collate_fn`` is the identity: a batch then is one call of ``__getitems__``.
+
+    Attributes:
+        clips: the archive's clips (``skeleton_lab.data.archives.clips.Clips``), restricted to those in use.
+        label: (N,) int64 class of each clip; sample_name: N names, under which scores are stored.
+        num_class: number of classes where the archive tells it, else None.
+        edges: (joint, parent) pairs to draw, 0-based.
+        seed, epoch: what the random numbers depend on besides the sample; ``Batch.epoch`` goes before ``epoch``.
+        num_person: persons in every item, missing ones zero; None for as many as the archive stores.
+        repeat: how often the clips follow each other; ``len`` counts the repetitions, each has its own draws.
+        observe: (a, b), the share of each clip that is seen, from its beginning; random between a and b where they
+            differ (``skeleton_lab.data.feeders.observation``). The engine sets it from a feeder argument ``observe``.
+        room_dir: the room's folder, where data is looked for besides the working directory.
+    """
+
+    seed = 0
+    epoch = 0
+    num_person: int | None = None
+    repeat = 1
+    observe = (1.0, 1.0)
+    room_dir: Path | None = None
+
+    def __init__(self, clips: Any, steps: Sequence[Step], sample_name: Sequence[Any], debug: bool = False) -> None:
+        self.clips = clips
+        self.steps = list(steps)
+        self.label = np.asarray(clips.labels, dtype=np.int64)
+        self.sample_name = sample_name
+        self.num_class: int | None = clips.num_class
+        self.edges = bones.edges(bones.BY_JOINTS[clips.V]) if clips.V in bones.BY_JOINTS else []
+        if debug:
+            self.restrict(range(min(DEBUG_SAMPLES, len(self.label))))
+
+    def __len__(self) -> int:
+        return len(self.label) * self.repeat
+
+    def restrict(self, indices: Sequence[int] | np.ndarray) -> None:
+        """Keep only these clips, in this order; they are renumbered from 0 and keep their names."""
+        indices = np.asarray(indices, dtype=np.int64)
+        self.clips = self.clips.subset(indices)
+        self.label = self.label[indices]
+        self.sample_name = [self.sample_name[i] for i in indices]
+
+    def take_people(self, count: int) -> None:
+        """Hand over this many people: of more the first are read, fewer are followed by empty ones. Said once."""
+        stored = self.num_person or self.clips.M
+        if stored == count:
+            return
+        kept = "the first are kept" if count < stored else "the others are empty"
+        log_once(f"The clips have {stored} people and the network takes {count}: {kept}.")
+        self.clips, self.num_person = self.clips.first_people(count), count
+
+    def work(self, batch: Sequence[int]) -> Work:
+        """Run the steps for the samples of a batch.
+
+        Raises:
+            IndexError: an index is not in -len..len-1.
+        """
+        index = np.asarray(batch, dtype=np.int64).reshape(-1)
+        wrong = (index < -len(self)) | (index >= len(self))
+        if wrong.any():
+            raise IndexError(f"sample {index[wrong][0]} of a feeder of {len(self)} samples")
+        index = np.where(index < 0, index + len(self), index)
+        epoch = getattr(batch, "epoch", self.epoch)
+        clips = self.clips if self.observe == (1, 1) else Observed(self.clips, self.observe, self.seed, epoch)
+        work = Work(clips, index % len(self.label), Draws(self.seed, epoch, index))
+        for step in self.steps:
+            step(work)
+        if self.num_person is not None:
+            work.x = transforms.people(work.x, self.num_person)
+        return work
+
+    def __getitems__(self, batch: Sequence[int]) -> tuple[Tensor, ...]:
+        """A whole batch: x (N, C, T, V, M) float32, y (N,) int64, index (N,) int64 as given."""
+        work = self.work(batch)
+        label = torch.from_numpy(self.label[work.sample])
+        return *self.inputs(work), label, torch.tensor(list(batch), dtype=torch.int64)
+
+    def inputs(self, work: Work) -> tuple[Tensor, ...]:
+        """What the network is called with."""
+        return (transforms.to_ctvm(work.x.float()),)
+
+    def __getitem__(self, index: int) -> tuple:
+        """The published item: data (C, T, V, M) float32 array, class, index as given. Equal to a batch of one."""
+        *inputs, y, _ = self.__getitems__(Batch([index], self.epoch))
+        return *(np.ascontiguousarray(each[0].numpy()) for each in inputs), int(y[0]), index
+
+    def top_k(self, score: np.ndarray, k: int) -> float:
+        """Share of the samples whose label is among the k largest of their scores (N, K), by ascending arg-sort."""
+        best = np.argsort(score, axis=1)[:, -k:]
+        return float((best == self.label[:, None]).any(axis=1).mean())
+
+
+@cache
+def log_once(line: str) -> None:
+    """A line of the run's log, the first time that it is said."""
+    logging.getLogger("skeleton_lab").info(line)
+
+
+def refuse_unknown(feeder: type, unknown: dict[str, Any]) -> None:
+    """Complain about arguments that the constructor of ``feeder`` does not name."""
+    if not unknown:
+        return
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    signature = inspect.signature(feeder).parameters.values()
+    accepted = [parameter.name for parameter in signature if parameter.kind in kinds]
+    word = next(iter(unknown))
+    raise FeederArgumentError(
+        f"feeder argument '{word}' is unknown to {feeder.__module__}.{feeder.__name__}."
+        f"{nearest(word, accepted)} Accepted: {', '.join(accepted)}"
+    )
+
+
+def require(feeder: type, **arguments: Any) -> None:
+    """Complain about arguments that were not given."""
+    for name, value in arguments.items():
+        if value is None:
+            raise FeederArgumentError(f"feeder argument '{name}' is required by {feeder.__module__}.{feeder.__name__}")
+
+
+def note_unused(feeder: type, **arguments: Any) -> None:
+    """Say once that arguments of the published feeders have no effect, if they differ from their defaults."""
+    defaults = inspect.signature(feeder).parameters
+    given = [f"{name}={value}" for name, value in arguments.items() if value != defaults[name].default]
+    if given:
+        log_once(f"{feeder.__module__}.{feeder.__name__}: no effect, as published: {', '.join(given)}")
+
+
+def checked_count(name: str, value: Any) -> int:
+    """A whole number of at least 1 and at most ``MOST``: window_size (frames), num_person, repeat."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise UsageError(f"feeder argument {name} must be a whole number of at least 1, got {value!r}")
+    return checked_most(name, int(value))
+
+
+def checked_most(name: str, value: int) -> int:
+    """UsageError for more frames or people than any memory holds."""
+    if value > MOST:
+        raise UsageError(f"feeder argument {name} must be at most {MOST}, got {value}")
+    return value
+
+
+def checked_interval(value: Any, name: str = "p_interval") -> tuple[float, ...]:
+    """Shares of a clip: [p], or a number p, for a fixed one; [a, b] for a random one; 0 < a <= b <= 1."""
+    interval = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    numbers = all(isinstance(p, Real) and not isinstance(p, bool) for p in interval)
+    if not numbers or len(interval) not in (1, 2) or not all(0 < p <= 1 for p in interval):
+        raise UsageError(f"feeder argument {name} must be [p] or [a, b] with 0 < p, a, b <= 1, got {value!r}")
+    if interval[0] > interval[-1]:
+        raise UsageError(f"feeder argument {name}: the lower bound comes first, got {value!r}")
+    return tuple(float(p) for p in interval)
+
+
+def checked_share(name: str, value: Any) -> float:
+    """A probability: intra_p, inter_p, p."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise UsageError(f"feeder argument {name} must lie between 0 and 1, got {value!r}")
+    return float(value)

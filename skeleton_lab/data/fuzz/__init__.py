@@ -1,6 +1,0 @@
-"""Damaged, malicious and random files for every reader of the lab: each is either read or refused in one line.
-
-    python -m skeleton_lab.data.fuzz --inputs 100000
-
-An input is known by (seed, number): ``--only 4711`` makes it again.
-"""

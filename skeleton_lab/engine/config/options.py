@@ -1,0 +1,216 @@
+"""From command line and YAML to the options of a run.
+
+Later wins: built-in default, YAML file, ``--memory-friendly``, window flags, explicit flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.engine.config import command_line, unused_flags, yaml_file
+from skeleton_lab.engine.config.dict_syntax import merge
+from skeleton_lab.engine.config.flags import CROPS, DEMO_KEYS, FLAGS, NAMES, PRESET, PRESET_TRAIN_FEEDER, PRESET_WINDOW
+from skeleton_lab.engine.config.values import convert
+from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.utils.atomic import write_atomically
+
+FILES = ("config", "weights", "checkpoint")  # flags with the name of a file
+
+
+class Options(argparse.Namespace):
+    """Every flag of ``programs.FLAGS`` as an attribute, and how they came about.
+
+    Attributes:
+        program: letter of the program.
+        explicit: names that the YAML file or the command line gave (not those that the program ignores).
+        argv: the arguments as typed.
+        room_dir: the program's folder.
+        notices: lines to log once.
+    """
+
+    program: str
+    explicit: set[str]
+    argv: list[str]
+    room_dir: Path
+    notices: list[str]
+
+    def settings(self) -> dict[str, Any]:
+        """Flag name -> value, sorted by name."""
+        return {name: getattr(self, name) for name in sorted(FLAGS)}
+
+
+def parse(program: str, argv: list[str], room_dir: str | Path) -> Options:
+    """The options of one run.
+
+    Args:
+        program: letter of ``programs.NAMES``.
+        argv: arguments behind ``main.py``; for ST-GCN with its sub-command.
+        room_dir: the program's folder, kept for whoever resolves paths.
+
+    Raises:
+        UsageError: anything the user has to put right; one line.
+        SystemExit: 0, after ``--help``.
+    """
+    notices: list[str] = []
+    flags = _heard(command_line.read(program, argv), program, notices)
+    config = _from_file(program, flags.get("config"), Path(room_dir), notices)
+
+    values = {name: flag.default_for(program) for name, flag in FLAGS.items()} | config
+    if flags.get("memory_friendly", values["memory_friendly"]):
+        values |= PRESET
+    values |= {name: value for name, value in flags.items() if FLAGS[name].kind != "dict"}
+    for name in (name for name, flag in FLAGS.items() if flag.kind == "dict"):
+        written, typed = config.get(name, {}), flags.get(name, [])
+        # A feeder that nobody configured stays that way: no test data, no evaluation.
+        between = _between(program, name, written, values, flags) if written or typed else {}
+        values[name] = merge(written, between, *typed)
+
+    options = Options(
+        **values, program=program, argv=list(argv), room_dir=Path(room_dir), notices=notices,
+        explicit=set(config) | set(flags),
+    )  # fmt: skip
+    options.notices += unused_flags.without_effect(options, flags)
+    _complete(options, forward_is_preset=options.memory_friendly and "forward_batch_size" not in flags)
+    _check(options)
+    return options
+
+
+def _from_file(program: str, path: str | None, room_dir: Path, notices: list[str]) -> dict[str, Any]:
+    """Converted values of the YAML file; the keys of other programs are dropped with a notice."""
+    if path is None:
+        return {}
+    if not Path(path).exists() and not Path(path).is_absolute() and (room_dir / path).exists():
+        raise UsageError(f"--config {path}: there is no such file here; change to {room_dir} first")
+    config, foreign = {}, []
+    for key, value in yaml_file.read(path).items():
+        if key in DEMO_KEYS:
+            foreign.append(key)
+        elif key not in FLAGS:
+            raise UsageError(f"--config {path}: unknown key '{key}'.{nearest(str(key), FLAGS)}")
+        elif key == "trust_code" and value not in (False, None):
+            raise UsageError(f"--config {path}: trust_code is for the command line, where you say it yourself")
+        elif program in FLAGS[key].programs:
+            config[key] = convert(FLAGS[key], value, f"--config {path}: {key}")
+        elif value != FLAGS[key].default_for(program):
+            foreign.append(key)
+    if foreign:
+        notices.append(f"--config {path}: {NAMES[program]} ignores {', '.join(foreign)}")
+    _say_unused(config, program, notices)
+    return config
+
+
+def _heard(flags: dict[str, Any], program: str, notices: list[str]) -> dict[str, Any]:
+    """The flags that the program honours; a notice for each other one.
+
+    An empty file name is refused, as of a variable of the shell that is not set: the run would go on without the file.
+    """
+    for name in FILES:
+        if flags.get(name) == "":
+            raise UsageError(f"{FLAGS[name].option} is empty: name a file, or leave the flag out")
+    own = {name: value for name, value in flags.items() if program in FLAGS[name].programs}
+    notices += [f"{FLAGS[name].option}: {NAMES[program]} ignores this flag" for name in flags if name not in own]
+    _say_unused(own, program, notices)
+    return own
+
+
+def _say_unused(given: dict[str, Any], program: str, notices: list[str]) -> None:
+    for name, value in given.items():
+        flag = FLAGS[name]
+        if program in flag.unused and value != flag.default_for(program):
+            notices.append(f"{flag.option}: no effect in {NAMES[program]}")
+
+
+def _between(program: str, name: str, written: dict, values: dict, flags: dict) -> dict[str, Any]:
+    """What preset, window flags and ``--debug`` put between the feeder arguments of the YAML file and explicit ones."""
+    split, _, kind = name.partition("_")
+    if kind != "feeder_args":
+        return {}
+    result: dict[str, Any] = {}
+    if values["memory_friendly"]:
+        window = written.get("window_size")
+        if not (isinstance(window, int) and window > 0):  # -1 would make random crops of 0 or 299 frames
+            result["window_size"] = PRESET_WINDOW
+        if split == "train":
+            result |= PRESET_TRAIN_FEEDER.get(program, {})
+    if (window := values[f"{split}_window_size"]) is not None:
+        result["window_size"] = window
+    crop = CROPS.get(program, {}).get(split)
+    sizes = [given["window_size"] for given in (result, *flags.get(name, [])) if "window_size" in given]
+    if crop and any(isinstance(size, int) and size > 0 for size in sizes) and not result.get("random_choose"):
+        result["crop"] = crop
+    if values["debug"] or "debug" in flags:
+        result["debug"] = values["debug"]
+    return result
+
+
+def _complete(options: Options, forward_is_preset: bool) -> None:
+    """Values that depend on the machine or on one another."""
+    if options.num_worker is None:
+        named = len(options.device) if isinstance(options.device, list) else 1
+        options.num_worker = 4 * named if options.program == "T" else os.cpu_count() or 1
+    if forward_is_preset:
+        options.forward_batch_size = math.gcd(options.forward_batch_size, options.batch_size)
+
+
+def _check(options: Options) -> None:
+    """What no flag alone can tell."""
+    if not options.work_dir:
+        raise UsageError("--work-dir is missing: name a folder for the results")
+    if options.phase == "test" and not options.weights:
+        raise UsageError("Please appoint --weights.")
+    if options.observe and options.phase != "test":
+        raise UsageError(
+            "--observe belongs to --phase test; a training on the beginnings of clips is "
+            "--train-feeder-args observe=0.5, or observe=[0.2,1] for random shares"
+        )
+    for name in ("train_window_size", "test_window_size"):
+        if getattr(options, name) == 0:
+            raise UsageError(f"{FLAGS[name].option}: 0 frames make no clip; -1 is the whole one")
+    if options.half and options.precision not in ("32", "16-mixed"):
+        raise UsageError(f"--half and --precision {options.precision} contradict each other")
+    if options.phase != "train":
+        return
+    batch, forward = options.batch_size, options.forward_batch_size
+    if forward is not None and batch % forward:
+        raise UsageError(
+            f"--batch-size {batch} is not a multiple of --forward-batch-size {forward}; "
+            f"--forward-batch-size {math.gcd(batch, forward)} would do"
+        )
+    if options.start_epoch >= options.num_epoch:
+        raise UsageError(
+            f"--start-epoch {options.start_epoch} leaves nothing to train: --num-epoch {options.num_epoch} is the last"
+        )
+
+
+def save(options: Options, path: str | Path) -> None:
+    """Write ``config.yaml``: what ran, sorted by key, usable as ``--config`` for the same run again.
+
+    Presets and window flags have done their work on the other values by then and are written as not given, so that
+    reading the file does not apply them twice; neither does it resume.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    done = {
+        "memory_friendly": False,
+        "train_window_size": None,
+        "test_window_size": None,
+        "resume": False,
+        "trust_code": False,
+    }
+    text = yaml_file.dump(options.settings() | done, indent=4 if options.program == "T" else 2)
+    if options.program != "G":
+        command = shlex.join(["main.py", *options.argv])
+        command = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in command)
+        text = f"# command line: {command}\n\n{text}"
+    if not Path(path).parent.is_dir():
+        raise UsageError(f"{path}: cannot be written (there is no folder {Path(path).parent})")
+    try:
+        write_atomically(Path(path), lambda file: file.write(text.encode(errors="backslashreplace")))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,121 @@
+"""The first things a run writes: header lines, config.yaml, the network's source, the ``start`` event."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import inspect
+import os
+import platform
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skeleton_lab.engine import work_dir as workdir
+from skeleton_lab.engine.config import options as command_line
+from skeleton_lab.engine.config.flags import NAMES
+from skeleton_lab.engine.config.options import Options
+from skeleton_lab.engine.logging import Log, Metrics, Summaries
+from skeleton_lab.engine.recipe import Style
+from skeleton_lab.engine.run_state import Job
+from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.utils.importing import import_class
+
+CONFIG = "config.yaml"
+
+
+def keeps_config(options: Options) -> bool:
+    """Whether the run writes config.yaml; an evaluation in the folder of a training leaves it the training's."""
+    return options.phase == "train" or not workdir.holds_run(Path(options.work_dir))
+
+
+def say_header(options: Options, style: Style, log: Log, parameters: int) -> None:
+    """What runs; the published programs print all their options here, which config.yaml holds in a readable form."""
+    work_dir = Path(options.work_dir)
+    text = str(work_dir / CONFIG) if keeps_config(options) else shlex.join(options.argv)
+    if getattr(options, "warm_up_epoch", 0) and style.schedule in ("warmup", "cosine") and options.phase == "train":
+        log(f"using warm up, epoch: {options.warm_up_epoch}")
+    if style.letter in "CHSG":
+        log(str(import_class(options.model, "model")), file=False, stamp=False)
+    for line in style.header:
+        log(line.format(options=text, parameters=parameters))
+
+
+def open_work_dir(job: Job, classes: int | None) -> None:
+    """From here on the run leaves files: config.yaml, log.txt, the network's source, metrics, TensorBoard."""
+    options, work_dir, style = job.options, job.work_dir, job.style
+    if not job.team.first:
+        return
+    training = options.phase == "train"
+    beside_run = not keeps_config(options)
+    job.log.open(work_dir / "log.txt")
+    if job.finished:
+        return
+    if not beside_run:  # the configuration of a training stays with it
+        command_line.save(options, work_dir / CONFIG)
+    if style.copies_source and training:
+        copy_sources(options, style, work_dir)
+    metrics = work_dir / "metrics.jsonl"
+    if not beside_run:
+        job.metrics = Metrics(metrics)
+        if options.resume:
+            job.metrics.rewind(job.state.epoch)
+        else:
+            metrics.unlink(missing_ok=True)
+        job.metrics("start", **environment(job, classes))
+    if training and style.summaries:
+        job.summaries = Summaries(work_dir / style.summaries)
+
+
+def source_names(options: Options) -> list[str]:
+    return [Path(inspect.getfile(import_class(options.model, "model"))).name, "main.py"]
+
+
+def copy_sources(options: Options, style: Style, work_dir: Path) -> None:
+    """The module that defines the network, as it was (MS-G3D: and main.py)."""
+    sources = [Path(inspect.getfile(import_class(options.model, "model")))]
+    if style.letter == "G":
+        sources.append(options.room_dir / "main.py")
+    for source in sources:
+        if source.is_file() and source.parent.resolve() != work_dir.resolve():
+            text = source.read_bytes()
+            write_atomically(work_dir / source.name, lambda file, text=text: file.write(text))
+
+
+def environment(job: Job, classes: int | None) -> dict[str, Any]:
+    """The ``start`` event of metrics.jsonl."""
+    options, device = job.options, job.team.device
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    train, test = job.loaders.train, job.loaders.test
+    return {
+        "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "program": NAMES[options.program],
+        "model": options.model,
+        "feeder": options.feeder,
+        "parameters": job.parameters,
+        "device": str(device) + (f" x {job.team.world}" if job.team.world > 1 else ""),
+        "precision": options.precision,
+        "argv": list(options.argv),
+        "versions": {**versions, "skeleton_lab": importlib.metadata.version("skeleton-lab")},
+        "hardware": hardware(device),
+        "num_class": classes,
+        "train_samples": None if train is None else len(train.dataset),
+        "test_samples": None if test is None else len(test.dataset),
+        "resumed": bool(options.resume),
+    }
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": gpu}
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,121 @@
+"""What the rooms' smoke tests share: one step of SGD on random input, on the machine that is there.
+
+A smoke test answers "does this image run at all?" and needs no file.  Used by the ``smoke_test.py`` of a room, and by
+``smoke_test_all.py`` inside its image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from skeleton_lab.engine.losses import Criterion, logits_of
+from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.utils.cli import Parser
+
+CLASSES = 60
+
+
+def pick_device(text: str) -> torch.device:
+    """The one device that a script works on: ``auto`` (or nothing), ``cpu``, ``cuda``, ``cuda:N``.
+
+    What cannot be had becomes what comes nearest, with a line on stderr: these scripts are for looking at a machine,
+    so they run everywhere.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    best = torch.device("cuda:0" if count else "cpu")
+    asked = re.fullmatch(r"(auto)?|cpu|cuda(?::(\d+))?", text.strip().lower())
+    if asked is None:
+        print(f"warning: --device {text} is none of auto, cpu, cuda, cuda:N: using {best}", file=sys.stderr)
+        return best
+    name = asked[0]
+    if name in ("", "auto"):
+        return best
+    if name == "cpu":
+        return torch.device("cpu")
+    if not count:
+        print(f"warning: --device {text}: there is no CUDA device, using the CPU", file=sys.stderr)
+        return best
+    index = int(asked[2] or 0)
+    if index >= count:
+        print(f"warning: --device {text}: this machine has {count} CUDA device(s), using cuda:0", file=sys.stderr)
+        index = 0
+    return torch.device("cuda", index)
+
+
+def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
+    """One step of SGD (learning rate 0.01, momentum 0.9) with cross entropy.
+
+    Args:
+        model: maps ``x`` to logits (N, K), a tuple that begins with them, or a list of heads.
+        x: (N, C, T, V, M).
+        y: (N,) class ids.
+
+    Returns:
+        The loss and the share of right answers, in percent, before the step.
+
+    Raises:
+        UsageError: so few values that batch normalisation has only one per channel.
+    """
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    try:
+        output = model(x)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            "batch normalisation needs more than one value per channel: larger --batch-size or --frames"
+        ) from error
+    loss, logits = Criterion()(output, y), logits_of(output)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item(), 100 * (logits.argmax(1) == y).float().mean().item()
+
+
+def check_sizes(options: argparse.Namespace, *flags: str) -> None:
+    """UsageError if one of the flags is below 1."""
+    for flag in flags:
+        if getattr(options, flag) < 1:
+            raise UsageError(f"--{flag.replace('_', '-')} must be at least 1, not {getattr(options, flag)}")
+
+
+def random_clips(count: int, frames: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gaussian clips (N, 3, T, 25, 2), and labels (N,) among CLASSES."""
+    x = torch.randn(count, 3, frames, 25, 2, device=device)
+    return x, torch.randint(CLASSES, (count,), device=device)
+
+
+def smoke_test(
+    name: str, build: Callable[[int], nn.Module], frames: int, argv: Sequence[str] | None = None, batch_size: int = 2
+) -> int:
+    """The whole program: flags, one step on Gaussian input (B, 3, T, 25, 2), two lines of output, the exit code.
+
+    Args:
+        name: of the room, for the first line.
+        build: makes the network for a number of frames T and 60 classes.
+        frames, batch_size: the defaults of the flags.
+        argv: instead of the command line.
+    """
+    parser = Parser(description=f"One training step of {name} on random input; reads no file.")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--batch-size", type=int, default=batch_size, help="clips in the batch (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=frames, help="frames of a clip (default: %(default)s)")
+    options = parser.parse_args(argv)
+
+    def program() -> int:
+        check_sizes(options, "batch_size", "frames")
+        device = pick_device(options.device)
+        print(f"Running {name} smoke test on {device}")
+        x, y = random_clips(options.batch_size, options.frames, device)
+        loss, accuracy = sgd_step(build(options.frames).to(device), x, y)
+        print(f"Smoke test ok - frames={options.frames}, loss={loss:.4f}, acc={accuracy:.2f}%")
+        return 0
+
+    return guarded(program)

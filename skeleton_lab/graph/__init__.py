@@ -1,1 +1,0 @@
-"""Skeletons as graphs: edge lists, partitions, normalisations."""

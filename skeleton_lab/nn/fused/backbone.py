@@ -1,0 +1,59 @@
+"""The frame around ten blocks: empty bodies are computed once, blocks are computed again in backward on demand."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeleton_lab.nn import backbone
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+
+
+@fuses(backbone.Block)
+class FusedBlock(backbone.Block):
+    """``gcn1``, ``tcn1`` and ``residual`` are fused too: they take the multiplicities of the bodies (B,) or None."""
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        y = self.tcn1(self.gcn1(x, bodies), bodies)
+        if self.residual is None:
+            return F.relu(y)
+        return F.relu(y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies)), inplace=True)
+
+
+class FusedTenBlocks(backbone.TenBlocks):
+    """Base of the twins of networks that are ``TenBlocks``.
+
+    Attributes:
+        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
+        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+    """
+
+    activation_checkpointing: bool = False
+    merge_empty_bodies: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 3:
+            N, T, _ = x.shape
+            x = x.reshape(N, T, self.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
+        N, C, T, V, M = x.shape
+        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
+        x = x.view(N * M, V, C, T)
+        bodies = None
+        if merged is not None:
+            x, bodies = x[merged.kept], merged.count
+        x = x.transpose(1, 2).contiguous().transpose(2, 3)  # (B, C, T, V), joint-major
+        x = self.blocks(x, bodies).mean((2, 3))
+        if merged is not None:
+            x = x[merged.owner]
+        return self.fc(self.drop_out(x.view(N, M, -1).mean(1)))
+
+    def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:
+        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+        for i in range(1, len(WIDTHS) + 1):
+            block = getattr(self, f"l{i}")
+            x = checkpointed(block, x, bodies) if checkpointing else block(x, bodies)
+        return x

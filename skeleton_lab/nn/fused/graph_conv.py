@@ -1,0 +1,203 @@
+"""Graph convolution with a topology per channel, computed without keeping the topologies.
+
+    z[o, u] = sum_k sum_v S[o, k, u, v] X[o, k, v]         X = the projection of x for every channel and subset
+    S[o, k, u, v] = sum_r mix[k, o, r] tanh(p[k, r, u] - q[k, r, v]) + offset[k, o] + A[k, u, v]
+
+p and q come from the mean of x over frames: a mean commutes with a 1x1 convolution, so it goes first.
+
+X and S are the largest tensors of CTR-GCN.  S is rebuilt in backward from p and q, and X, where that is cheap, from x;
+both are made for a few bodies at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from skeleton_lab.nn.fused.temporal_conv import left_product, product_dtype, weight_gradient
+
+# Values of S or X made at once: on a CPU what stays in its caches, on a GPU what keeps it busy.
+SLICE_VALUES = {"cpu": 2**19, "cuda": 2**25}
+
+
+def slices(bodies: int, values: int, device: torch.device) -> Iterator[slice]:
+    """Ranges of bodies whose ``values`` values each stay within the device's slice."""
+    size = max(1, SLICE_VALUES.get(device.type, 2**25) // values)
+    return (slice(start, min(start + size, bodies)) for start in range(0, bodies, size))
+
+
+def relation(p: Tensor, q: Tensor) -> Tensor:
+    """tanh(p[u] - q[v]), index v * V + u: (B, K, R, V) twice -> (B, K, R, V*V)."""
+    return torch.sub(p.unsqueeze(-2), q.unsqueeze(-1)).tanh_().flatten(-2)
+
+
+def factors(p: Tensor, q: Tensor, A: Tensor) -> Tensor:
+    """The relation, A and ones below each other, (B, K, R + 2, V*V): S is one product of ``mixed`` with them."""
+    B, K, _, V = p.shape
+    A = A.transpose(1, 2).reshape(1, K, 1, V * V).expand(B, -1, -1, -1)
+    return torch.cat([relation(p, q), A, torch.ones_like(A)], 2)
+
+
+def mixed(mix: Tensor, offset: Tensor) -> Tensor:
+    """(K, O, R) and (K, O) -> (K, O, R + 2)."""
+    return torch.cat([mix, torch.ones_like(offset)[..., None], offset[..., None]], 2)
+
+
+def topologies(factor: Tensor, mix: Tensor) -> Tensor:
+    """S (B, O, K, V*V) from ``factors`` and ``mixed``."""
+    B, K, _, L = factor.shape
+    S = factor.new_empty(B, mix.shape[1], K, L)
+    for k in range(K):  # each product writes straight into its subset's part
+        S[:, :, k].baddbmm_(mix[k].expand(B, -1, -1), factor[:, k], beta=0)
+    return S
+
+
+def project(x: Tensor, W: Tensor, bias: Tensor) -> Tensor:
+    """x (B, C, V, T), W (O*K, C) with row o*K + k -> X (B, O*K, V*T)."""
+    X = left_product(W, x.flatten(2))
+    return X.add_(bias[:, None])
+
+
+class Aggregate(Function):
+    """See the top of this file and ``aggregate``.  X and S of a body and channel are matrices (K*V, T) and (K*V, V)."""
+
+    @staticmethod
+    def forward(ctx, x, W, bias, relate, relate_bias, mix, offset, A, keep):
+        saved = [x, W, bias, relate, mix, offset, A]
+        B, _, V, T = x.shape
+        K, O, R = mix.shape  # noqa: E741
+        pooled = x.mean(3)
+        pq = left_product(relate, pooled)  # autocast, where on, decides the precision here
+        pq = pq.add_(relate_bias[:, None]).view(B, 2, K, R, V)
+        x, W, bias, mix, offset, A = (t.to(pq.dtype) for t in (x, W, bias, mix, offset, A))
+        mix = mixed(mix, offset)
+        z = x.new_empty(B, O, V, T)
+        kept = []
+        for s in slices(B, O * K * V * max(V, T), x.device):
+            X = project(x[s], W, bias)
+            if keep:
+                kept.append(X)
+            S = topologies(factors(*pq[s].unbind(1), A), mix).view(-1, K * V, V)
+            z[s].view(-1, V, T).baddbmm_(S.transpose(1, 2), X.view(-1, K * V, T), beta=0)
+        ctx.save_for_backward(*saved, pooled, pq, *kept)
+        return z
+
+    @staticmethod
+    def backward(ctx, dz):
+        x, W, bias, relate, mix, offset, A, pooled, pq, *kept = (t.to(dz.dtype) for t in ctx.saved_tensors)
+        B, C, V, T = x.shape
+        K, O, R = mix.shape  # noqa: E741
+        mix = mixed(mix, offset)
+        dx, dpq = torch.empty_like(x), torch.empty_like(pq)
+        dW, dbias, dmix, dA = (torch.zeros_like(t) for t in (W, bias, mix, A))
+        for i, s in enumerate(slices(B, O * K * V * max(V, T), x.device)):
+            dzs = dz[s].reshape(-1, V, T)
+            factor = factors(*pq[s].unbind(1), A)
+            dX = torch.bmm(topologies(factor, mix).view(-1, K * V, V), dzs).view(-1, O * K, V * T)
+            dx[s].view(-1, C, V * T).baddbmm_(W.t().expand(len(dX), -1, -1), dX, beta=0)
+            dW += weight_gradient(dX, x[s].flatten(2))
+            dbias += dX.sum((0, 2))
+            del dX
+            X = kept[i] if kept else project(x[s], W, bias)
+            dS = torch.bmm(X.view(-1, K * V, T), dzs.transpose(1, 2)).view(-1, O, K, V * V)
+            dfactor = torch.stack([left_product(mix[k].t(), dS[:, :, k]) for k in range(K)], 1)
+            dmix += torch.stack([weight_gradient(dS[:, :, k], factor[:, k]) for k in range(K)])
+            dA += dfactor[:, :, R].sum(0).view(K, V, V).transpose(1, 2)
+            drelation = (dfactor[:, :, :R] * (1 - factor[:, :, :R].square())).unflatten(-1, (V, V))
+            torch.sum(drelation, -2, out=dpq[s, 0])
+            torch.sum(drelation.neg_(), -1, out=dpq[s, 1])
+        dpq = dpq.flatten(1, 3)
+        dx += left_product(relate.t(), dpq / T)[..., None]
+        drelate = weight_gradient(dpq, pooled)
+        return dx, dW, dbias, drelate, dpq.sum((0, 2)), dmix[..., :R], dmix[..., R + 1], dA, None
+
+
+def aggregate(
+    x: Tensor, W: Tensor, bias: Tensor, relate: Tensor, relate_bias: Tensor, mix: Tensor, offset: Tensor, A: Tensor,
+    keep_projection: bool,
+) -> Tensor:  # fmt: skip
+    """Project x for every subset, make every channel's topology, sum over source joints and subsets.
+
+    Args:
+        x: (B, C, T, V).
+        W, bias: (O*K, C) and (O*K,), row o*K + k projects for channel o of subset k.
+        relate, relate_bias: (2*K*R, C) and (2*K*R,), make p and then q, (B, K, R, V), from the mean of x over frames.
+        mix, offset: (K, O, R) and (K, O).
+        A: (K, V, V), row = target.
+        keep_projection: keep X for backward (K * O * T * V values a body) instead of projecting again.
+
+    Returns:
+        (B, O, T, V), joint-major.
+    """
+    z = Aggregate.apply(
+        x.transpose(2, 3).contiguous(), W, bias, relate, relate_bias, mix, offset, A, keep_projection
+    )  # fmt: skip
+    return z.transpose(2, 3)
+
+
+class SharedAggregate(Function):
+    """y = W [x A_1; x A_2; ...]: one product for all subsets and one for all channels; remembers x alone."""
+
+    @staticmethod
+    def forward(ctx, x, W, A):
+        ctx.save_for_backward(x, W, A)
+        dtype = product_dtype(x)
+        x, W, A = (t.to(dtype) for t in (x, W, A))
+        B, _, V, T = x.shape
+        y = x.new_empty(B, len(W), V * T)
+        for s, z in buffers(x, len(A)):
+            y[s].baddbmm_(W.expand(len(z), -1, -1), spread(x[s], A, z), beta=0)
+        return y.view(B, -1, V, T)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, W, A = (t.to(dy.dtype) for t in ctx.saved_tensors)
+        _, _, V, T = x.shape
+        dy = dy.flatten(2)
+        sources = A.transpose(1, 2).flatten(0, 1).t()
+        dx, dW, dA = torch.empty_like(x), torch.zeros_like(W), A.new_zeros(len(A) * V, V)  # row = target
+        for s, z in buffers(x, len(A)):
+            dW += weight_gradient(dy[s], spread(x[s], A, z))
+            z.baddbmm_(W.t().expand(len(z), -1, -1), dy[s], beta=0)
+            dz = z.view(-1, len(A) * V, T)
+            dA += weight_gradient(dz, x[s].flatten(0, 1))
+            dx[s].flatten(0, 1).baddbmm_(sources.expand(len(dz), -1, -1), dz, beta=0)
+        return dx, dW, dA.view(-1, V, V).transpose(1, 2)
+
+
+def buffers(x: Tensor, K: int) -> Iterator[tuple[slice, Tensor]]:
+    """Bodies of x (B, C, V, T) and room (b, C*K, V*T) for what ``spread`` makes of them, the same memory every time.
+
+    Fresh memory would cost a CPU more than the products that fill it.
+    """
+    B, C, V, T = x.shape
+    z = None
+    for s in slices(B, K * C * V * T, x.device):
+        z = x.new_empty(s.stop - s.start, C * K, V * T) if z is None else z[: s.stop - s.start]
+        yield s, z
+
+
+def spread(x: Tensor, A: Tensor, out: Tensor) -> Tensor:
+    """x (B, C, V, T), A (K, V, V) with row = source -> ``out`` (B, C*K, V*T), channel c*K + k holds x[c] A_k."""
+    K, V, _ = A.shape
+    targets = A.transpose(1, 2).flatten(0, 1)
+    x = x.flatten(0, 1)
+    out.view(len(x), K * V, -1).baddbmm_(targets.expand(len(x), -1, -1), x, beta=0)
+    return out
+
+
+def shared_aggregate(x: Tensor, W: Tensor, A: Tensor) -> Tensor:
+    """sum_k W_k (x A_k) with the same topologies for all channels.
+
+    Args:
+        x: (B, C, T, V).
+        W: (O, C*K), column c*K + k.
+        A: (K, V, V), row = source.
+
+    Returns:
+        (B, O, T, V), joint-major.
+    """
+    return SharedAggregate.apply(x.transpose(2, 3).contiguous(), W, A).transpose(2, 3)

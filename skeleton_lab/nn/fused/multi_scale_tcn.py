@@ -1,0 +1,152 @@
+"""Temporal units: one convolution over frames, or several side by side (multi-scale)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from skeleton_lab.nn import layers
+from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
+from skeleton_lab.nn.fused.max_pool import MaxPool3, max3, max3_backward
+from skeleton_lab.nn.fused.temporal_conv import along_frames, along_frames_backward, pointwise, setting, temporal
+
+
+def conv_norm(conv: nn.Conv2d, bn: _BatchNorm, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+    """bn(conv(x)) for a convolution with kernel (k, 1), in the mode of ``bn``.
+
+    Args:
+        x: (B, C, T, V).
+        bodies: (B,) multiplicities, see ``batch_norm``.
+
+    Returns:
+        (B, O, T', V), joint-major.
+    """
+    if bn.training:
+        return batch_norm([bn], temporal(x, conv, conv.weight), bodies, [conv.bias])
+    scale, shift = fold([bn], [conv.bias])
+    return temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift)
+
+
+@fuses(layers.UnitTCN)
+class FusedUnitTCN(layers.UnitTCN):
+    """``bodies`` (B,) are multiplicities, see ``batch_norm``."""
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        return conv_norm(self.conv, self.bn, x, bodies)
+
+
+class NormReLUBranches(Function):
+    """a = relu(norm(h)); a convolution over frames of each part of a, max pooling of the last part.
+
+    Remembers h alone: a is one cheap pass away.  ``h`` (B, C, V, T); ``settings``, one for every convolution, are
+    those of ``along_frames``; parts have as many channels as the convolutions' inputs, the rest is pooled.
+    """
+
+    @staticmethod
+    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, settings, *weights):
+        ctx.save_for_backward(h, gamma, beta, mean, var, bodies, *weights)
+        ctx.eps, ctx.settings = eps, settings
+        a = normalised(h, gamma, beta, mean, var, eps).relu_()
+        *parts, last = a.split(part_sizes(h, weights), dim=1)
+        y = [along_frames(part, W, None, how) for part, W, how in zip(parts, weights, settings)]
+        return *y, max3(last, settings[0].stride)
+
+    @staticmethod
+    def backward(ctx, *dy):
+        h, gamma, beta, mean, var, bodies, *weights = ctx.saved_tensors
+        a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
+        *parts, last = a.split(part_sizes(h, weights), dim=1)
+        da, dweights = [], []
+        for d, part, W, how in zip(dy, parts, weights, ctx.settings):
+            dpart, dW = along_frames_backward(d, part, W, how)
+            da.append(dpart)
+            dweights.append(dW)
+        da.append(max3_backward(dy[-1], last, ctx.settings[0].stride))
+        dnorm = torch.ops.aten.threshold_backward(torch.cat(da, 1), a, 0)
+        dh, dgamma, dbeta = norm_backward(dnorm, h, gamma, mean, var, bodies, ctx.eps)
+        return dh, dgamma, dbeta, None, None, None, None, None, *dweights
+
+
+def part_sizes(h: Tensor, weights: Sequence[Tensor]) -> list[int]:
+    sizes = [W.shape[1] for W in weights]
+    return [*sizes, h.shape[1] - sum(sizes)]
+
+
+@fuses(layers.MultiScaleTemporalConv)
+class FusedMultiScaleTemporalConv(layers.MultiScaleTemporalConv):
+    """All entry convolutions read the same x, so they run as one product with one norm."""
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        """(B, C, T, V) -> (B, O, ceil(T / stride), V); ``bodies`` (B,) are multiplicities, see ``batch_norm``."""
+        y = self.normed(x, bodies) if self.training else self.folded(x)
+        if self.residual is None:
+            return y
+        return y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies))
+
+    def parts(self) -> tuple[list[nn.Sequential], list[_BatchNorm]]:
+        """The branches with ReLU, and the exit norms of all branches."""
+        *convs, pool, last = self.branches
+        return [*convs, pool], [*(branch[3].bn for branch in convs), pool[4], last[1]]
+
+    def normed(self, x: Tensor, bodies: Tensor | None) -> Tensor:
+        branches, exit_norms = self.parts()
+        last = self.branches[-1][0]
+        y = relu_branches(branches, x, bodies)
+        y = torch.cat([*y, pointwise(x, last.weight, None, self.stride).transpose(2, 3)], 1).transpose(2, 3)
+        return batch_norm(exit_norms, y, bodies, [*exit_biases(branches), last.bias])
+
+    def folded(self, x: Tensor) -> Tensor:
+        branches, exit_norms = self.parts()
+        last = self.branches[-1][0]
+        scale, shift = fold([exit_norms[-1]], [last.bias])
+        y = folded_relu_branches(branches, exit_norms[:-1], x)
+        y.append(pointwise(x, last.weight * scale.view(-1, 1, 1, 1), shift, self.stride).transpose(2, 3))
+        return torch.cat(y, 1).transpose(2, 3)  # cat would not keep joint-major
+
+
+# Branches with ReLU: nn.Sequential(1x1 convolution, norm, ReLU, then either a ``UnitTCN`` or max pooling and a norm);
+# the pooled branch comes last.
+
+
+def exit_biases(branches: Sequence[nn.Sequential]) -> list[Tensor | None]:
+    """What ``relu_branches`` leaves out before the exit norms."""
+    return [*(branch[3].conv.bias for branch in branches[:-1]), None]
+
+
+def relu_branches(branches: Sequence[nn.Sequential], x: Tensor, bodies: Tensor | None) -> list[Tensor]:
+    """Training: every branch up to its exit norm and without ``exit_biases``, each (B, c, V, T')."""
+    entries, entry_norms = [branch[0] for branch in branches], [branch[1] for branch in branches]
+    exits = [branch[3].conv for branch in branches[:-1]]
+    h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
+    biases = [conv.bias for conv in entries]
+    mean, var = batch_statistics(entry_norms, h, bodies, biases)
+    settings = [setting(conv) for conv in exits]
+    weights = [conv.weight for conv in exits]
+    gamma, beta = affine(entry_norms, biases)
+    return list(NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights))
+
+
+def folded_relu_branches(
+    branches: Sequence[nn.Sequential], exit_norms: Sequence[_BatchNorm], x: Tensor
+) -> list[Tensor]:  # fmt: skip
+    """Eval: every branch with its norms folded into the convolutions, each (B, c, V, T')."""
+    entries = [branch[0] for branch in branches]
+    exits = [branch[3].conv for branch in branches[:-1]]
+    scale, shift = fold([branch[1] for branch in branches], [conv.bias for conv in entries])
+    a = pointwise(x, torch.cat([conv.weight for conv in entries]) * scale.view(-1, 1, 1, 1), shift).relu()
+    *parts, pooled = a.split([conv.out_channels for conv in entries], 1)
+    scales, shifts = fold(exit_norms, exit_biases(branches))
+    sizes = [bn.num_features for bn in exit_norms]
+    *scales, pool_scale = scales.view(-1, 1, 1, 1).split(sizes)
+    *shifts, pool_shift = shifts.split(sizes)
+    y = [
+        temporal(part, conv, conv.weight * scale, shift).transpose(2, 3)
+        for part, conv, scale, shift in zip(parts, exits, scales, shifts)
+    ]
+    pooled = MaxPool3.apply(pooled.transpose(2, 3), exits[0].stride[0])
+    return [*y, pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1)]

@@ -1,0 +1,120 @@
+"""The rooms: one published model each, in its own folder, importable beside each other.
+
+Rooms use the same module names (``model``, ``graph``, ``feeders`` ...).  A container holds one room; tests, benchmarks
+and notebooks hold many and keep them apart with ``room``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.utils import trust
+from skeleton_lab.utils.importing import import_class, named
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Room(NamedTuple):
+    folder: str
+    image: str  # skeleton-lab:<image>, built from <image>.docker
+    program: str | None  # letter of its training program; None for the zero-shot rooms
+    config: str | None = None  # the configuration that stands for the room, relative to its folder
+
+    @property
+    def path(self) -> Path:
+        return ROOT / self.folder
+
+
+ROOMS = (
+    Room("CTR-GCN", "ctrgcn", "C", "config/nturgbd-cross-subject/default.yaml"),
+    Room("MS-G3D", "msg3d", "G", "config/nturgbd-cross-subject/train_joint_kaggle.yaml"),
+    Room("FreqMixFormer", "freqmixformer", "F", "config/nturgbd-cross-subject/joint.yaml"),
+    Room("SkateFormer", "skateformer", "S", "config/train/ntu_cs/SkateFormer_j.yaml"),
+    Room("Hyper-GCN", "hypergcn", "H", "config/base/nturgbd-cross-subject/hyper_joint.yaml"),
+    Room("ST-GCN", "stgcn", "T", "config/st_gcn/ntu-xsub/train.yaml"),
+    Room("FS-VAE", "fsvae", None),
+    Room("MSF-GZSSAR", "msf-gzssar", None),
+)
+# a parameter that every network of the name has, and no other room's
+TELLING = (
+    ("CTR-GCN", "l1.gcn1.convs.0.conv1.weight"),
+    ("CTR-GCN's baseline", "l1.gcn1.conv_d.0.weight"),
+    ("MS-G3D", "gcn3d1.gcn3d.0.gcn3d.1.A_res"),
+    ("FreqMixFormer", "l1.spa_mixf.alpha"),
+    ("SkateFormer", "stages.0.blocks.0.transformer.gconv"),
+    ("Hyper-GCN", "l1.gcn1.conv_d.weight"),
+    ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
+    ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
+)
+_modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
+
+
+def find(name: str) -> Room:
+    """A room by its folder, image name or program letter, whatever the case; UsageError for an unknown name."""
+    for room in ROOMS:
+        if name.lower() in (room.folder.lower(), room.image, (room.program or "").lower()):
+            return room
+    known = [room.folder for room in ROOMS]
+    raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(name, known)}")
+
+
+def owner(parameters: Container[str]) -> str | None:
+    """Whose network has these parameters (names of a state dict), if it is one of a room."""
+    return next((name for name, parameter in TELLING if parameter in parameters), None)
+
+
+def _belongs(module: Any, folder: Path) -> bool:
+    """Whether a module (or a package without ``__init__``) comes from ``folder``."""
+    told = getattr(module, "__dict__", {})
+    places = [told.get("__file__"), *(told.get("__path__") or ())]
+    return any(str(place).startswith(f"{folder}{os.sep}") for place in places)
+
+
+@contextlib.contextmanager
+def room(name: str) -> Iterator[Room]:
+    """Imports inside see this room's ``model``, ``graph``, ``feeders`` ... and no other's; UsageError if it is absent.
+
+    Classes taken out keep working, but what they import by name when called needs the room to be open again.
+    """
+    this = find(name)
+    if not this.path.is_dir():
+        raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
+    path = str(this.path)
+    already_open = path in sys.path
+    before = {key: module for key, module in sys.modules.items() if _of_some_room(module)}
+    for key, module in before.items():
+        if not _belongs(module, this.path):
+            del sys.modules[key]
+    sys.modules.update(_modules.get(this.folder, {}))
+    sys.path.insert(0, path)
+    try:
+        with trust.opened(this.path):
+            yield this
+    finally:
+        sys.path.remove(path)
+        mine = {key: module for key, module in sys.modules.items() if _belongs(module, this.path)}
+        _modules[this.folder] = mine
+        if not already_open:
+            for key in mine:
+                del sys.modules[key]
+        sys.modules.update(before)
+
+
+def _of_some_room(module: Any) -> bool:
+    return any(_belongs(module, room.path) for room in ROOMS)
+
+
+def load(name: str, dotted: str, kind: str | None = None) -> Any:
+    """What a room calls ``dotted``: ``load("CTR-GCN", "model.ctrgcn.Model")``.
+
+    Args:
+        kind: as of ``import_class``, for names that a configuration says; without it anything that the room has.
+    """
+    with room(name):
+        return named(dotted) if kind is None else import_class(dotted, kind)

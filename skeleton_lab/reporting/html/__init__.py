@@ -1,0 +1,1 @@
+"""What pages are made of: markup, line charts, clips as JSON, the player."""

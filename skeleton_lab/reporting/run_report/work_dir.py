@@ -1,0 +1,271 @@
+"""What a work dir tells about a run. Every file may be missing, cut short or damaged; what is left is reported."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from skeleton_lab.data.archives import class_names as class_name_lists
+from skeleton_lab.errors import UsageError
+
+FILES = ("metrics.jsonl", "config.yaml", "evaluation.npz", "hardest.npz")
+
+
+@dataclass
+class Evaluation:
+    """The last evaluation: class and predicted class of N samples, K classes."""
+
+    labels: np.ndarray  # (N,) int64
+    pred: np.ndarray  # (N,) int64
+    top5: float
+    num_class: int
+    epoch: int | None = None  # of the weights, if known
+
+
+@dataclass
+class Hardest:
+    """Misclassified clips as the network got them."""
+
+    data: np.ndarray  # (k, C, T, V, M) float32
+    label: np.ndarray  # (k,)
+    pred: np.ndarray  # (k,)
+    name: list[str]
+    edges: np.ndarray  # (E, 2) int64
+
+
+@dataclass
+class Run:
+    """A run as its work dir tells it; ``notices`` says what could not be read."""
+
+    work_dir: Path
+    start: dict[str, Any] = field(default_factory=dict)  # the last start
+    resumed: int = 0
+    epochs: dict[int, dict] = field(default_factory=dict)
+    evals: dict[str, dict[int, dict]] = field(default_factory=dict)  # split -> epoch -> event, during training
+    after: list[dict] = field(default_factory=list)  # evaluations that belong to no epoch: final test, phase test
+    result: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    evaluation: Evaluation | None = None
+    hardest: Hardest | None = None
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """That of the work dir."""
+        return self.work_dir.resolve().name or str(self.work_dir)
+
+    @property
+    def model(self) -> str:
+        return str(self.start.get("model") or self.config.get("model") or "unknown model")
+
+    @property
+    def num_class(self) -> int:
+        if self.evaluation is not None:
+            return self.evaluation.num_class
+        told = number(self.start.get("num_class")) or number(_dict(self.config.get("model_args")).get("num_class"))
+        clips = self.hardest
+        return int(told) if told else int(max(clips.label.max(), clips.pred.max())) + 1 if clips is not None else 0
+
+    @property
+    def feeder_args(self) -> dict[str, Any]:
+        return _dict(self.config.get("test_feeder_args")) or _dict(self.config.get("train_feeder_args"))
+
+    @property
+    def stream(self) -> str:
+        """ "joint", "bone", "joint motion" or "bone motion": what was fed, from the feeder's arguments."""
+        source = re.sub(r"(\.\w+)+$", "", str(self.feeder_args.get("data_path", "")).replace("\\", "/").split("/")[-1])
+        words = re.split(r"[^a-z]+", source.lower())
+        bone = bool(self.feeder_args.get("bone")) or "bone" in words
+        motion = bool(self.feeder_args.get("vel")) or "motion" in words
+        return ("bone" if bone else "joint") + (" motion" if motion else "")
+
+
+def _dict(value: Any) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: Any) -> float | None:
+    """``value`` as a finite float, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def load(work_dir: Path) -> Run:
+    """Read a work dir.
+
+    Raises:
+        UsageError: it is not a folder, or holds none of the files of a run.
+    """
+    if not work_dir.is_dir():
+        raise UsageError(f"{work_dir}: no such folder; give the work dir of a run (flag --work-dir of its main.py)")
+    if not any((work_dir / name).is_file() for name in FILES):
+        raise UsageError(f"{work_dir} holds no run: none of {', '.join(FILES)} is there")
+    run = Run(work_dir)
+    _read_metrics(run)
+    _read_config(run)
+    _read_evaluation(run)
+    _read_hardest(run)
+    return run
+
+
+def class_names(run: Run) -> list[str]:
+    """K names: NTU RGB+D for 60 and 120 classes, NW-UCLA for 10 on its skeleton, else ``class k``."""
+    return class_name_lists.published(run.num_class, ucla=run.num_class == 10 and _is_ucla(run))
+
+
+def _is_ucla(run: Run) -> bool:
+    if run.hardest is not None:
+        return run.hardest.data.shape[3] == 20
+    return number(_dict(run.config.get("model_args")).get("num_point")) == 20
+
+
+# metrics.jsonl
+
+
+def _read_metrics(run: Run) -> None:
+    path = run.work_dir / "metrics.jsonl"
+    if not path.is_file():
+        run.notices.append("metrics.jsonl is missing: no curves, times and memory.")
+        return
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    damaged = 0
+    current = None  # the epoch just trained: an evaluation of another number is the final test's or phase test's
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            damaged += 1  # the last line of a killed run, or one that a resumed run went on in
+            continue
+        if isinstance(event, dict):
+            current = _take(run, event, current)
+    if damaged:
+        run.notices.append(f"{damaged} damaged line(s) of metrics.jsonl left out: the run was stopped while writing.")
+
+
+def _take(run: Run, event: dict, current: int | None) -> int | None:
+    kind, epoch = event.get("event"), number(event.get("epoch"))
+    if kind == "start":
+        run.start = event
+        if event.get("resumed"):
+            run.resumed += 1
+            return current
+        return None
+    if kind == "epoch" and epoch is not None:
+        run.epochs[int(epoch)] = event
+        return int(epoch)
+    if kind == "eval":
+        if epoch is not None and epoch == current:
+            run.evals.setdefault(str(event.get("split", "test")), {})[int(epoch)] = event
+        else:
+            run.after.append(event)
+    elif kind == "result" and (current is not None or not run.epochs):  # not that of a phase test behind a training
+        run.result = event
+    return current
+
+
+# config.yaml
+
+
+def _read_config(run: Run) -> None:
+    path = run.work_dir / "config.yaml"
+    if not path.is_file():
+        run.notices.append("config.yaml is missing: no configuration.")
+        return
+    text = path.read_text("utf-8", errors="replace")
+    first = text.split("\n", 1)[0]
+    if first.startswith("# command line:"):
+        run.command = first.partition(":")[2].strip()
+    try:
+        run.config = _dict(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        run.notices.append(f"config.yaml is not valid YAML ({str(error).splitlines()[0]}): no configuration.")
+
+
+# evaluation.npz, hardest.npz
+
+
+def _arrays(run: Run, name: str, required: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    """The members of an NPZ file, or None with a notice if it or a required one cannot be read. Never unpickles."""
+    path = run.work_dir / name
+    if not path.is_file():
+        return None
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                try:
+                    arrays[key] = archive[key]
+                except ValueError:  # an object array: left out
+                    continue
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        run.notices.append(f"{name} cannot be read ({type(error).__name__}): its part is left out.")
+        return None
+    lacking = [key for key in required if key not in arrays]
+    if lacking:
+        run.notices.append(f"{name} lacks {', '.join(lacking)}: its part is left out.")
+        return None
+    return arrays
+
+
+def _read_evaluation(run: Run) -> None:
+    arrays = _arrays(run, "evaluation.npz", ("logits", "labels"))
+    if arrays is None:
+        return
+    logits, labels = arrays["logits"], arrays["labels"]
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.size:
+        run.notices.append(f"evaluation.npz: shapes {logits.shape} and {labels.shape} do not fit: left out.")
+        return
+    num_class = logits.shape[1]
+    known = (labels >= 0) & (labels < num_class)
+    if not known.all():
+        run.notices.append(f"evaluation.npz: {int((~known).sum())} label(s) outside 0..{num_class - 1} left out.")
+    logits, labels = logits[known], labels[known].astype(np.int64)
+    if not len(labels):
+        return
+    best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
+    top5 = float((best == labels[:, None]).any(1).mean())
+    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, _epoch(run, arrays, labels, best[:, 0]))
+
+
+def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np.ndarray) -> int | None:
+    """The epoch that an evaluation is of: told, or else that of the run's two results whose accuracy alone fits."""
+    if "epoch" in arrays and arrays["epoch"].size == 1 and arrays["epoch"].dtype.kind in "iu":
+        return int(arrays["epoch"].reshape(())) or None
+    top1 = float((labels == pred).mean())
+    results = [_dict(run.result.get(key)) for key in ("best", "last")]
+    near = lambda value: value is not None and abs(value - top1) < 1e-6  # noqa: E731
+    fitting = {number(each.get("epoch")) for each in results if near(number(each.get("top1")))} - {None}
+    return int(fitting.pop()) if len(fitting) == 1 else None
+
+
+def _read_hardest(run: Run) -> None:
+    arrays = _arrays(run, "hardest.npz", ("data", "label", "pred"))
+    if arrays is None:
+        return
+    data = arrays["data"]
+    count = len(data) if data.ndim == 5 else 0
+    label, pred = arrays["label"].reshape(-1), arrays["pred"].reshape(-1)
+    if not count or data.shape[1] < 2 or len(label) != count or len(pred) != count:
+        if data.size:
+            run.notices.append(f"hardest.npz: data of shape {data.shape} is not (k, C, T, V, M): left out.")
+        return
+    name = [str(word) for word in arrays.get("name", np.arange(0)).reshape(-1)]
+    if len(name) != count:
+        name = [f"sample {k}" for k in range(count)]
+    edges = arrays.get("edges", np.zeros((0, 2)))
+    edges = edges.reshape(-1, 2).astype(np.int64) if edges.size % 2 == 0 else np.zeros((0, 2), np.int64)
+    edges = edges[((edges >= 0) & (edges < data.shape[3])).all(1)]
+    run.hardest = Hardest(data.astype(np.float32), label.astype(np.int64), pred.astype(np.int64), name, edges)

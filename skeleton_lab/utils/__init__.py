@@ -1,0 +1,1 @@
+"""What any program needs: atomic files, locks, flags, progress, dotted imports, and whose code may be named."""

@@ -1,0 +1,1 @@
+"""Features of clips from a trained backbone, and the folder that they are kept in."""

@@ -1,0 +1,1 @@
+"""Seen or unseen? The gate of generalised zero-shot recognition."""

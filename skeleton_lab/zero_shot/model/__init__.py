@@ -1,0 +1,1 @@
+"""The networks of FS-VAE and MSF-GZSSAR."""

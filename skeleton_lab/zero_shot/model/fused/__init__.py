@@ -1,0 +1,1 @@
+"""The same networks and losses with fewer, larger kernels."""
