@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.nn import init
 from skeleton_lab.nn.backbone import Block, TenBlocks
-from skeleton_lab.nn.fused.batch_norm import batch_norm, fold
-from skeleton_lab.nn.fused.graph_conv import shared_aggregate
-from skeleton_lab.nn.fused.multi_scale_tcn import UnitTCN, conv_norm
+from skeleton_lab.nn.layers import UnitTCN
 
 
 class UnitGCN(nn.Module):
@@ -47,16 +44,9 @@ class UnitGCN(nn.Module):
             return self.A
         return self.PA / (self.PA.square().sum(1, keepdim=True).sqrt() + 1e-4)
 
-    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        W = torch.stack([conv.weight.flatten(1) for conv in self.conv_d], 2).flatten(1)
-        bias = torch.stack([conv.bias for conv in self.conv_d]).sum(0)
-        if self.training:
-            y = batch_norm([self.bn], shared_aggregate(x, W, self.topology()), bodies, [bias])
-        else:
-            scale, shift = fold([self.bn], [bias])
-            y = shared_aggregate(x, W * scale[:, None], self.topology()) + shift.view(-1, 1, 1)
-        down = x if isinstance(self.down, nn.Identity) else conv_norm(*self.down, x, bodies)
-        return F.relu(y + down, inplace=True)
+    def forward(self, x: Tensor) -> Tensor:
+        y = sum(conv(x @ A) for conv, A in zip(self.conv_d, self.topology()))
+        return torch.relu(self.bn(y) + self.down(x))
 
 
 class Model(TenBlocks):

@@ -53,7 +53,7 @@ class FusedTenBlocks(backbone.TenBlocks):
 
     def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:
         checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
-        for i in range(1, len(WIDTHS) + 1):
+        for i in range(1, len(backbone.WIDTHS) + 1):
             block = getattr(self, f"l{i}")
             x = checkpointed(block, x, bodies) if checkpointing else block(x, bodies)
         return x
