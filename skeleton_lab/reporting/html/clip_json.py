@@ -7,13 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skeleton_lab.reporting.run_report.work_dir import Hardest
-
 FRAMES = 300  # longer clips are thinned out
 YAW, PITCH = np.pi - 0.5, 0.12  # from the sensor (which looks along +z), a little from the side and from above
 KINETICS_JOINTS = 18  # OpenPose in the image: the third channel is a confidence, no depth
 JUMPS = 0.05  # of a motion stream the box leaves out so much at both ends: where a clip ends, everything jumps
 APART = 1.2  # widths between persons whose stream has lost where they stand
+
+
+@dataclass
+class Hardest:
+    """Misclassified clips as the network got them."""
+
+    data: np.ndarray  # (k, C, T, V, M) float32
+    label: np.ndarray  # (k,)
+    pred: np.ndarray  # (k,)
+    name: list[str]
+    edges: np.ndarray  # (E, 2) int64
 
 
 @dataclass

@@ -16,6 +16,7 @@ import yaml
 
 from skeleton_lab.data.archives import class_names as class_name_lists
 from skeleton_lab.errors import UsageError
+from skeleton_lab.reporting.html.clip_json import Hardest
 
 FILES = ("metrics.jsonl", "config.yaml", "evaluation.npz", "hardest.npz")
 
@@ -29,17 +30,6 @@ class Evaluation:
     top5: float
     num_class: int
     epoch: int | None = None  # of the weights, if known
-
-
-@dataclass
-class Hardest:
-    """Misclassified clips as the network got them."""
-
-    data: np.ndarray  # (k, C, T, V, M) float32
-    label: np.ndarray  # (k,)
-    pred: np.ndarray  # (k,)
-    name: list[str]
-    edges: np.ndarray  # (E, 2) int64
 
 
 @dataclass

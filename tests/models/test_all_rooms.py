@@ -1,0 +1,144 @@
+"""What every supervised network promises, whatever it is; numbers of single networks are in their own tests."""
+
+from __future__ import annotations
+
+import copy
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from places import PARITY
+from torch import Tensor, nn
+
+from skeleton_lab import registry
+from skeleton_lab.cost import counting
+from skeleton_lab.utils.importing import import_class
+
+FRAMES = 16
+
+# room, configuration, model_args that it changes, fixture that lists parameters without a gradient
+NETWORKS = [
+    ("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", {}, "ctrgcn"),
+    ("CTR-GCN", "config/ucla/default.yaml", {}, "ctrgcn"),
+    ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", {}, "msg3d"),
+    ("MS-G3D", "config/kinetics-skeleton/train_joint.yaml", {}, "msg3d"),
+    ("FreqMixFormer", "config/nturgbd-cross-subject/joint.yaml", {"frame_size": FRAMES}, "freqmixformer"),
+    ("FreqMixFormer", "config/ucla/joint.yaml", {"frame_size": FRAMES}, "freqmixformer"),
+    ("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", {}, "skateformer"),
+    ("SkateFormer", "config/train/nw_ucla/SkateFormer_j.yaml", {}, "skateformer"),
+    ("SkateFormer", "config/train/ntu_cs/SkateFormer_j_tiny.yaml", {}, "skateformer_tiny"),
+    ("Hyper-GCN", "config/base/nturgbd-cross-subject/hyper_joint.yaml", {}, "hypergcn_base"),
+    ("Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml", {}, "hypergcn_large"),
+    ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {}, "stgcn"),
+    ("ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml", {}, "stgcn"),
+    ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", {}, "stgcn_twostream"),
+]
+
+
+class Network:
+    def __init__(self, room: str, config: str, changes: dict, fixture: str):
+        settings = yaml.safe_load((registry.find(room).path / config).read_text())
+        self.args = {**settings["model_args"], **changes}
+        torch.manual_seed(0)
+        with registry.room(room):
+            self.model = import_class(settings["model"])(**self.args)
+        facts = json.loads((PARITY / f"{fixture}.json").read_text())
+        self.untouched = {*facts.get("parameters_without_gradient", []), *facts.get("no_gradient_parameters", [])}
+        self.classes = self.args.get("num_class", self.args.get("num_classes"))
+
+    def inputs(self, N: int = 4) -> tuple[Tensor, ...]:
+        torch.manual_seed(1)
+        return counting.example(self.args, N, FRAMES, single_person=0.5)
+
+
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda row: f"{row[0]}-{Path(row[1]).parent.name}-{row[3]}")
+def network(request) -> Network:
+    return Network(*request.param)
+
+
+def first(output) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def step(model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Logits of one training step with fixed random draws."""
+    torch.manual_seed(2)
+    logits = first(model.train()(*inputs))
+    F.cross_entropy(logits, torch.arange(len(logits))).backward()
+    return logits.detach()
+
+
+def test_shape_and_determinism(network):
+    model = copy.deepcopy(network.model).eval()
+    inputs = network.inputs()
+    with torch.no_grad():
+        logits = first(model(*inputs))
+        assert logits.shape == (4, network.classes) and logits.isfinite().all()
+        assert torch.equal(first(model(*inputs)), logits)
+        alone = first(model(*(t[1:2] for t in inputs)))
+    torch.testing.assert_close(alone, logits[1:2], rtol=1e-3, atol=1e-4 * logits.abs().max().item())
+
+
+def test_every_parameter_learns(network):
+    model = copy.deepcopy(network.model)
+    assert step(model, network.inputs()).isfinite().all()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name not in network.untouched:
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        else:
+            assert parameter.grad is None, name
+    for name, buffer in model.named_buffers():
+        assert not buffer.is_floating_point() or buffer.isfinite().all(), name
+
+
+def test_checkpointing_changes_nothing(network):
+    """Logits, gradients and running statistics, with all the random draws of training."""
+    kept, recomputed = copy.deepcopy(network.model), copy.deepcopy(network.model)
+    assert kept.activation_checkpointing is False
+    recomputed.activation_checkpointing = True
+    inputs = network.inputs()
+    torch.testing.assert_close(step(recomputed, inputs), step(kept, inputs), rtol=1e-6, atol=1e-6)
+    for (name, a), b in zip(recomputed.named_parameters(), kept.parameters()):
+        if b.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6 * max(1, b.grad.abs().max()), msg=name)
+    for (name, a), b in zip(recomputed.named_buffers(), kept.buffers()):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, msg=name)
+
+
+def test_all_bodies_empty(network):
+    model = copy.deepcopy(network.model)
+    x, *more = network.inputs()
+    assert step(model, (torch.zeros_like(x), *more)).isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_learns_two_samples(network):
+    """Twelve steps on two clips: the loss must come down by a lot, or something is not connected."""
+    model = copy.deepcopy(network.model).train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    inputs, losses = network.inputs(2), []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(first(model(*inputs)), torch.arange(2))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert min(losses[-3:]) < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("room", [room for room in registry.ROOMS if room.program], ids=lambda room: room.folder)
+def test_smoke_test(room, capsys, monkeypatch):
+    """One step on random input, as ``python smoke_test.py --frames 16``."""
+    monkeypatch.setattr("sys.argv", ["smoke_test.py", "--frames", "16"])
+    script = str(room.path / "smoke_test.py")
+    with registry.room(room.folder), pytest.raises(SystemExit) as done:
+        runpy.run_path(script, run_name="__main__")
+    out = capsys.readouterr().out
+    assert done.value.code == 0 and f"Running {room.folder} smoke test on cpu" in out and "Smoke test ok" in out

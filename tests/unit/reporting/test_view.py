@@ -1,0 +1,487 @@
+"""``dataset_tools/view.py``: pages, GIF, MP4 and PNG of clips, against the archives they are made from."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from places import PARITY, ROOT
+
+from skeleton_lab.data.archives.convert import convert
+from skeleton_lab.data.synthetic import archive as synthetic
+from skeleton_lab.errors import UsageError
+from skeleton_lab.reporting.html.clip_json import project
+from skeleton_lab.reporting.viewer import clip_source, export, raster
+from skeleton_lab.reporting.viewer.__main__ import main
+from skeleton_lab.skeletons.sides import LEFT, MIDDLE, RIGHT, skeleton, upright
+
+Image = pytest.importorskip("PIL.Image")
+
+PROGRAM = ROOT / "dataset_tools" / "view.py"
+RAW = PARITY / "raw"
+PAIR, ALONE = 59, 22  # classes of the archive: walking apart, hand waving
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("view") / "demo.npz"
+    synthetic.write(path, train=20, test=20, classes=10, frames=70, progress=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def arrays(archive) -> dict[str, np.ndarray]:
+    with np.load(archive) as file:
+        return dict(file)
+
+
+def row_of(arrays, label: int, split: str = "test") -> int:
+    return int(np.flatnonzero(arrays[f"y_{split}"].argmax(1) == label)[0])
+
+
+def view(*words: object) -> int:
+    return main([*map(str, words), "--quiet"])
+
+
+class Page(HTMLParser):
+    """Tags that are open when they should not be, the texts of headings, the embedded data, and what is fetched."""
+
+    VOID = {"meta", "link", "input", "br"}
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.open: list[str] = []
+        self.headings: list[str] = []
+        self.fetched: list[str] = []
+        self.cards = 0
+        self.data: dict = {}
+        self._embedded = False
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.cards += "data-clip" in given
+        self._embedded = given.get("id") == "data"
+        self.fetched += [given[key] for key in ("src", "href") if given.get(key, "data:,") != "data:,"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        if self._embedded:
+            self.data = json.loads(text)
+            self._embedded = False
+        elif self.open and self.open[-1] in ("h1", "h3"):
+            self.headings.append(text)
+
+
+def decoded(clip: dict) -> np.ndarray:
+    """(T, M, V, 3), as player.js decodes it, in a unit of the page's own."""
+    values = np.frombuffer(base64.b64decode(clip["points"]), "<i2").astype(np.float64)
+    return values.reshape(*clip["shape"], 3)
+
+
+def in_step(shown: np.ndarray, real: np.ndarray) -> float:
+    """The largest distance between two clouds of points, relative to their size, once moved and scaled together."""
+    a, b = shown - shown.mean(0), real - real.mean(0)
+    return float(np.abs(a * (a * b).sum() / (a * a).sum() - b).max() / np.abs(b).max())
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [PAIR, ALONE])
+def test_a_page_holds_the_clip_of_the_archive(label, archive, arrays, tmp_path):
+    row = row_of(arrays, label)
+    assert view(archive, "--index", row, "--fps", 15, "--output", tmp_path / "a.html") == 0
+    page = Page(tmp_path / "a.html")
+    assert page.open == [] and page.fetched == [] and page.cards == 1
+    assert page.headings == ["demo.npz", "walking apart from each other" if label == PAIR else "hand waving"]
+    real = arrays["x_test"][row].reshape(-1, 2, 25, 3)
+    real = real[: np.flatnonzero(real.any((1, 2, 3)))[-1] + 1]
+    (clip,) = page.data["clips"]
+    persons = 2 if label == PAIR else 1
+    assert page.data["fps"] == 15 and clip["shape"] == [len(real), persons, 25]
+    assert clip["total"] == len(real) and clip["numbers"] == list(range(1, len(real) + 1))
+    there = real[:, :persons].any((2, 3))
+    assert clip["present"] == ["".join("01"[int(on)] for on in person) for person in there.T]
+    assert in_step(decoded(clip)[there].reshape(-1, 3), real[:, :persons][there].reshape(-1, 3)) < 1e-4
+
+
+def test_frames_are_spaced_evenly(archive, arrays, tmp_path):
+    row = row_of(arrays, ALONE)
+    assert view(archive, "--index", row, "--frames", 5, "--output", tmp_path / "a.html") == 0
+    (clip,) = Page(tmp_path / "a.html").data["clips"]
+    real = arrays["x_test"][row].reshape(-1, 2, 25, 3)[:, 0]
+    total = int(np.flatnonzero(real.any((1, 2)))[-1]) + 1
+    assert clip["numbers"] == (1 + np.linspace(0, total - 1, 5).round().astype(int)).tolist() and clip["total"] == total
+    kept = real[np.array(clip["numbers"]) - 1].reshape(-1, 3)
+    assert in_step(decoded(clip).reshape(-1, 3), kept) < 1e-4
+
+
+def test_a_grid_has_one_clip_of_each_class(archive, arrays, tmp_path):
+    assert view(archive, "--split", "train", "--sample-per-class", "--output", tmp_path / "a.html") == 0
+    page = Page(tmp_path / "a.html")
+    labels = np.unique(arrays["y_train"].argmax(1))
+    assert page.cards == len(page.data["clips"]) == len(labels)
+    assert len(set(page.headings[1:])) == len(labels)
+    firsts = [str(arrays["name_train"][row_of(arrays, label, "train")]) for label in labels]
+    assert [clip["name"] for clip in page.data["clips"]] == firsts
+
+
+def test_a_class_by_name_or_number_and_a_count(archive, arrays, tmp_path):
+    rows = np.flatnonzero(arrays["y_test"].argmax(1) == ALONE)[:2]
+    for words in (["--class", " Hand  WAVING", "--count", 2], ["--label", ALONE, "--count", 2]):
+        assert view(archive, *words, "--output", tmp_path / "a.html") == 0
+        names = [clip["name"] for clip in Page(tmp_path / "a.html").data["clips"]]
+        assert names == [str(arrays["name_test"][row]) for row in rows]
+
+
+def test_compare_shows_the_same_rows_of_both(archive, arrays, tmp_path, capsys):
+    row = row_of(arrays, PAIR)
+    other = convert(archive, tmp_path / "five.npz", to="5d", show=False).paths[0]
+    assert view(archive, "--index", row, 3, "--compare", other, "--output", tmp_path / "a.html") == 0
+    page = Page(tmp_path / "a.html")
+    assert [clip["name"] for clip in page.data["clips"]][:2] == [str(arrays["name_test"][row])] * 2
+    left, right, *rest = page.data["clips"]
+    assert left == right and len(rest) == 2 and "warning" not in capsys.readouterr().err
+    text = (tmp_path / "a.html").read_text()
+    assert "demo.npz, label 59" in text and "five.npz, label 59" in text
+
+
+def test_compare_warns_of_archives_in_another_order(archive, arrays, tmp_path, capsys):
+    turned = {key: values[::-1] for key, values in arrays.items()}
+    np.savez(tmp_path / "turned.npz", **turned)
+    assert arrays["y_test"][0].argmax() != turned["y_test"][0].argmax()
+    assert view(archive, "--compare", tmp_path / "turned.npz", "--output", tmp_path / "a.html") == 0
+    assert "the archives are in different orders" in capsys.readouterr().err
+    np.savez(tmp_path / "short.npz", **{key: values[:2] for key, values in arrays.items()})
+    assert view(archive, "--index", 3, "--compare", tmp_path / "short.npz", "--output", tmp_path / "b.html") == 2
+    assert "--index 3" in capsys.readouterr().err and not (tmp_path / "b.html").exists()
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def hues(picture: Image.Image) -> tuple[int, int]:
+    """How many pixels are plainly blue and plainly orange."""
+    r, _, b = np.moveaxis(np.asarray(picture.convert("RGB")).astype(int), -1, 0)
+    return int((b - r > 60).sum()), int((r - b > 60).sum())
+
+
+@pytest.mark.parametrize("fps, frames", [(10, 12), (30, 20), (24, None)])
+def test_a_gif_has_the_frames_and_the_duration_asked_for(fps, frames, archive, arrays, tmp_path):
+    row = row_of(arrays, PAIR)
+    words = ["--frames", frames] if frames else []
+    assert view(archive, "--index", row, "--fps", fps, "--size", 160, *words, "--output", tmp_path / "a.gif") == 0
+    expected = frames or int(np.flatnonzero(arrays["x_test"][row].any(1))[-1]) + 1
+    duration = 0
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == expected and gif.info["loop"] == 0
+        for frame in range(expected):
+            gif.seek(frame)
+            duration += gif.info["duration"]
+            assert min(hues(gif)) > 50  # both persons
+    assert duration == pytest.approx(1000 * expected / fps, abs=5)
+
+
+def test_persons_have_colours_and_limbs_have_shades(archive, arrays, tmp_path):
+    for label in (PAIR, ALONE):
+        assert view(archive, "--label", label, "--output", tmp_path / f"{label}.png") == 0
+    pair, alone = (Image.open(tmp_path / f"{label}.png") for label in (PAIR, ALONE))
+    assert min(hues(pair)) > 500
+    assert hues(alone)[0] > 500 and hues(alone)[1] == 0
+    blues = {(0, 114, 178): 0, (86, 180, 233): 0, (0, 66, 112): 0}
+    for count, colour in alone.convert("RGB").getcolors(1 << 20):
+        if colour in blues:
+            blues[colour] = count
+    assert min(blues.values()) > 50  # middle, left, right
+
+
+def test_right_limbs_are_dark_and_left_of_a_body_that_faces_the_camera(tmp_path):
+    """An actor of NTU who faces the sensor has the right hand on the left of the picture."""
+    sides = skeleton(25).sides
+    assert sides[11] == RIGHT and sides[7] == LEFT and sides[20] == MIDDLE
+    body = np.zeros((1, 25, 3), np.float32)
+    body[0, :, 1] = np.linspace(-1, 1, 25)
+    body[0, 11, 0], body[0, 7, 0] = 1, -1  # right hand at +x: Kinect's x points to the left of the picture
+    at = project(body, np.zeros(3), np.pi, 0)
+    assert at[0, 11, 0] < 0 < at[0, 7, 0]
+
+
+def test_the_clip_fits_into_its_panel_with_equal_axes(archive, arrays):
+    from skeleton_lab.reporting.viewer.clip_view import show
+    from skeleton_lab.reporting.viewer.raster import Camera
+
+    found = clip_source.opened(archive, "test")
+    for row in range(8):
+        shown = show(found, row)
+        camera = Camera(shown, (200, 200))
+        seen = camera.at[shown.clip.present].reshape(-1, 2)
+        span = np.ptp(seen, axis=0)
+        assert seen.min() >= 0 and seen.max() <= 200 and span.max() == pytest.approx(0.86 * 200)
+        wide = Camera(shown, (2000, 200)).at[shown.clip.present].reshape(-1, 2)
+        assert np.ptp(wide, axis=0)[0] / np.ptp(wide, axis=0)[1] == pytest.approx(span[0] / span[1])
+
+
+def test_a_contact_sheet_grows_with_its_frames(archive, tmp_path):
+    for frames in (3, 6):
+        assert view(archive, "--frames", frames, "--size", 100, "--output", tmp_path / f"{frames}.png") == 0
+    few, many = (Image.open(tmp_path / f"{frames}.png").size for frames in (3, 6))
+    assert few[1] == many[1] and many[0] - few[0] == 3 * 102
+
+
+# --- MP4 -----------------------------------------------------------------------------------------------------------
+
+
+def test_mp4_without_ffmpeg_is_one_line(archive, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert view(archive, "--output", tmp_path / "a.mp4") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and "ffmpeg" in said and ".html" in said
+    assert "pip install 'skeleton-lab[video]'" in said
+
+
+def test_mp4_by_the_program_of_imageio_ffmpeg(archive, tmp_path, monkeypatch):
+    program = stand_in(tmp_path, 0) / "ffmpeg"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", SimpleNamespace(get_ffmpeg_exe=lambda: str(program)))
+    assert view(archive, "--frames", 3, "--size", 90, "--output", tmp_path / "a.mp4") == 0
+    assert (tmp_path / "a.mp4").exists()
+
+
+FFMPEG = """#!{python}
+import sys
+from pathlib import Path
+words = sys.argv[1:]
+size = words[words.index("-s") + 1]
+data = sys.stdin.buffer.read()
+Path(words[-1]).write_text(f"{{size}} {{words[words.index('-r') + 1]}} {{len(data)}}")
+if {code}:
+    print("first line"); print("no such codec", file=sys.stderr); sys.exit({code})
+"""
+
+
+def stand_in(folder: Path, code: int) -> Path:
+    program = folder / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(FFMPEG.format(python=sys.executable, code=code))
+    program.chmod(0o755)
+    return program.parent
+
+
+def test_ffmpeg_gets_every_frame(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(stand_in(tmp_path, 0)))
+    words = ("--index", 0, 1, "--frames", 7, "--fps", 12.5, "--size", 90)
+    assert view(archive, *words, "--output", tmp_path / "a.mp4") == 0
+    size, fps, count = (tmp_path / "a.mp4").read_text().split()
+    width, height = map(int, size.split("x"))
+    assert fps == "12.5" and int(count) == 7 * 3 * width * height and width % 2 == height % 2 == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "bin"]
+
+
+def test_what_ffmpeg_says_is_told(archive, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(stand_in(tmp_path, 3)))
+    assert view(archive, "--frames", 3, "--output", tmp_path / "a.mp4") == 2
+    said = capsys.readouterr().err
+    assert "ffmpeg ended with code 3" in said and "no such codec" in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_an_mp4_is_one(archive, tmp_path):
+    try:
+        program = export.ffmpeg()
+    except UsageError as error:
+        pytest.skip(str(error))
+    assert view(archive, "--frames", 10, "--fps", 10, "--size", 120, "--output", tmp_path / "a.mp4") == 0
+    seen = subprocess.run([program, "-i", tmp_path / "a.mp4", "-f", "null", "-"], capture_output=True, text=True)
+    assert seen.returncode == 0 and "Duration: 00:00:01.00" in seen.stderr and "yuv420p" in seen.stderr
+
+
+# --- other layouts -------------------------------------------------------------------------------------------------
+
+
+def test_raw_recordings(tmp_path):
+    from skeleton_lab.data.preprocessing.skeleton_text import parse
+
+    files = sorted(RAW.glob("*.skeleton"))
+    file = next(f for f in files if parse(f.read_bytes()).frames > 5)
+    for path, row in ((file, 0), (RAW, files.index(file))):
+        found = clip_source.opened(path, None)
+        real = parse(file.read_bytes())
+        points = found.points(row)
+        assert points.shape[0] == real.frames and found.names[row] == file.stem
+        assert found.labels[row] == int(file.stem[17:20]) - 1
+        for name in set(real.ids):  # every body stands under its id
+            slots = set()
+            for frame, rows in enumerate(real.rows()):
+                for body in (body for body in rows if real.ids[body] == name):
+                    same = [
+                        np.array_equal(slot[frame], real.joints[body].astype(np.float32))
+                        for slot in points.swapaxes(0, 1)
+                    ]
+                    slots.add(same.index(True))
+            assert len(slots) == 1
+        assert np.count_nonzero(points.any((2, 3))) == len(real.joints)
+    assert view(file, "--output", tmp_path / "a.png", "--frames", 3) == 0
+    assert hues(Image.open(tmp_path / "a.png"))[0] > 100
+
+
+def test_key_points_in_an_image_stand_on_their_feet(tmp_path):
+    """COCO key points, y downwards: the nose is drawn above the ankles, and the left wrist right of the right one."""
+    points = np.zeros((4, 1, 17, 3), np.float32)
+    points[..., 0] = np.linspace(100, 200, 17)
+    points[..., 1] = np.linspace(50, 400, 17)
+    points[..., 2] = 0.9
+    points[:, :, 9, 0], points[:, :, 10, 0] = 300, 20
+    turned, flat = upright(points)
+    assert flat and (turned[..., 2] == 0).all()
+    assert (turned[:, 0, 0, 1] > turned[:, 0, 15, 1]).all()
+    assert (-turned[:, 0, 9, 0] > -turned[:, 0, 10, 0]).all()  # seen from the sensor, x points to the left
+    up = points * np.array([1, -1, 1], np.float32)
+    assert np.array_equal(upright(up)[0], turned)
+    assert skeleton(17).side((11, 12)) == MIDDLE and skeleton(17).side((9, 7)) == LEFT
+
+
+def test_joints_that_were_not_found_are_not_drawn(tmp_path):
+    """A zero joint of an image is neither a place nor part of what the camera is fitted to."""
+    points = np.full((3, 2, 17, 3), 0.9, np.float32)
+    points[..., :2] = np.random.default_rng(0).uniform(500, 700, (3, 2, 17, 2))
+    points[1, 0, 9] = points[2, 1] = 0
+    annotation = {"frame_dir": "a", "label": 0, "total_frames": 3, "keypoint": points[..., :2].transpose(1, 0, 2, 3),
+                  "keypoint_score": points[..., 2].transpose(1, 0, 2)}  # fmt: skip
+    content = {"split": {"val": ["a"]}, "annotations": [annotation]}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    assert view(tmp_path / "a.pkl", "--output", tmp_path / "a.html") == 0
+    (clip,) = Page(tmp_path / "a.html").data["clips"]
+    there = np.array(list(clip["found"])).reshape(3, 2, 17) == "1"
+    assert np.array_equal(there, points.any(-1)) and clip["flat"]
+    assert in_step(decoded(clip)[there][:, :2], -points[there][:, :2]) < 1e-4
+    assert clip["radius"] < 33000 and max(abs(decoded(clip)[there]).max(0)) > 32000  # the corner is not in the box
+    assert view(tmp_path / "a.pkl", "--size", 200, "--output", tmp_path / "a.png") == 0
+
+
+def test_a_joint_that_was_guessed_is_not_drawn(tmp_path, capsys):
+    """Score 0.01 at 5,000 px: neither drawn nor part of what the camera is fitted to, unless --score 0 wants it."""
+    points = np.random.default_rng(0).uniform(500, 700, (3, 1, 17, 2)).astype(np.float32)
+    scores = np.full((3, 1, 17), 0.8, np.float32)
+    points[1, 0, 9], scores[1, 0, 9] = 5000, 0.01
+    annotation = {"frame_dir": "a", "label": 0, "total_frames": 3, "keypoint": points.transpose(1, 0, 2, 3),
+                  "keypoint_score": scores.transpose(1, 0, 2)}  # fmt: skip
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"split": {"val": ["a"]}, "annotations": [annotation]}))
+    radius = {}
+    for score, drawn in {"0.3": 50, "0": 51}.items():
+        assert view(tmp_path / "a.pkl", "--score", score, "--output", tmp_path / "a.html") == 0
+        (clip,) = Page(tmp_path / "a.html").data["clips"]
+        assert clip["found"].count("1") == drawn
+        radius[score] = np.ptp(decoded(clip)[1, 0, :9, 0])  # in the page's units, which end at the farthest joint
+    assert radius["0.3"] > 5 * radius["0"]
+    for score, words in {"0.9": "reaches --score 0.9; give a lower one", "-1": "--score -1 must be 0 or more"}.items():
+        assert view(tmp_path / "a.pkl", "--score", score, "--output", tmp_path / "b.html") == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "b.html").exists()
+
+
+def test_clips_normalised_for_msg3d_stand_upright(archive, tmp_path):
+    folder = convert(archive, tmp_path / "npy", to="npy", normalise="msg3d", show=False, split="test", frames=300).paths
+    x = np.load(next(path for path in folder if path.suffix == ".npy"))[0].transpose(1, 3, 2, 0)
+    assert np.abs(x[0, 0, 20] - x[0, 0, 0])[2] > np.abs(x[0, 0, 20] - x[0, 0, 0])[1]
+    turned, flat = upright(x)
+    assert not flat and turned[0, 0, 3, 1] > turned[0, 0, 15, 1]  # head above foot
+    assert np.allclose(np.linalg.norm(turned, axis=-1), np.linalg.norm(x, axis=-1))
+
+
+def test_skeletons_of_all_layouts_are_trees_of_known_joints():
+    for joints in (17, 18, 20, 25):
+        told = skeleton(joints)
+        assert {joint for edge in told.edges for joint in edge} == set(range(joints))
+        assert told.sides.count(LEFT) == told.sides.count(RIGHT) > 7
+    assert skeleton(11).edges == [] and set(skeleton(11).sides) == {MIDDLE}
+
+
+# --- faults and the program ----------------------------------------------------------------------------------------
+
+FAULTS = [
+    (["--index", 20], ["--index 20", "20 clips, 0 to 19"]),
+    (["--index", -1], ["--index -1", "20 clips, 0 to 19"]),
+    (["--class", "hand wavng"], ["hand wavng", "Did you mean 'hand waving'?"]),
+    (["--label", 3], ["class 3", "20 clips"]),
+    (["--output", "a.gfi"], ["a.gfi", ".html, .gif, .mp4 or .png", "Did you mean '.gif'?"]),
+    (["--output", "a"], ["a: the ending must be"]),
+    (["--fps", 0], ["--fps 0"]),
+    (["--fps", 60, "--output", "a.gif"], ["--fps 60", "50"]),
+    (["--frames", 0], ["--frames 0"]),
+    (["--size", 2, "--output", "a.gif"], ["--size 2"]),
+    (["--compare", "absent.npz"], ["absent.npz", "does not exist"]),
+    (["--size", 4000, "--output", "a.gif"], ["too much for a GIF", "--frames"]),
+    (["--index", 1, "--label", 2], ["not allowed with"]),
+    (["--splt", "test"], ["--splt", "Did you mean '--split'?"]),
+]
+
+
+@pytest.mark.parametrize("words, told", FAULTS, ids=[" ".join(map(str, words)) for words, _ in FAULTS])
+def test_a_mistake_is_one_line_and_code_2(words, told, archive, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert view(archive, *words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1, said
+    for word in told:
+        assert word in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_writes_into_the_working_folder(archive, tmp_path):
+    before = sorted(archive.parent.iterdir())
+    done = subprocess.run(
+        [sys.executable, PROGRAM, archive], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": str(PROGRAM.parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["view_demo.html"] and "view_demo.html" in done.stdout
+    assert sorted(archive.parent.iterdir()) == before
+
+
+# --- nothing is left out without a word ----------------------------------------------------------------------------
+
+
+def test_it_is_said_how_many_of_the_clips_are_shown(archive, arrays, tmp_path, capsys):
+    labels = arrays["y_test"].argmax(1)
+    k = int(labels[0])
+    page = tmp_path / "a.html"
+    same = int((labels == k).sum())
+    for words, told in (
+        ((), f"1 of {len(labels)} clips"),
+        (("--label", k), f"1 of {same} clip{'s' * (same != 1)} of the class"),
+        (("--grid",), f"{len(set(labels))} of {len(labels)} clips, the first of every class"),
+    ):
+        assert view(archive, *words, "--output", page) == 0
+        assert told in page.read_text() and told in capsys.readouterr().out
+
+
+def test_names_in_pictures_keep_both_ends():
+    """They begin alike, or end alike: smaller letters first, then the middle goes."""
+    drawn = []
+    pen = SimpleNamespace(
+        textlength=lambda text, font: len(text) * font.size / 2,
+        text=lambda at, text, ink, font: drawn.append((text, font.size)),
+    )
+    for name, letters, size in (
+        ("walking towards each other", 26, 15),
+        ("walking towards each other", 26, 10),
+        ("touch chest (stomachache/heart pain)", 30, 8),
+        ("touch chest (headache)", 20, 8),
+    ):
+        raster.write(pen, (0, 0), name, 15, "black", letters * size / 2)
+    assert drawn[:2] == [("walking towards each other", 15), ("walking towards each other", 10)]
+    assert drawn[2:] == [("touch chest (s...e/heart pain)", 8), ("touch che...eadache)", 8)]
