@@ -47,9 +47,16 @@ def predictions(folder: Path, recordings: Recordings, action=lambda row: 0) -> P
     return path
 
 
-def report(folder: Path, num_class: int = 60, **more) -> Path:
-    """``report.html`` of a finished run, without its PNG files, which take their time."""
-    fake.complete(folder, epochs=12, num_class=num_class, samples=50 * num_class, **more)
+def report(folder: Path, num_class: int = 60, name: str | None = None) -> Path:
+    """``report.html`` of a finished run, without its PNG files, which take their time.
+
+    ``name`` stands wherever a run lets its user name something.
+    """
+    fake.complete(folder, num_class=num_class, samples=25 * num_class)
+    if name:
+        fake.write_metrics(folder, fake.lines(2, model=name, device=name, hardware={name: name}))
+        fake.write_config(folder, data_path=f"/data/{name}", **{name: name})
+        fake.write_hardest(folder, count=1, name=np.array([name]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_report, "_plots", lambda *_: None)
         return run_report.write(folder)
@@ -57,6 +64,7 @@ def report(folder: Path, num_class: int = 60, **more) -> Path:
 
 def viewed(folder: Path, *words: str) -> Path:
     """``view.html`` of a small synthetic archive; ``words`` choose its clips."""
+    folder.mkdir(parents=True, exist_ok=True)
     source = folder / "demo.npz"
     if not source.exists():
         archive.write(source, train=10, test=10, classes=4, frames=70, progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,14 @@ def plane(latents: np.ndarray, columns: np.ndarray, anchors: np.ndarray) -> Plan
     )  # fmt: skip
 
 
-def hue(column: int, count: int) -> str:
-    """Neighbouring columns get hues far apart; lightness alternates."""
+def hue(column: int, count: int) -> tuple[str, str]:
+    """(colour, ink): neighbouring columns get hues far apart, lightness alternates; ink is readable on the colour."""
     turn = (column * 0.381966) % 1 if count > 12 else column / count
-    return f"hsl({360 * turn:.0f} 70% {(38, 50)[column % 2]}%)"
+    lightness = (38, 50)[column % 2]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+              for c in colorsys.hls_to_rgb(turn, lightness / 100, 0.7)]  # fmt: skip
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return f"hsl({360 * turn:.0f} 70% {lightness}%)", "#000" if luminance > 0.179 else "#fff"  # equal contrast there
 
 
 @dataclass
@@ -58,6 +63,7 @@ class Dot:
     x: float
     y: float
     hue: str
+    ink: str
     name: str = ""  # of a text's class
 
 
@@ -82,7 +88,7 @@ def drawn(picture: Plane, names: Sequence[str]) -> Drawn:
     def dot(xy: np.ndarray, column: int, name: str = "") -> Dot:
         x = WIDTH / 2 + scale * float(xy[0] - middle[0])
         y = HEIGHT / 2 - scale * float(xy[1] - middle[1])
-        return Dot(round(x, 1), round(y, 1), hue(column, len(names)), name)
+        return Dot(round(x, 1), round(y, 1), *hue(column, len(names)), name)
 
     return Drawn(
         [dot(xy, int(column)) for xy, column in zip(picture.points, picture.columns)],
