@@ -138,6 +138,7 @@ class Tab:
             self.call("Input.dispatchKeyEvent", type="keyUp", **given)
 
     def screenshot(self, path: Path, whole: bool = True) -> Path:
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(data))
         return path

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from skeleton_lab.reporting.html.shell import percent
 
 WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 38  # of the frame around the curves
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 10, 38  # of the frame around the curves
 MARKED = 30  # up to so many epochs the points are marked
 
 
