@@ -21,7 +21,6 @@ from skeleton_lab.data.feeders.base import log_once
 from skeleton_lab.engine import container_hints
 from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.build import build, make_net
-from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as command_line
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.distributed import Team, make_fabric, may_be_first
@@ -33,7 +32,7 @@ from skeleton_lab.engine.resume import earlier_run
 from skeleton_lab.engine.run_state import Stop
 from skeleton_lab.engine.train import fit
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.utils import trust
+from skeleton_lab.utils import devices, trust
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -76,7 +75,7 @@ def launch(options: Options, style: Style) -> int:
         lock = workdir.locked(work_dir) if may_be_first() else lock
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = devices.resolve(options)
+    device = devices.resolve(options.device, options.use_gpu)
     notices = [*options.notices, *([device.notice] if device.notice else [])]
     precision, notice = precision_of(options, device.kind)
     notices += [notice] if notice else []

@@ -14,7 +14,6 @@ from skeleton_lab.data.archives import array_clips, both_splits
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 from skeleton_lab.engine.build import classes_of, make_net
-from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as command_line
 from skeleton_lab.engine.dataloader import BatchPlan, make_feeder, make_loader
 from skeleton_lab.engine.distributed import Team, make_fabric
@@ -27,6 +26,7 @@ from skeleton_lab.engine.run import precision_of, seed_everything
 from skeleton_lab.engine.run_state import Job, Loaders, Stop
 from skeleton_lab.engine.size_checks import people
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils import devices
 from skeleton_lab.utils.importing import import_class
 
 BLOCK = 128  # clips written and tested at once: 23 MB in the layout of 300 frames and two persons
@@ -49,7 +49,7 @@ class Network:
     def __init__(self, program: str, room: Path, config: Path, weights: Path, device: str) -> None:
         argv = ["--config", str(config), "--phase", "test", "--weights", str(weights), "--work-dir", "unused"]
         options = command_line.parse(program, [*argv, "--num-worker", "0", "--device", *device.split()], room)
-        style, found = STYLES[program], devices.resolve(options)
+        style, found = STYLES[program], devices.resolve(options.device, options.use_gpu)
         precision, _ = precision_of(options, found.kind)
         self.notices = [found.notice] if found.notice else []
         fabric = make_fabric(found.kind, found.indices[:1], precision)
