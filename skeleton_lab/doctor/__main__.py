@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.data.archives.locate import default_archive, held
-from skeleton_lab.data.archives.readers import h5, npy, npz
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.archives.readers import h5, npz
 from skeleton_lab.doctor.examine import examine
-from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded, listing
 from skeleton_lab.utils.atomic import check_output, write_atomically
 from skeleton_lab.utils.cli import Parser
 
@@ -31,7 +31,7 @@ def show_members(path: Path) -> int:
     print()
     for key in file.keys():  # noqa: SIM118  (not a dict)
         array = file.array(key)
-        print(f"{npy.listing([key])}: shape={array.shape}, dtype={array.dtype}")
+        print(f"{listing([key])}: shape={array.shape}, dtype={array.dtype}")
     return 0
 
 

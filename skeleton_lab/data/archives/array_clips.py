@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.archives.writers.layouts import turned
-from skeleton_lab.data.preprocessing.pipelines import bone
-from skeleton_lab.skeletons.bones import NTU
+from skeleton_lab.skeletons.bones import NTU, bone
 
 FRAMES = 300  # of the published arrays; whole-clip networks see their padding
 FIRST_SUBJECT = 50  # NW-UCLA has ten: the names of temporary clips are in nobody's list, so they stay in order

@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_lab.reporting.html.line_chart import Chart, Series
 from skeleton_lab.reporting.html.shell import percent
-from skeleton_lab.zero_shot.gate.gate import harmonic
+from skeleton_lab.zero_shot.accuracy import harmonic
 
 WIDTH, HEIGHT, MARGIN = 900, 560, 30
 DOT = 6.5  # of 900 across: seen from a chair, also where the page is scaled to a telephone
