@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
@@ -185,13 +186,18 @@ class WholeClipFeeder(Feeder):
 
 
 def open_whole(
-    data_path: str, split: str | None, label_path: str | None, room_dir: Path | None, layout: str | None = None
+    data_path: str | Clips, split: str | None, label_path: str | None, room_dir: Path | None, layout: str | None = None
 ) -> tuple[Clips, str]:
     """The clips, and the split that they are: as said, or told by the name of an array that holds only one.
+
+    Clips that are open already stay as they are.
 
     Raises:
         UsageError: an archive holds both splits, and nothing says which is meant; what ``open_archive`` raises.
     """
+    clips = array_clips.given(data_path, layout)
+    if clips is not None:
+        return clips, split or "train"
     name = Path(data_path).name
     told = split or next((split for word, split in SPLIT_WORDS.items() if word in name), None)
     path = locate(data_path, room_dir)
