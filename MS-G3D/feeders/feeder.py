@@ -27,6 +27,7 @@ class Feeder(padded.WholeClipFeeder):
         num_person: persons in every item; None: as stored.
         crop: of clips longer than window_size read "random" or "middle" frames of what is recorded; None: as published.
             A window that a flag of the program names sets it.
+        bone, vel: bones instead of joints, differences of consecutive frames: streams of archives of joints.
         layout: archive layout, where the file's content does not tell (docs/data.md).
 
     Raises:
@@ -53,6 +54,8 @@ class Feeder(padded.WholeClipFeeder):
         num_person: int | None = None,
         layout: str | None = None,
         crop: str | None = None,
+        bone: bool = False,
+        vel: bool = False,
         **unknown: Any,
     ) -> None:
         self.accept(locals())
@@ -61,4 +64,5 @@ class Feeder(padded.WholeClipFeeder):
         crop = padded.checked_crop(crop) or ("middle" if split == "test" else "")
         read = padded.ReadClip(window, random_shift, random_choose, crop)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
-        super().__init__(clips, read, [padded.random_move] if random_move else [], names, debug, normalization)
+        more = padded.streams(bone, vel, clips.V, normalization) + ([padded.random_move] if random_move else [])
+        super().__init__(clips, read, more, names, debug, normalization)

@@ -34,9 +34,11 @@ class KaggleFeeder(Feeder):
         num_person: int | None = 2,
         layout: str | None = None,
         crop: str | None = None,
+        bone: bool = False,
+        vel: bool = False,
         **unknown: object,
     ) -> None:
         super().__init__(
             data_path, label_path, random_choose, random_shift, random_move, window_size, normalization, debug,
-            use_mmap, split, num_person, layout, crop, **unknown,
+            use_mmap, split, num_person, layout, crop, bone, vel, **unknown,
         )  # fmt: skip

@@ -21,6 +21,7 @@ class Feeder(padded.WholeClipFeeder):
             published. -1: every clip as stored.
         crop: of clips longer than window_size read "random" or "middle" frames of what is recorded; None: as published.
             A window that a flag of the program names sets it.
+        bone, vel: bones instead of joints, differences of consecutive frames: streams of archives of joints.
         debug: only the first 100 samples.
         mmap: no effect, files are always mapped.
         split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
@@ -49,6 +50,8 @@ class Feeder(padded.WholeClipFeeder):
         num_person: int | None = None,
         layout: str | None = None,
         crop: str | None = None,
+        bone: bool = False,
+        vel: bool = False,
         **unknown: Any,
     ) -> None:
         self.accept(locals())
@@ -56,7 +59,8 @@ class Feeder(padded.WholeClipFeeder):
         read = padded.ReadClip(window, choose=random_choose, crop=padded.checked_crop(crop))
         clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout)
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
-        super().__init__(clips, read, [padded.random_move] if random_move else [], names, debug)
+        more = padded.streams(bone, vel, clips.V) + ([padded.random_move] if random_move else [])
+        super().__init__(clips, read, more, names, debug)
 
     def __getitem__(self, index: int) -> tuple:
         return super().__getitem__(index)[:2]

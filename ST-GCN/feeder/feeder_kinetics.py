@@ -40,6 +40,7 @@ class Feeder_kinetics(padded.WholeClipFeeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    joints = 18
     required = ("data_path", "label_path")
 
     def __init__(

@@ -53,6 +53,7 @@ class Feeder(Dataset):
         room_dir: the room's folder, where data is looked for besides the working directory.
         required: arguments that must be given; unused: those of the published feeder that change nothing, which is
             said once (``accept``).
+        joints: V of the clips, where the feeder takes no others.
     """
 
     seed = 0
@@ -61,6 +62,7 @@ class Feeder(Dataset):
     repeat = 1
     observe = (1.0, 1.0)
     room_dir: Path | None = None
+    joints: int | None = None
     required: tuple[str, ...] = ("data_path",)
     unused: tuple[str, ...] = ()
 

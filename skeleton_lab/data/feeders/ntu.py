@@ -60,7 +60,7 @@ class NTUFeeder(Feeder):
         ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
     """
 
-    joints = 25
+    joints: int = 25
     unused = ("random_choose", "random_shift", "random_move", "normalization", "use_mmap")
 
     def __init__(

@@ -48,6 +48,7 @@ class UCLAFeeder(Feeder):
         ArchiveError, ArchiveNotFoundError: the recordings are missing or not usable.
     """
 
+    joints = JOINTS
     frames = 52  # Hyper-GCN and SkateFormer: 64
     drop = 0.0  # in training, the probability to drop a coordinate, and to drop some joints in some frames
     required = ("data_path", "label_path")

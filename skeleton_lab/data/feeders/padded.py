@@ -16,10 +16,11 @@ from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
-from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders import pipeline, transforms
 from skeleton_lab.data.feeders.base import Feeder, checked_most
 from skeleton_lab.data.feeders.pipeline import Step, Work
 from skeleton_lab.errors import UsageError
+from skeleton_lab.skeletons import bones
 from skeleton_lab.utils.progress import clip_bar
 
 SPLIT_WORDS = {"train": "train", "val": "test", "test": "test"}  # in names of arrays
@@ -149,6 +150,19 @@ def mean_map(clips: Any) -> tuple[np.ndarray, np.ndarray]:
     mean = total / count
     std = np.sqrt(np.maximum(square / count - mean**2, 0))
     return mean, np.where(std > 0, std, 1)
+
+
+def streams(bone: bool, vel: bool, joints: int, normalization: bool = False) -> list[Step]:
+    """The steps from joints to bones, and to the differences of consecutive frames.
+
+    Raises:
+        UsageError: no bones are known for so many joints; the mean to be subtracted is that of the joints.
+    """
+    if (bone or vel) and normalization:
+        raise UsageError("feeder arguments bone and vel do not go with normalization, whose mean is of the joints")
+    if bone and joints not in bones.BY_JOINTS:
+        raise UsageError(f"feeder argument bone: no bones are known for {joints} joints")
+    return [*([pipeline.Bone(bones.BY_JOINTS[joints])] if bone else []), *([pipeline.motion] if vel else [])]
 
 
 def checked_crop(value: Any) -> str:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         options.archive.absolute(), split, options.phase, options.label_path, options.held_out, options.seed,
         options.allow_leak, options.layout,
     )  # fmt: skip
-    from skeleton_lab.inference.predictor import Network
+    from skeleton_lab.inference.network import Network
 
     with registry.room(options.room), trust.trusting(options.trust_code):
         network = Network(this.program, this.path, options.config, options.weights, options.device)
