@@ -102,10 +102,10 @@ def _check_names(name: str, taker: Any, given: dict[str, Any]) -> None:
 
 def _options(this: registry.Model, config: File | None, **values: Any) -> settings.Options:
     """Options of the model's room under its published configuration, or another."""
-    recipe = registry.load(this.room, "recipe.RECIPE")
+    room = registry.find(this.room)
     other = {"model": this.network} if this.network and config is None else {}
     where = str(this.path if config is None else config)
-    return settings.from_values(recipe, {"config": where, **other, **values}, registry.ROOT / this.room)
+    return settings.from_values(room.recipe, {"config": where, **other, **values}, room.path)
 
 
 def create_dataset(

@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.importing import import_class, named
+
+if TYPE_CHECKING:
+    from skeleton_lab.engine.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +32,13 @@ class Room(NamedTuple):
     @property
     def path(self) -> Path:
         return ROOT / self.folder
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of its training program; UsageError of a room that has none, or is not here."""
+        if self.program is None:
+            raise UsageError(f"room {self.folder} has no recipe: it trains on features, not on clips")
+        return load(self.folder, "recipe.RECIPE")
 
 
 ROOMS = (

@@ -17,14 +17,13 @@ from skeleton_lab.data.archives.writers.layouts import turned
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 from skeleton_lab.data.preprocessing.pipelines import bone
-from skeleton_lab.engine.build import classes_of, make_net
 from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as configured
 from skeleton_lab.engine.dataloader import BatchPlan, make_feeder, make_loader
 from skeleton_lab.engine.evaluate import evaluate
+from skeleton_lab.engine.network import classes_of, make_net
 from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.engine.recipe import Recipe
-from skeleton_lab.engine.run import precision_of
 from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.size_checks import people
 from skeleton_lab.errors import UsageError
@@ -81,7 +80,7 @@ class Network:
 
     def _in_precision(self, found: devices.Devices) -> Any:
         """The network, or for another arithmetic than float32 the form of it that Fabric makes, as in a test phase."""
-        precision, _ = precision_of(self.options, found.kind)
+        precision, _ = devices.precision_of(self.options, found.kind)
         if precision == "32-true":
             return self.net
         from skeleton_lab.engine.distributed import make_fabric

@@ -84,8 +84,7 @@ class Predictor:
         with registry.room(this.room) as room:
             self._config = this.path if config is None else Path(config)
             other = this.network if config is None else None
-            recipe = registry.load(this.room, "recipe.RECIPE")
-            self._network = Network(recipe, room.path, self._config, Path(weights), str(device), other)
+            self._network = Network(room.recipe, room.path, self._config, Path(weights), str(device), other)
         for notice in self._network.notices:
             print(notice)
         count = self._network.K

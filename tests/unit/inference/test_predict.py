@@ -86,14 +86,14 @@ class Bench:
             str(self.output), *line.split(),
         ]  # fmt: skip
         with registry.room(self.room.folder):
-            return inference.run(self.room.program, str(self.room.path / "predict.py"), argv)
+            return inference.run(self.room.recipe, str(self.room.path / "predict.py"), argv)
 
     def result(self) -> dict:
         return json.loads((self.output / "predictions.json").read_text())
 
     def network(self) -> Network:
         with registry.room(self.room.folder):
-            return Network(self.room.program, self.room.path, self.config, self.weights, "cpu")
+            return Network(self.room.recipe, self.room.path, self.config, self.weights, "cpu")
 
 
 @pytest.fixture
@@ -158,9 +158,9 @@ def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch
     path, more = source_of(bench)
     where = tmp_path / "test"
     flags = f"{FEW} --phase test --config {bench.config} --weights {bench.weights} --work-dir {where}"
-    save = "--save-result" if bench.room.program == "T" else "--save-score True"
+    save = "--save-result" if bench.room.folder == "ST-GCN" else "--save-score True"
     line = flags.replace("--num-epoch 1 --batch-size 6 ", "").replace("--test-batch-size 8 ", "")
-    sub = "recognition " if bench.room.program == "T" else ""
+    sub = "recognition " if bench.room.folder == "ST-GCN" else ""
     assert bench.lab(bench.room.folder, f"{sub}{line} {save}") == 0
     [scores] = [*where.rglob("*score.pkl"), *where.rglob("test_result.pkl")]
     expected = np.stack(list(pickle.loads(scores.read_bytes()).values()))
