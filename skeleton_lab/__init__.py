@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from skeleton_lab.utils import python_check
 
 if TYPE_CHECKING:
-    from skeleton_lab.api import create_dataset, create_model, fit, list_models
+    from skeleton_lab.api import create_dataset, create_model, evaluate, fit, list_models
     from skeleton_lab.data.archives.opening import open_archive
-    from skeleton_lab.engine.evaluate import evaluate
     from skeleton_lab.inference.predictor import Prediction, Predictor
 
 __version__ = "0.1.0"
@@ -24,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 _HOMES = {
     "list_models": "api", "create_model": "api", "create_dataset": "api", "fit": "api",
-    "open_archive": "data.archives.opening", "evaluate": "engine.evaluate", "Predictor": "inference.predictor",
+    "open_archive": "data.archives.opening", "evaluate": "api", "Predictor": "inference.predictor",
     "Prediction": "inference.predictor",
 }  # fmt: skip
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
+from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,7 +18,11 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
+from skeleton_lab.engine import evaluate as evaluation
+from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as settings
+from skeleton_lab.engine.config.flags import FLAGS
+from skeleton_lab.engine.config.values import convert
 from skeleton_lab.engine.dataloader import make_feeder
 from skeleton_lab.engine.network import make_net
 from skeleton_lab.engine.pretrained import load_weights
@@ -25,8 +31,11 @@ from skeleton_lab.nn import fuse, unfuse
 from skeleton_lab.utils.importing import import_class
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+    from torch.utils.data import DataLoader, Dataset
 
+    from skeleton_lab.engine.evaluate import Evaluation
     from skeleton_lab.engine.notebook import FitResult
 
 File = str | os.PathLike[str]
@@ -178,6 +187,34 @@ def _stream(feeder_class: type, stream: str) -> dict[str, Any]:
     if stream == "joint":
         return {}
     raise UsageError(f"stream '{stream}': {feeder_class.__module__}.{feeder_class.__name__} has joints only")
+
+
+def evaluate(
+    net: nn.Module, data: Dataset | DataLoader, *, device: str | int | torch.device | None = None, batch_size: int = 64
+) -> Evaluation:
+    """What a network says about every sample of a data set, and how often it is right.
+
+    Args:
+        net: in evaluation mode meanwhile; it is moved to the device.
+        data: of ``create_dataset``, read in batches of ``batch_size``; or a loader of batches (data, label, ...).
+        device: "cpu", a number of a GPU, "cuda:1"; without any GPU it is the CPU. None: where the network is.
+
+    Returns:
+        ``logits`` (N, K) and ``labels`` (N,) in the order of the data, ``top1`` and ``top5`` (fractions).
+
+    Raises:
+        UsageError: no such device, no sample, or batches of another form.
+    """
+    return evaluation.evaluate(net, data, device=None if device is None else _device(device), batch_size=batch_size)
+
+
+def _device(wanted: str | int | torch.device) -> str:
+    """PyTorch's name of a device; where there is no GPU at all it is the CPU, with a line on stderr."""
+    asked = Namespace(device=convert(FLAGS["device"], str(wanted).split(), "device"), use_gpu=True)
+    found = devices.resolve(cast(settings.Options, asked))
+    if found.notice:
+        print(found.notice, file=sys.stderr)
+    return f"cuda:{found.indices[0]}" if found.indices else "cpu"
 
 
 def fit(

@@ -266,6 +266,7 @@ def test_zero_shot_networks_are_made_and_what_they_cannot_do_is_said(weights):
         (lambda a, w: lab.create_model("ctrgcn", num_clas=3), UsageError, "Did you mean 'num_class'?"),
         (lambda a, w: lab.create_model("fsvae", vis=3), UsageError, "It takes vis_dim, text_dim, latent"),
         (lambda a, w: lab.create_model("ctrgcn", num_class=0), UsageError, "whole number from 1"),
+        (lambda a, w: lab.evaluate(torch.nn.Identity(), [], device="gpu"), UsageError, "cuda:N"),
         (lambda a, w: lab.create_dataset("ctrgcn", a, split="tset"), UsageError, "Did you mean 'test'?"),
         (lambda a, w: lab.create_dataset("ctrgcn", a, stream="bones"), UsageError, "Did you mean 'bone'?"),
         (lambda a, w: lab.create_dataset("ctrgcn", a, windowsize=3), FeederArgumentError, "Did you mean 'window_size'"),
