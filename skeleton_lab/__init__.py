@@ -27,7 +27,7 @@ _HOMES = {
     "Prediction": "inference.predictor",
 }  # fmt: skip
 
-python_check.check_python(sys.version_info)
+python_check.check_python(sys.version_info[:3])
 python_check.watch()
 
 

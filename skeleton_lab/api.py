@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from skeleton_lab.engine.evaluate import Evaluation
     from skeleton_lab.engine.notebook import FitResult
 
-File = str | os.PathLike[str]
+File = str | Path
 STREAMS = {"joint": (False, False), "bone": (True, False), "joint_motion": (False, True), "bone_motion": (True, True)}
 ZERO_SHOT = {"vis_dim": 256, "text_dim": 512, "latent": 100}  # features of a network, of CLIP's ViT-B/32; published
 

@@ -155,7 +155,7 @@ def _read(path: Path, wishes: Wishes, notices: Notices) -> Found | None:
     """A file or folder of recordings; None for an archive."""
     raw = raw_recordings(path)
     kind = "holds raw recordings" if raw else "holds key points" if reading.is_keypoints(path) else ""
-    content = None if kind else inputs.annotations(path)
+    content = None if kind else inputs.annotation_list(path)
     if not kind and content is None:
         return None
     _refuse_archive_flags(wishes, path, kind or "holds annotations")

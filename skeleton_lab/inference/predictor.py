@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -74,9 +73,9 @@ class Predictor:
     def __init__(
         self,
         name: str,
-        weights: str | os.PathLike[str],
+        weights: str | Path,
         *,
-        config: str | os.PathLike[str] | None = None,
+        config: str | Path | None = None,
         device: str | int = "cpu",
         classes: Sequence[str] | None = None,
     ) -> None:
@@ -92,7 +91,7 @@ class Predictor:
             raise UsageError(f"classes: {len(classes)} names; the network has {count} classes")
         self._room, self._classes = this.room, None if classes is None else list(classes)
 
-    def __call__(self, given: str | os.PathLike[str] | np.ndarray | Clips, **wishes: Any) -> list[Prediction]:
+    def __call__(self, given: str | Path | np.ndarray | Clips, **wishes: Any) -> list[Prediction]:
         """What the network says.
 
         Args:

@@ -210,6 +210,6 @@ def checked_interval(value: Any, name: str = "p_interval") -> tuple[float, ...]:
 
 def checked_share(name: str, value: Any) -> float:
     """A probability: intra_p, inter_p, p."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise UsageError(f"feeder argument {name} must lie between 0 and 1, got {value!r}")
     return float(value)

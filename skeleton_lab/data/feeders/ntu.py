@@ -19,7 +19,12 @@ NAMED_BY_FILE = ("npy", "pyskl", array_clips.LAYOUT)  # whose published feeders 
 
 
 def open_ntu(
-    data_path: str | Clips, split: str, label_path: str | None, layout: str | None, joints: int, room_dir: Path | None
+    data_path: str | Path | Clips | None,
+    split: str,
+    label_path: str | None,
+    layout: str | None,
+    joints: int,
+    room_dir: Path | None,
 ) -> tuple[Clips, Sequence[str]]:
     """The clips of a split and the names that their scores are stored under; clips that are open already as they are.
 
@@ -28,7 +33,7 @@ def open_ntu(
     """
     clips = array_clips.given(data_path, layout)
     if clips is None:
-        path = locate(data_path, room_dir)
+        path = locate(str(data_path), room_dir)
         clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
     if joints != clips.V or clips.C != 3:
         raise ArchiveError(
@@ -84,7 +89,7 @@ class NTUFeeder(Feeder):
         **unknown: Any,
     ) -> None:
         self.accept(locals())
-        recipe = [
+        recipe: list[pipeline.Step] = [
             pipeline.measure,
             pipeline.Crop(checked_interval(p_interval)),
             pipeline.Resize(checked_count("window_size", window_size)),

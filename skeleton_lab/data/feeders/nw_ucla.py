@@ -113,14 +113,14 @@ def names_archive(data_path: str) -> bool:
     return not MODALITY.fullmatch(data_path) and Path(data_path).exists()
 
 
-def find_recordings(data_path: str, root: str | None = None, room_dir: Path | None = None) -> Path:
+def find_recordings(data_path: str, root: str | Path | Clips | None = None, room_dir: Path | None = None) -> Path:
     """The folder of JSON files or the tar archive, see ``UCLAFeeder``.
 
     Raises:
         ArchiveNotFoundError: none of the places exists; the message lists them.
     """
     if root is not None:
-        places = _inside(Path(root))
+        places = _inside(Path(str(root)))
     elif names_archive(data_path):
         places = _inside(Path(data_path))
     else:

@@ -60,7 +60,7 @@ class ReadClip:
         elif self.crop and 0 < self.window < frames.shape[1]:
             frames = self.cropped(work, frames)
         work.x = transforms.frames_last(work.clips.gather(work.sample, frames))
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             mean, std = (torch.from_numpy(t.astype(np.float32))[..., None] for t in (self.mean, self.std))
             read = torch.from_numpy((frames >= 0) & (frames < work.clips.T))[:, None, None, None]
             work.x = ((work.x - mean) / std) * read
@@ -200,7 +200,11 @@ class WholeClipFeeder(Feeder):
 
 
 def open_whole(
-    data_path: str | Clips, split: str | None, label_path: str | None, room_dir: Path | None, layout: str | None = None
+    data_path: str | Path | Clips | None,
+    split: str | None,
+    label_path: str | None,
+    room_dir: Path | None,
+    layout: str | None = None,
 ) -> tuple[Clips, str]:
     """The clips, and the split that they are: as said, or told by the name of an array that holds only one.
 
@@ -212,9 +216,9 @@ def open_whole(
     clips = array_clips.given(data_path, layout)
     if clips is not None:
         return clips, split or "train"
-    name = Path(data_path).name
+    name = Path(str(data_path)).name
     told = split or next((split for word, split in SPLIT_WORDS.items() if word in name), None)
-    path = locate(data_path, room_dir)
+    path = locate(str(data_path), room_dir)
     clips = open_archive(path, told or "train", label_path=label_path, layout=layout)
     if told is None and clips.layout != "npy":
         raise UsageError(f"feeder argument split: {path} holds both splits, say split='train' or split='test'")
