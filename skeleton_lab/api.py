@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 from skeleton_lab.engine import evaluate as evaluation
-from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as settings
 from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.values import convert
@@ -27,6 +25,7 @@ from skeleton_lab.engine.network import make_net
 from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.nn import fuse, unfuse
+from skeleton_lab.utils import devices
 from skeleton_lab.utils.importing import import_class
 
 if TYPE_CHECKING:
@@ -209,8 +208,7 @@ def evaluate(
 
 def _device(wanted: str | int | torch.device) -> str:
     """PyTorch's name of a device; where there is no GPU at all it is the CPU, with a line on stderr."""
-    asked = Namespace(device=convert(FLAGS["device"], str(wanted).split(), "device"), use_gpu=True)
-    found = devices.resolve(cast(settings.Options, asked))
+    found = devices.resolve(convert(FLAGS["device"], str(wanted).split(), "device"))
     if found.notice:
         print(found.notice, file=sys.stderr)
     return f"cuda:{found.indices[0]}" if found.indices else "cpu"

@@ -95,6 +95,7 @@ TELLING = (
     ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
+trust.know(room.path for room in ROOMS)
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 

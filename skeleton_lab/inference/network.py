@@ -16,7 +16,6 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.writers.layouts import turned
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
-from skeleton_lab.data.preprocessing.pipelines import bone
 from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as configured
 from skeleton_lab.engine.dataloader import BatchPlan, make_feeder, make_loader
@@ -27,7 +26,8 @@ from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.size_checks import people
 from skeleton_lab.errors import UsageError
-from skeleton_lab.skeletons.bones import NTU
+from skeleton_lab.skeletons.bones import NTU, bone
+from skeleton_lab.utils.devices import Devices
 from skeleton_lab.utils.importing import import_class
 
 BLOCK = 128  # clips in memory at once: 23 MB of 300 frames and two persons
@@ -78,7 +78,7 @@ class Network:
         self.generated = recipe.arrays_turned and self.joints == 25 and told.endswith(".npy")
         self.bones = self.generated and "bone" in Path(told).name
 
-    def _in_precision(self, found: devices.Devices) -> Any:
+    def _in_precision(self, found: Devices) -> Any:
         """The network, or for another arithmetic than float32 the form of it that Fabric makes, as in a test phase."""
         precision, _ = devices.precision_of(self.options, found.kind)
         if precision == "32-true":

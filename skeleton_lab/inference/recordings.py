@@ -13,8 +13,8 @@ import numpy as np
 
 from skeleton_lab.data.archives import ntu_protocol as raw_names
 from skeleton_lab.data.archives.labels import NTU_NAME
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import safe_pickle
-from skeleton_lab.data.archives.readers.npy import parsing
 from skeleton_lab.data.preprocessing.actors import scene
 from skeleton_lab.data.preprocessing.denoise import denoise
 from skeleton_lab.data.preprocessing.recordings import Source

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives.class_splits import Split
-from skeleton_lab.data.archives.readers.npy import open_npy
+from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.class_list import parse

@@ -16,7 +16,6 @@ from skeleton_lab.zero_shot.features.extract import Order, extract, folder_name
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="extract_features.py",
         description="Features and logits of a supervised room, trained on the seen classes of a split (main.py "
         "--classes ntu60_55_5:seen; for --phase val ntu60_55_5:val_seen), for FS-VAE and MSF-GZSSAR.",
     )
