@@ -37,7 +37,6 @@ def show_members(path: Path) -> int:
 
 def parser(doctor: bool) -> Parser:
     made = Parser(
-        prog="python -m skeleton_lab.doctor" if doctor else None,
         description="What is in an archive of skeleton clips"
         + ("" if doctor else "; with --doctor, --json or --picture also what is wrong with it")
         + ". Exit code 1: something is wrong.",

@@ -22,7 +22,7 @@ from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.class_list import parse
 from skeleton_lab.engine.dataloader import subjects_apart
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.zero_shot.features import ownership
 from skeleton_lab.zero_shot.features.penultimate import WithFeatures
