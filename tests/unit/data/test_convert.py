@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from places import ROOT
 import json
 import pickle
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays, make_kinetics, to_ntvm
+from places import ROOT
 
 from skeleton_lab.data.archives import convert as converter
 from skeleton_lab.data.archives import ntu_published

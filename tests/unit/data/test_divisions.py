@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from places import ROOT
 import pickle
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.data.archives.convert import main
