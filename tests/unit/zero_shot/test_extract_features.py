@@ -41,7 +41,7 @@ def stgcn(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """A synthetic archive and an untrained ST-GCN with its configuration."""
     folder = tmp_path_factory.mktemp("stgcn")
     archive = folder / "clips.npz"
-    synthetic.write(archive, train=66, test=44, classes=22, resample=8, progress=False)
+    synthetic.write(archive, train=66, test=44, classes=22, resample=4, progress=False)
     config = yaml.safe_load((registry.find("ST-GCN").path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
     for part in ("train", "test"):
         config[f"{part}_feeder_args"] = {"data_path": str(archive), "split": part}
