@@ -19,6 +19,8 @@ from places import ROOT
 from sandbox import Lab
 from scripts import run_script
 
+pytestmark = pytest.mark.slow
+
 ROOM = ROOT / "CTR-GCN"
 SHORT = ["--num-epoch", "1", "--batch-size", "4", "--test-batch-size", "4", "--num-worker", "0", "--report", "False"]
 WINDOW = ["--train-feeder-args", "window_size=8", "--test-feeder-args", "window_size=8"]
@@ -72,7 +74,6 @@ def test_baseline_and_switches(lab, tmp_path):
     assert lab(*config, "--phase", "model_size") == 0
 
 
-@pytest.mark.slow
 def test_documented_smoke_command_as_it_stands(lab, environment, tmp_path, capsys):
     """The line of the users' document, with only the work dir moved."""
     line = (
@@ -92,7 +93,6 @@ def test_documented_smoke_command_as_it_stands(lab, environment, tmp_path, capsy
     assert "nothing to do" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_kill_and_resume_of_ctrgcn_changes_no_bit(lab, environment, tmp_path):
     """The process is killed as soon as a checkpoint from within an epoch lies there."""
     flags = ["--config", "config/nturgbd-cross-subject/default.yaml", *SHORT, *WINDOW, "--batch-size", "2"]

@@ -13,6 +13,8 @@ from places import ROOT
 from skeleton_lab import registry
 from skeleton_lab.data.synthetic import archive
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"SkateFormer": ["--warm_up_epoch", "0"], "MS-G3D": [], "ST-GCN": []}
 
 

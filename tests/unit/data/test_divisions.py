@@ -99,6 +99,7 @@ def test_a_division_is_picked(hmdb, flags, capsys):
     assert all(name in told for name in ("train1", "test1", "train3", "test3")) and "train2" not in told
 
 
+@pytest.mark.slow
 def test_divisions_at_the_other_doors(hmdb):
     assert examine(hmdb, layout="pyskl:3").splits["train"].clips == 5
     assert opened(hmdb, "train", layout="pyskl:1").names == NAMES[1:6]

@@ -103,6 +103,7 @@ def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
     np.testing.assert_allclose(made["gtest_out"][:, unseen], np.repeat(lowest - 1, 12, 1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_layout_picks_the_division_of_a_pickle(stgcn: Namespace, tmp_path: Path, capsys) -> None:
     pickled = tmp_path / "ntu.pkl"
     assert convert.main(["--input", str(stgcn.archive), "--output", str(pickled), "--quiet"]) == 0
@@ -137,6 +138,7 @@ def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> Non
     np.testing.assert_array_equal(np.sort(both), np.sort(train[np.isin(train, split.seen)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "weights", "told"),
     [
@@ -154,6 +156,7 @@ def test_weights_that_have_seen_unseen_classes_are_refused(config, weights, told
     assert program.main([*words, "--allow-leak"]) == 0
 
 
+@pytest.mark.slow
 def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(
     stgcn: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -210,6 +213,7 @@ def other_weights(stgcn: Namespace, folder: Path) -> list[str]:
     return ["--weights", str(folder / "other.pt")]
 
 
+@pytest.mark.slow
 def test_a_folder_belongs_to_one_network(stgcn: Namespace, tmp_path: Path, monkeypatch, capsys) -> None:
     """Made by A; B is refused, also where A was only begun, and A finds its own files, none of B's."""
     argv, other = command(stgcn, tmp_path / "out"), other_weights(stgcn, tmp_path)

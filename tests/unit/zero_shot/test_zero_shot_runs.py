@@ -47,6 +47,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[key]) for key, value in one.items())
 
 
+@pytest.mark.slow
 def test_four_stages_as_scripts(given, tmp_path):
     """The documented programs, one after the other, in a folder with relative mounts; FS-VAE's: test_staged_script."""
     room = ROOT / "MSF-GZSSAR"
@@ -121,6 +122,7 @@ def test_accuracies_are_counted_right(given, tmp_path):
     assert trained["finished"] and len(trained["cycles"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ROOMS.values())
 def test_resumed_run_is_the_same_run(variant, given, tmp_path):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
@@ -139,6 +141,7 @@ def test_resumed_run_is_the_same_run(variant, given, tmp_path):
         assert [c["loss"] for c in one["cycles"]] == [c["loss"] for c in two["cycles"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["train", "val"])
 def test_killed_run_goes_on(phase, given, tmp_path):
     """kill -9 in the middle of a cycle; the next run gets the weights of one that was never stopped."""
@@ -253,6 +256,7 @@ def test_synthetic_benchmark_checksums(tmp_path):
         assert found.sum(dtype=np.float64) == pytest.approx(total, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_staged_script(given, tmp_path):
     """fsvae_60.sh with one split and text mode, in a copy of the room: headings, log line, figures."""
     room = tmp_path / "FS-VAE"
