@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from skeleton_lab.cost import counting
 from skeleton_lab.cost.counting import BUDGET_GIB, GIB, Cost, fits, largest_batch
 from skeleton_lab.data.feeders.base import MOST
-from skeleton_lab.engine import size_checks
 from skeleton_lab.engine.config import options as engine_options
 from skeleton_lab.engine.config import yaml_file
+from skeleton_lab.engine.network import construct
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.registry import ROOMS, Room, find, room
 from skeleton_lab.utils import trust
@@ -96,7 +96,7 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
         check_arguments(model_args, f"--config {path}: model_args")
         if "frame_size" in inspect.signature(network).parameters:
             model_args["frame_size"] = arguments.frames
-        model = size_checks.construct(network, settings["model"], model_args)
+        model = construct(network, settings["model"], model_args)
     if arguments.activation_checkpointing:
         if not hasattr(model, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
@@ -108,7 +108,7 @@ def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, A
     """The recipe of a room's configuration with the flags' values in place of its own, and its feeder's arguments."""
     path = configuration(this, arguments.config)
     words = ["--config", str(path.resolve()), "--work-dir", "unused"]
-    options = engine_options.parse(this.program, ["recognition", *words] if this.program == "T" else words, this.path)
+    options = engine_options.parse(this.recipe, words, this.path)
     feeder = options.train_feeder_args
     window = feeder.get("window_size")
     whole = not (isinstance(window, int) and window > 0)
@@ -263,7 +263,6 @@ def row(found: Answer, budget: float) -> str:
 
 def parser() -> Parser:
     options = Parser(
-        prog="python -m skeleton_lab.cost",
         description="What a room's training costs by its own recipe, and whether it fits a GPU.",
     )
     add = options.add_argument

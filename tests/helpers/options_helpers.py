@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from places import ROOT
 
+from skeleton_lab import registry
 from skeleton_lab.engine.config.options import Options, parse
 
 ROOM = ROOT / "CTR-GCN"
@@ -18,8 +19,8 @@ def write(content: dict | str, name: str = "x.yaml") -> str:
 
 
 def options(program: str, *argv: str, config: dict | str | None = None) -> Options:
-    """Options of an argument list, with the YAML file ``x.yaml`` here if its content is given."""
+    """Options of an argument list of a room (its letter), with the YAML file ``x.yaml`` here if its content is given."""
     arguments = list(argv) if config is None else ["--config", write(config), *argv]
     if program == "G" and not any("work" in argument for argument in arguments):
         arguments += ["--work-dir", "w"]
-    return parse(program, arguments, ROOM)
+    return parse(registry.find(program).recipe, arguments, ROOM)

@@ -13,7 +13,6 @@ from places import PARITY
 from reference import zero_shot as plain
 
 from skeleton_lab.data.archives import class_splits
-from skeleton_lab.zero_shot.align.loss_weights import Objective, schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
 from skeleton_lab.zero_shot.features import folder
@@ -21,6 +20,7 @@ from skeleton_lab.zero_shot.gate import gate
 from skeleton_lab.zero_shot.model.frequency import band_edges
 from skeleton_lab.zero_shot.model.fused.packed import Packed
 from skeleton_lab.zero_shot.model.fused.step import Batch, Step
+from skeleton_lab.zero_shot.model.loss_weights import Objective, schedule
 from skeleton_lab.zero_shot.model.vae import MLP, build
 
 FILES = {"fsvae": "fsvae", "msf": "msf_gzssar"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.archives.column_order import Order
-from skeleton_lab.data.archives.readers.npy import StoredArray
+from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.errors import ArchiveError
 
 FLOAT = np.dtype(np.float32)

@@ -16,7 +16,7 @@ from torch import nn
 from skeleton_lab import registry
 from skeleton_lab.data.archives import class_splits, convert
 from skeleton_lab.data.synthetic import archive as synthetic
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.zero_shot.features import extract as features
 from skeleton_lab.zero_shot.features import program
 

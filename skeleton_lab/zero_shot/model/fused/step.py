@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skeleton_lab.zero_shot.align.loss_weights import Objective, Weights
 from skeleton_lab.zero_shot.model.frequency import Gain
 from skeleton_lab.zero_shot.model.fused.packed import Linear, Packed
+from skeleton_lab.zero_shot.model.loss_weights import Objective, Weights
 from skeleton_lab.zero_shot.model.vae import FrequencyEncoder
 
 
