@@ -19,7 +19,7 @@ def write(content: dict | str, name: str = "x.yaml") -> str:
 
 
 def options(program: str, *argv: str, config: dict | str | None = None) -> Options:
-    """Options of an argument list of a room (its letter), with the YAML file ``x.yaml`` here if its content is given."""
+    """Options of an argument list of a room (its letter), with ``x.yaml`` here if its content is given."""
     arguments = list(argv) if config is None else ["--config", write(config), *argv]
     if program == "G" and not any("work" in argument for argument in arguments):
         arguments += ["--work-dir", "w"]
