@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from places import ROOT
 
 from skeleton_lab import registry
 from skeleton_lab.nn.fuse import fuse, is_fused
+from skeleton_lab.utils import trust
 from skeleton_lab.utils.importing import import_class
 
 TEXT = (ROOT / "docs" / "extending.md").read_text("utf-8")
@@ -82,24 +84,32 @@ def test_commands_in_their_order(lab):
     assert last["top1"] > 0.5, "three classes, told apart by their axis"
 
 
-def test_the_twin_is_found_and_computes_the_same(lab, monkeypatch):
-    monkeypatch.chdir(lab / "CTR-GCN")
+@pytest.fixture
+def opened(lab, monkeypatch) -> Iterator[None]:
+    """The room's modules can be imported, and nothing of them is left behind."""
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("model", "graph", "feeders")]:
+            del sys.modules[name]
+
     monkeypatch.syspath_prepend(str(lab / "CTR-GCN"))
-    before = set(sys.modules)
-    try:
-        torch.manual_seed(0)
-        net = import_class("model.tiny.Model")(num_class=5, graph="graph.rings.Graph").double()
-        x = torch.randn(2, 3, 8, 25, 2, dtype=torch.float64)
-        results = []
-        for form in (net, fuse(net)):
-            net.zero_grad()
-            logits = form(x)
-            logits.square().sum().backward()
-            results.append([logits.detach(), *(p.grad.clone() for p in net.parameters())])
-        assert is_fused(net)
-        for plain, fused in zip(*results):
-            torch.testing.assert_close(fused, plain, rtol=1e-9, atol=1e-9)
-    finally:
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] in ("model", "graph", "feeders"):
-                del sys.modules[name]
+    forget()
+    with trust.opened(lab / "CTR-GCN"):
+        yield
+    forget()
+
+
+def test_the_twin_is_found_and_computes_the_same(opened):
+    torch.manual_seed(0)
+    net = import_class("model.tiny.Model")(num_class=5, graph="graph.rings.Graph").double()
+    x = torch.randn(2, 3, 8, 25, 2, dtype=torch.float64)
+    results = []
+    for fused in (False, True):
+        assert is_fused(net) is fused
+        net.zero_grad()
+        logits = net(x)
+        logits.square().sum().backward()
+        results.append([logits.detach(), *(p.grad.clone() for p in net.parameters())])
+        fuse(net)
+    for plain, fused in zip(*results):
+        torch.testing.assert_close(fused, plain, rtol=1e-9, atol=1e-9)
