@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import UsageError
 
