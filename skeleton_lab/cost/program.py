@@ -21,6 +21,7 @@ from skeleton_lab.engine import size_checks
 from skeleton_lab.engine.config import options as engine_options
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.nn import fuse
 from skeleton_lab.registry import ROOMS, Room, find, room
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser
@@ -76,7 +77,7 @@ def configuration(this: Room, config: str | None) -> Path:
 
 
 def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a room's configuration, and its ``model_args``.
+    """The model of a room's configuration, fused as for training, and its ``model_args``.
 
     Args:
         arguments: room, config, frames, num_class, activation_checkpointing as of ``parser``.
@@ -96,7 +97,7 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
         check_arguments(model_args, f"--config {path}: model_args")
         if "frame_size" in inspect.signature(network).parameters:
             model_args["frame_size"] = arguments.frames
-        model = size_checks.construct(network, settings["model"], model_args)
+        model = fuse(size_checks.construct(network, settings["model"], model_args))
     if arguments.activation_checkpointing:
         if not hasattr(model, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
