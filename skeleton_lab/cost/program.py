@@ -57,7 +57,7 @@ class Answer:
     room: Room
     recipe: Recipe
     sample: str
-    counting: Cost
+    cost: Cost
     checkpointed: Cost | None = None  # with activation checkpointing, where the recipe does not fit without
 
 
