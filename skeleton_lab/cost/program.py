@@ -164,9 +164,9 @@ class Pair(nn.Module):
 
     def __init__(self, variant: str):
         super().__init__()
-        from skeleton_lab.zero_shot.model.vae import build as networks
+        from skeleton_lab.zero_shot.model.variants import build as networks
 
-        self.networks = networks(variant, FEATURES, TEXTS, LATENT)
+        self.networks = fuse(networks(variant, FEATURES, TEXTS, LATENT))
 
     def forward(self, x: Tensor) -> Tensor:
         latents = []

@@ -13,7 +13,7 @@ both are made for a few bodies at a time.  With d = tanh(p[u] - q[v]) and a grad
     dA[k, u, v] = sum_o dS[o, k, u, v]                            dd[k, r, u, v] = sum_o mix[k, o, r] dS[o, k, u, v]
     dp[k, r, u] = sum_v (1 - d^2) dd                              dq[k, r, v] = -sum_u (1 - d^2) dd
 
-and x gets W^T dX plus relate^T (dp, dq) / T on every frame.  It equals CTRGC of CTR-GCN's plain form, summed over subsets.
+and x gets W^T dX plus relate^T (dp, dq) / T on every frame.  Equals CTRGC of plain CTR-GCN, summed over the subsets.
 """
 
 from __future__ import annotations
