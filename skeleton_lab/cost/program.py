@@ -21,6 +21,7 @@ from skeleton_lab.engine.config import options as engine_options
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.network import construct
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.nn import fuse
 from skeleton_lab.registry import ROOMS, Room, find, room
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser
@@ -55,7 +56,7 @@ class Answer:
     room: Room
     recipe: Recipe
     sample: str
-    counting: Cost
+    cost: Cost
     checkpointed: Cost | None = None  # with activation checkpointing, where the recipe does not fit without
 
 
@@ -75,7 +76,7 @@ def configuration(this: Room, config: str | None) -> Path:
 
 
 def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a room's configuration, and its ``model_args``.
+    """The model of a room's configuration, fused as for training, and its ``model_args``.
 
     Args:
         arguments: room, config, frames, num_class, activation_checkpointing as of ``parser``.
@@ -162,9 +163,9 @@ class Pair(nn.Module):
 
     def __init__(self, variant: str):
         super().__init__()
-        from skeleton_lab.zero_shot.model.vae import build as networks
+        from skeleton_lab.zero_shot.model.variants import build as networks
 
-        self.networks = networks(variant, FEATURES, TEXTS, LATENT)
+        self.networks = fuse(networks(variant, FEATURES, TEXTS, LATENT))
 
     def forward(self, x: Tensor) -> Tensor:
         latents = []
