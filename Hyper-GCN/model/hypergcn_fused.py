@@ -1,6 +1,6 @@
-"""The hyper-graph convolution of Hyper-GCN: joints that move alike are tied together, head by head.
+"""Hyper-GCN's layers, fused: virtual joints never enter a tensor with frames, and little is kept for backward.
 
-Notation: B bodies, K = 8 heads, V real joints, h virtual ones, U = V + h vertices, T frames.
+Notation as in ``hypergcn.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from skeleton_lab.nn import init
+from model import hypergcn
+from model.hypergcn import HEADS, STAGE
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold
+from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
 from skeleton_lab.nn.fused.temporal_conv import left_product
-
-HEADS = 8
-NEIGHBOURS = 9  # vertices of a hyper-edge
-EPS = 1e-8
 
 
 class Distances(Function):
     """Euclidean distances between the columns of a (..., d, U): (..., U, U), by direct differences.
 
     Exact at zero, where the derivative is 0, unlike the product form |a|^2 + |b|^2 - 2ab; remembers no differences.
+
+    D[u, v] = |a_u - a_v| has the gradient (a_u - a_v) / D[u, v] for a_u and its negative for a_v.  With
+    s[u, v] = dD[u, v] / D[u, v] + dD[v, u] / D[v, u], which is symmetric, all terms of one column are
+    da_u = sum_v s[u, v] (a_u - a_v) = a_u sum_v s[v, u] - sum_v a_v s[v, u].
     """
 
     @staticmethod
@@ -39,37 +43,13 @@ class Distances(Function):
         return a * slope.sum(-2, keepdim=True) - a @ slope
 
 
-def hyperedges(D: Tensor) -> Tensor:
-    """H (..., U, U): row i weighs the nine vertices nearest to i by a softmax of minus their distances."""
-    nearest, place = D.topk(NEIGHBOURS, largest=False)
-    return torch.zeros_like(D).scatter(-1, place, (-nearest).softmax(-1))
-
-
-def normalised_rows(P: Tensor) -> Tensor:
-    """Rows divided by the sum of their absolute values."""
-    return P / (P.abs().sum(-1, keepdim=True) + EPS)
-
-
-def hypergraph(H: Tensor, W: Tensor, V: int) -> Tensor:
-    """G = diag(1/r) H diag(W) diag(W/q) H^T for the first V rows, q and r the sums of |H| over columns and of |H W|.
-
-    Args:
-        H: (B, K, U, U).
-        W: (B, K, U), weights of the hyper-edges.
-
-    Returns:
-        (B, K, V, U).
-    """
-    q = H.sum(-2) + EPS
-    real = H[..., :V, :]
-    r = (real * W.abs()[..., None, :]).sum(-1, keepdim=True) + EPS
-    return (real * (W.square() / q)[..., None, :]) @ H.transpose(-1, -2) / r
-
-
 class HeadMix(Function):
-    """y[k, c, u] = sum_v R[k, u, v] (W[k] x[k] + b[k])[c, v]; remembers x and R, not the projection.
+    """y[k, c, u] = sum_v R[k, u, v] z[k, c, v], z[k] = W[k] x[k] + b[k]; remembers x and R, not the projection z.
 
     x (B, C, V, T), W (K, c, C/K), b (K, c), R (B, K, V, V) -> (B, K*c, V, T).
+
+    Two products, so with z made again: dR[k, u, v] = sum_{c, t} dy[k, c, u] z[k, c, v];
+    dz[k, c, v] = sum_u R[k, u, v] dy[k, c, u]; dx[k] = W[k]^T dz[k]; dW[k] = sum dz[k] x[k]^T; db[k] = sum dz[k].
     """
 
     @staticmethod
@@ -109,38 +89,11 @@ def mix(z: Tensor, R: Tensor) -> Tensor:
     return torch.bmm(R, z.reshape(-1, V, T)).view(B, O, V, T)
 
 
-class HyperGraphConv(nn.Module):
-    """``gcn1``: (B, C, T, V) -> relu(bn(y) + down(x)), (B, O, T, V), and the virtual joints (h, C).
+@fuses(hypergcn.HyperGraphConv)
+class FusedHyperGraphConv(hypergcn.HyperGraphConv):
+    """Virtual joints are the same in all frames and bodies: what they add to a joint is added at the end."""
 
-    Virtual joints are the same in all frames and bodies, so they never enter a tensor with frames: what they add to a
-    joint is added at the end.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, virtual_num: int, A: Tensor):
-        super().__init__()
-        inner = in_channels // HEADS
-        relation = inner // 4
-        self.hyper_joint = nn.Parameter(torch.randn(1, in_channels).repeat(virtual_num, 1))
-        self.alpha = nn.Parameter(torch.ones(1))
-        self.PA = nn.Parameter(A.clone(), requires_grad=False)
-        self.edge_importance = nn.Parameter(torch.ones_like(A))
-        self.to_V = nn.Conv1d(in_channels, HEADS * relation, 1, groups=HEADS)
-        self.to_W = nn.Sequential(
-            nn.Conv1d(in_channels, HEADS * relation, 1, groups=HEADS),
-            nn.LeakyReLU(),
-            nn.Conv1d(HEADS * relation, HEADS, 1),
-            nn.Tanh(),
-        )
-        self.conv_d = nn.Conv2d(in_channels, out_channels, 1, groups=HEADS)
-        if in_channels != out_channels:
-            self.down = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
-        else:
-            self.down = nn.Identity()
-        self.bn = nn.BatchNorm2d(out_channels)
-        init.kaiming_fan_out(self, (nn.Conv1d, nn.Conv2d))
-        nn.init.constant_(self.bn.weight, 1e-6)
-
-    def forward(self, x: Tensor, bodies: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         x = x.transpose(2, 3).contiguous()  # joint-major
         V = x.shape[2]
         with torch.autocast(x.device.type, enabled=False):  # distances and sums of a graph want full precision
@@ -157,7 +110,7 @@ class HyperGraphConv(nn.Module):
         y, x = y.transpose(2, 3), x.transpose(2, 3)
         y = batch_norm([self.bn], y, bodies) if shift is None else y + shift.view(-1, 1, 1)
         down = x if isinstance(self.down, nn.Identity) else conv_norm(*self.down, x, bodies)
-        return torch.relu_(y + down), self.hyper_joint
+        return torch.relu_(y + down)
 
     def from_virtual(self, W: Tensor, b: Tensor, R: Tensor) -> Tensor:
         """What the virtual joints add to every channel and joint, in all frames: (B, O, V)."""
@@ -167,12 +120,11 @@ class HyperGraphConv(nn.Module):
 
     def relations(self, x: Tensor, V: int) -> Tensor:
         """R (B, K, V, U): the learned links, and the hyper-graph of what the joints do in this recording."""
-        P = normalised_rows((self.edge_importance * self.PA)[:, :V])
+        P = hypergcn.normalised_rows((self.edge_importance * self.PA)[:, :V])
         H, W = self.incidence(x.mean(3))
-        return P + self.alpha.relu() * hypergraph(H, W, V)
+        return P + self.alpha.relu() * hypergcn.hypergraph(H, W, V)
 
     def incidence(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """From the joints' means over frames (B, C, V): H (B, K, U, U) and the weights of the hyper-edges (B, K, U)."""
         if pooled.dtype in (torch.float16, torch.bfloat16):
             pooled = pooled.float()
         virtual = self.hyper_joint.t().to(pooled.dtype).expand(len(pooled), -1, -1)
@@ -181,10 +133,54 @@ class HyperGraphConv(nn.Module):
         W = grouped(self.to_W[0].weight, s) + self.to_W[0].bias.view(HEADS, -1, 1)
         W = self.to_W[1](W).flatten(1, 2)
         W = torch.tanh(left_product(self.to_W[2].weight[..., 0], W) + self.to_W[2].bias[:, None])
-        return hyperedges(Distances.apply(a)), W
+        return hypergcn.hyperedges(Distances.apply(a)), W
 
 
 def grouped(weight: Tensor, s: Tensor) -> Tensor:
     """A Conv1d with kernel 1 and 8 groups, without bias: weight (8d, C/8, 1), s (B, C, U) -> (B, 8, d, U)."""
     B, _, U = s.shape
     return weight.view(HEADS, -1, weight.shape[1]) @ s.view(B, HEADS, -1, U)
+
+
+class FusedHyperGCN(hypergcn.HyperGCN):
+    """Base of the twins of both sizes.
+
+    Attributes:
+        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
+        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+    """
+
+    activation_checkpointing: bool = False
+    merge_empty_bodies: bool = True
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        N, M = x.shape[0], x.shape[-1]
+        self.check(x)
+        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        x, bodies = self.embedded(x).permute(0, 3, 1, 2), None  # (B, V, E, T)
+        if merged is not None:
+            x, bodies = x[merged.kept], merged.count
+        x = self.blocks(x.transpose(1, 2).contiguous().transpose(2, 3), bodies).mean((2, 3))
+        if merged is not None:
+            x = x[merged.owner]
+        return self.fc(self.drop_out(x.view(N, M, -1).mean(1))), self.virtual_joints()
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Frames last throughout, so that nothing is copied between the embedding and its norm."""
+        N, C, T, V, M = x.shape
+        x = x.permute(0, 4, 3, 1, 2).reshape(N * M, V, C, T)
+        offset = self.to_joint_embedding.bias + self.pos_embedding[0]  # (V, E)
+        e = torch.tanh(self.to_joint_embedding.weight @ x + offset[..., None])
+        return self.data_bn(e.view(N, -1, T)).view(N * M, V, -1, T).permute(0, 2, 3, 1)
+
+    def blocks(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        for first in (1, 1 + STAGE, 1 + 2 * STAGE):
+            skip = self.block(first, x, bodies)
+            x = self.block(first + 1, skip, bodies)
+            x = self.block(first + 2, x + skip, bodies)
+        return x
+
+    def block(self, number: int, x: Tensor, bodies: Tensor | None) -> Tensor:
+        block = getattr(self, f"l{number}")
+        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+        return checkpointed(block, x, bodies) if checkpointing else block(x, bodies)

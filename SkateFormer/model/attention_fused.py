@@ -1,10 +1,14 @@
-"""Skeletal-temporal self-attention within the windows of one partition (paper, section 3.3; equations 4 to 8).
+"""``WindowAttention``, fused: self-attention within the windows of one partition, with a backward of its own.
 
 A frame holds J tokens, all joints of all people.  A window is a frames by b tokens: neighbours or, ``far``, every
 (T/a)-th frame and every (J/b)-th token.  There are W = N * T/a * J/b windows of L = a*b tokens, h heads of d channels.
 
 The maps (W, h, L, L) are by far the largest tensors and d is 3 or 6: maps are made for a few windows at a time and made
 again in backward.  Queries, keys and values lie channel by channel, (d, L): so their products are fastest.
+
+Which values of a map dropout lets stay is drawn 64 to a random word, and kept so for backward.  A float of noise per
+value and the product, which plain dropout remembers, would be the largest tensors of the network, and drawing one random
+number per value its slowest operation.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 
 from skeleton_lab.nn.fused.graph_conv import slices
 
-from .dropout import draw, drop_, unpack
+WORD = 64
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes of a value
 
 
 class Windows(NamedTuple):
@@ -69,7 +74,12 @@ def portions(q: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 class Attention(Function):
-    """o = dropout(softmax(q^T k + bias)) v, as (W, h, d, L), of f (N, T, J, 3*h*d); remembers f and what was drawn."""
+    """o = dropout(softmax(q^T k + bias)) v, as (W, h, d, L), of f (N, T, J, 3*h*d); remembers f and what was drawn.
+
+    P = softmax(S), S = q^T k + bias (row: query), D = P kept / (1 - p) and o = v D^T.  So dD = do^T v,
+    dP = dD kept / (1 - p), dS = P (dP - the sum over its row of dP P), and dq = k dS^T, dk = q dS, dv = do D,
+    dbias = the sum of dS over windows.  The 1 / (1 - p) goes into do, once; q holds h^-1/2, so its gradient gets it.
+    """
 
     @staticmethod
     def forward(ctx, f, bias, windows: Windows, p: float):
@@ -124,63 +134,35 @@ def softmax(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
     return P.view(*q.shape[:2], *scores.shape[1:])
 
 
-def largest_divisor(T: int, a: int) -> int:
-    """The largest divisor of T that is at most a: the frames of a window where a does not divide T."""
-    return next(n for n in range(min(a, T), 0, -1) if T % n == 0)
+def draw(rows: int, values: int, p: float, device: torch.device) -> Tensor:
+    """Which of (rows, values) stay, each with probability 1 - p, from torch's global generator of the device.
 
-
-class WindowAttention(nn.Module):
-    """Attention within the windows of one type, with a bias for the places that two tokens have in a window.
-
-    ``forward(f (N, T, J, 3*h*d))`` -> (W, L, h*d); channel ``part * h*d + head * d + e`` of f is a query, key or value.
-    The scale is h^-1/2, not d^-1/2: so the published networks were trained.
-
-    Args:
-        a, b: frames and tokens of a window.  Where a does not divide T, its largest divisor that is at most a does.
-        far_frames, far_tokens: see ``Windows``.
-        heads: h.
-        drop: probability of the dropout on the maps.
-        rel: learn the bias: a table over frame offsets and, with ``far_tokens``, over pairs of tokens.
+    Returns:
+        p = 0.5: random words (rows, ceil(values / 64)) int64, a bit for each value; else (rows, values) bool.
     """
+    if p == 0.5:
+        words = torch.empty(rows, -(-values // WORD), dtype=torch.int64, device=device)
+        return words.random_(torch.iinfo(torch.int64).min, None)
+    return torch.rand(rows, values, device=device) >= p
 
-    def __init__(
-        self, a: int, b: int, far_frames: bool, far_tokens: bool, heads: int, drop: float, rel: bool
-    ):  # fmt: skip
-        super().__init__()
-        self.windows = Windows(a, b, far_frames, far_tokens, heads)
-        self.drop = drop
-        self.rel = rel
-        if rel:
-            shape = (2 * a - 1, b, b, heads) if far_tokens else (2 * a - 1, heads)
-            self.relative_position_bias_table = nn.Parameter(torch.empty(shape))
-            nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-            p = torch.arange(a)
-            self.register_buffer("relative_position_index", p[:, None] - p + a - 1)
 
-    def bias(self, a: int) -> Tensor:
-        """(h, L, L) for windows of ``a`` frames.
+def unpack(drawn: Tensor, like: Tensor) -> Tensor:
+    """What ``drop_`` wants, for the rows of ``drawn`` and values of the type and number of ``like`` (rows, ...)."""
+    if drawn.dtype == torch.bool:
+        return drawn
+    bits = 8 * like.element_size()
+    drawn = drawn.view(INTEGERS[like.element_size()])
+    shifts = torch.arange(bits, dtype=drawn.dtype, device=drawn.device)
+    mask = drawn[:, None] << shifts[:, None]  # bit k of each word becomes the sign ...
+    mask >>= bits - 1  # ... and the sign every bit
+    return mask.flatten(1)[:, : like[0].numel()]
 
-        For near tokens the published code repeats the matrix over frame offsets with period a over tokens that are
-        numbered frame by frame: it tells p mod a - p' mod a, not the frame offset.  Trained weights rely on it.
-        """
-        _, b, _, far_tokens, h = self.windows
-        table = self.relative_position_bias_table[self.relative_position_index[:a, :a]]
-        if far_tokens:  # (a, a, b, b, h)
-            return table.permute(4, 0, 2, 1, 3).reshape(h, a * b, a * b)
-        return table.permute(2, 0, 1).repeat(1, b, b)
 
-    def forward(self, f: Tensor) -> Tensor:
-        windows = self.partition(f.shape[1])
-        L = windows.a * windows.b
-        bias = self.bias(windows.a) if self.rel else f.new_zeros(windows.heads, L, L)
-        o = Attention.apply(f, bias, windows, self.drop if self.training else 0.0)
-        return o.flatten(1, 2).transpose(1, 2)
-
-    def partition(self, T: int) -> Windows:
-        """The windows of T frames."""
-        return self.windows._replace(a=largest_divisor(T, self.windows.a))
-
-    def restore(self, y: Tensor, N: int, T: int, J: int) -> Tensor:
-        """Tokens of ``forward``'s result back in their places, (N, T, J, h*d)."""
-        windows = self.partition(T)
-        return windows.join(y.transpose(1, 2).unflatten(1, (windows.heads, -1))[None], N, T, J)
+def drop_(x: Tensor, mask: Tensor) -> Tensor:
+    """Zero the dropped values of x (rows, ...) in place; what stays is not scaled."""
+    rows = x.view(len(x), -1)
+    if mask.dtype == torch.bool:
+        rows *= mask
+    else:  # an all-ones or all-zeros integer for each value: much cheaper than a comparison and a product
+        rows.view(mask.dtype).bitwise_and_(mask)
+    return x
