@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.importing import import_class, named
+
+if TYPE_CHECKING:
+    from skeleton_lab.engine.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,10 +28,18 @@ class Room(NamedTuple):
     image: str  # skeleton-lab:<image>, built from <image>.docker
     program: str | None  # letter of its training program; None for the zero-shot rooms
     config: str | None = None  # the configuration that stands for the room, relative to its folder
+    variant: str | None = None  # of a zero-shot room: which of the two methods
 
     @property
     def path(self) -> Path:
         return ROOT / self.folder
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of its training program; UsageError of a room that has none, or is not here."""
+        if self.program is None:
+            raise UsageError(f"room {self.folder} has no recipe: it trains on features, not on clips")
+        return load(self.folder, "recipe.RECIPE")
 
 
 ROOMS = (
@@ -38,8 +49,8 @@ ROOMS = (
     Room("SkateFormer", "skateformer", "S", "config/train/ntu_cs/SkateFormer_j.yaml"),
     Room("Hyper-GCN", "hypergcn", "H", "config/base/nturgbd-cross-subject/hyper_joint.yaml"),
     Room("ST-GCN", "stgcn", "T", "config/st_gcn/ntu-xsub/train.yaml"),
-    Room("FS-VAE", "fsvae", None),
-    Room("MSF-GZSSAR", "msf-gzssar", None),
+    Room("FS-VAE", "fsvae", None, variant="fsvae"),
+    Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
 )
 # a parameter that every network of the name has, and no other room's
 TELLING = (

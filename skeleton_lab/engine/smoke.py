@@ -16,6 +16,7 @@ from torch import nn
 
 from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.nn import fuse
 from skeleton_lab.utils.cli import Parser
 
 CLASSES = 60
@@ -114,7 +115,7 @@ def smoke_test(
         device = pick_device(options.device)
         print(f"Running {name} smoke test on {device}")
         x, y = random_clips(options.batch_size, options.frames, device)
-        loss, accuracy = sgd_step(build(options.frames).to(device), x, y)
+        loss, accuracy = sgd_step(fuse(build(options.frames)).to(device), x, y)
         print(f"Smoke test ok - frames={options.frames}, loss={loss:.4f}, acc={accuracy:.2f}%")
         return 0
 

@@ -13,18 +13,17 @@ import numpy as np
 from skeleton_lab.data.archives import array_clips, both_splits
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
-from skeleton_lab.engine.build import classes_of, make_net
 from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as command_line
 from skeleton_lab.engine.dataloader import BatchPlan, make_feeder, make_loader
 from skeleton_lab.engine.distributed import Team, make_fabric
 from skeleton_lab.engine.evaluate import evaluate
-from skeleton_lab.engine.logging import Log, Metrics, Summaries
-from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.logging import Log
+from skeleton_lab.engine.network import classes_of, make_net
+from skeleton_lab.engine.phases import seed_everything
 from skeleton_lab.engine.pretrained import load_weights
-from skeleton_lab.engine.recipe import STYLES
-from skeleton_lab.engine.run import precision_of, seed_everything
-from skeleton_lab.engine.run_state import Job, Loaders, Stop
+from skeleton_lab.engine.recipe import Recipe
+from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.size_checks import people
 from skeleton_lab.errors import UsageError
 from skeleton_lab.utils.importing import import_class
@@ -36,7 +35,7 @@ class Network:
     """What ``main.py --phase test`` would test, in the room's folder.
 
     Args:
-        program: letter of the published program; room: its folder.
+        recipe: of the room's program; room: its folder.
         config, weights: as of ``main.py``; device: ``--device``.
 
     Attributes:
@@ -46,37 +45,33 @@ class Network:
         UsageError: what the program's own options raise. WeightsError: the weights do not fit.
     """
 
-    def __init__(self, program: str, room: Path, config: Path, weights: Path, device: str) -> None:
+    def __init__(self, recipe: Recipe, room: Path, config: Path, weights: Path, device: str) -> None:
         argv = ["--config", str(config), "--phase", "test", "--weights", str(weights), "--work-dir", "unused"]
-        options = command_line.parse(program, [*argv, "--num-worker", "0", "--device", *device.split()], room)
-        style, found = STYLES[program], devices.resolve(options)
-        precision, _ = precision_of(options, found.kind)
+        options = command_line.parse(recipe, [*argv, "--num-worker", "0", "--device", *device.split()], room)
+        found = devices.resolve(options)
+        precision, _ = devices.precision_of(options, found.kind)
         self.notices = [found.notice] if found.notice else []
         fabric = make_fabric(found.kind, found.indices[:1], precision)
-        fabric.launch()
-        team, log = Team(fabric), Log(style.stamp, screen=False, file=False)
+        team, log = Team.launched(fabric), Log("", screen=False, file=False)
         options.seed = options.seed or 0
-        seed_everything(options, style, team)
+        seed_everything(options, team)
         net = make_net(options)
         load_weights(
-            net, weights, ignore=options.ignore_weights, rule=style.ignores, strict=True, complete=True,
+            net, weights, ignore=options.ignore_weights, rule=recipe.ignores, strict=True, complete=True,
             say=self.notices.append,
         )  # fmt: skip
         net.to(team.device)
         self.K, self.weights = classes_of(options, net), weights
-        self.job = Job(
-            options=options, style=style, work_dir=Path("unused"), fabric=fabric, team=team, log=log, stop=Stop(),
-            net=net, model=fabric.setup_module(net), criterion=Criterion(0.0, style.diverge), loaders=Loaders(),
-            parameters=0, metrics=Metrics(None), summaries=Summaries(None), test_piece=options.test_batch_size,
-        )  # fmt: skip
+        self.options, self.net, self.model = options, net, fabric.setup_module(net)
+        self.runtime = Runtime(team, log, fabric=fabric)
         self.feeder_class = import_class(options.feeder, "feeder")
         if not issubclass(self.feeder_class, Feeder):
             raise UsageError(f"--config {config}: {options.feeder} is no feeder of this lab; predict.py needs one")
         self.joints = _joints(self.feeder_class, options)
         self.arguments: dict[str, Any] = {**options.test_feeder_args, "debug": False}
         told = str(options.test_feeder_args.get("data_path", ""))
-        # MS-G3D's own arrays hold clips that its generator has turned, or the bones of these.
-        self.generated = program == "G" and self.joints == 25 and told.endswith(".npy")
+        # Such arrays hold clips that their generator has turned, or the bones of these.
+        self.generated = recipe.arrays_turned and self.joints == 25 and told.endswith(".npy")
         self.bones = self.generated and "bone" in Path(told).name
 
     @property
@@ -95,7 +90,7 @@ class Network:
     @property
     def persons(self) -> int:
         """How many people the network sees at once."""
-        return min(people(self.job.options) or 2, 1 if self.ucla else 2)
+        return min(people(self.options) or 2, 1 if self.ucla else 2)
 
     def archive_feeder(
         self, path: Path, split: str | None, label_path: Path | None, rows: Sequence[int] | None,
@@ -111,7 +106,7 @@ class Network:
             given["layout"] = layout
         if self.feeder_class.__name__ == "Feeder_kinetics":
             del given["split"]
-        feeder = make_feeder(self.job.options, self.arguments | given)
+        feeder = make_feeder(self.options, self.arguments | given)
         if rows is not None:
             feeder.restrict(rows)
         feeder.repeat = 1
@@ -119,11 +114,10 @@ class Network:
 
     def logits(self, feeder: Feeder, title: str = "predicting") -> np.ndarray:
         """(N, K) float32, exactly as the test phase computes them."""
-        job = self.job
-        plan = BatchPlan(len(feeder), job.options.test_batch_size, shuffle=False)
-        loader = make_loader(feeder, plan, workers=0, device=job.team.device, seed=job.options.seed)
+        plan = BatchPlan(len(feeder), self.options.test_batch_size, shuffle=False)
+        loader = make_loader(feeder, plan, workers=0, device=self.runtime.device, seed=self.options.seed)
         feeder.label = np.zeros_like(feeder.label)  # nobody asks for the loss; foreign labels could be out of range
-        return evaluate(job, loader, title).logits.numpy()
+        return evaluate(self.model, loader, runtime=self.runtime, topk=1, title=title).logits.numpy()
 
     def clips_logits(self, clips: Iterator[np.ndarray], total: int, title: str = "predicting") -> np.ndarray:
         """(R, K) logits of clips (T, M, V, 3) float32 that are not in an archive; they pass through small ones."""
@@ -148,7 +142,7 @@ class Network:
             given = {"data_path": str(path), "label_path": None, "split": "test"}
             if not str(self.arguments.get("layout") or "scrambled").startswith("scrambled"):
                 given["layout"] = None  # it speaks of the configured archive; a scrambling is of the network
-        return make_feeder(self.job.options, self.arguments | given)
+        return make_feeder(self.options, self.arguments | given)
 
 
 def _joints(feeder_class: type, options: Any) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.labels import NTU_NAME
 from skeleton_lab.data.archives.opening import SPLITS
-from skeleton_lab.engine.config.flags import NAMES
+from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference import recordings as inputs
@@ -34,10 +34,10 @@ ANNOTATED = {17: "coco17", 25: "ntu25"}  # joints of PYSKL's annotations
 TABLE, PAGE, PICTURE = "predictions.json", "predictions.html", "predictions.png"
 
 
-def _parser(program: str) -> Parser:
+def _parser(name: str) -> Parser:
     made = Parser(
         prog="predict.py",
-        description=f"What a trained {NAMES[program]} says: the five most probable classes of every clip, or of every "
+        description=f"What a trained {name} says: the five most probable classes of every clip, or of every "
         "window of a long recording; of two people together and of each alone.",
     )
     add = made.add_argument
@@ -208,7 +208,7 @@ def _write(options: argparse.Namespace, network: Network, recordings: Recordings
     names = predictions.class_names(len(rows[0].logits), network.ucla, options.classes)
     about = {
         "input": str(options.input), "config": str(options.config), "weights": str(options.weights),
-        "network": network.job.options.model, "keypoints": recordings.scheme, "fps": options.fps,
+        "network": network.options.model, "keypoints": recordings.scheme, "fps": options.fps,
         "windows": getattr(options, "windows", None),
     }  # fmt: skip
     content = predictions.as_json(recordings, rows, names, options.fps, about)
@@ -216,7 +216,7 @@ def _write(options: argparse.Namespace, network: Network, recordings: Recordings
     try:
         write_atomically(folder / TABLE, lambda file: file.write(predictions.dumped(content)))
         told = [
-            f"{options.input.name}: {network.job.options.model}, {options.weights.name}",
+            f"{options.input.name}: {network.options.model}, {options.weights.name}",
             *predictions.summary(content),
         ]
         page = overlay.html(recordings, rows, names, options.fps, told)
@@ -233,16 +233,16 @@ def _write(options: argparse.Namespace, network: Network, recordings: Recordings
     print(f"written to {folder}: {TABLE}, {PAGE}{drawn}")
 
 
-def predict(program: str, room: Path, argv: Sequence[str] | None = None) -> None:
+def predict(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
-    options = _parser(program).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
+    options = _parser(recipe.name).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
     _checked(options)
     with trust.opened(room), trust.trusting(options.trust_code):
-        _predict(program, room, options)
+        _predict(recipe, room, options)
 
 
-def _predict(program: str, room: Path, options: argparse.Namespace) -> None:
-    network = Network(program, room, options.config, options.weights, options.device)
+def _predict(recipe: Recipe, room: Path, options: argparse.Namespace) -> None:
+    network = Network(recipe, room, options.config, options.weights, options.device)
     for notice in network.notices:
         print(notice, file=sys.stderr)
     if network.K is not None:
@@ -251,14 +251,14 @@ def _predict(program: str, room: Path, options: argparse.Namespace) -> None:
     _write(options, network, recordings, rows)
 
 
-def run(program: str, main_file: str, argv: Sequence[str] | None = None) -> int:
+def run(recipe: Recipe, main_file: str, argv: Sequence[str] | None = None) -> int:
     """The program of a room; returns the exit status.
 
     Args:
-        program: its letter; main_file: its predict.py, in whose folder dotted names are looked for first.
+        recipe: of its program; main_file: its predict.py, in whose folder dotted names are looked for first.
         argv: arguments; None for those of the process.
     """
     room = Path(main_file).resolve().parent
     if str(room) not in sys.path:
         sys.path.insert(0, str(room))
-    return guarded(lambda: predict(program, room, argv))
+    return guarded(lambda: predict(recipe, room, argv))

@@ -32,6 +32,7 @@ def room() -> Path:
 def train(work_dir: Path, *more: str) -> int:
     """One epoch of it in this process; the exit code."""
     from skeleton_lab.engine import run
+    from skeleton_lab.engine.recipe import Recipe
 
     argv = [
         "--work-dir", str(work_dir), "--model", f"{ROOM}.Model", "--feeder", f"{ROOM}.Feeder",
@@ -41,7 +42,7 @@ def train(work_dir: Path, *more: str) -> int:
     path, here = list(sys.path), Path.cwd()
     os.chdir(room())
     try:
-        return run("C", str(room() / "main.py"), argv)
+        return run(Recipe("a toy"), str(room() / "main.py"), argv)
     finally:
         os.chdir(here)
         sys.path[:] = path

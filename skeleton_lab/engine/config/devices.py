@@ -1,4 +1,4 @@
-"""Which devices a run uses, from ``--device`` and ``--use-gpu``."""
+"""Which devices a run uses, and the arithmetic there: ``--device``, ``--use-gpu``, ``--precision``, ``--half``."""
 
 from __future__ import annotations
 
@@ -59,3 +59,18 @@ def resolve(options: Options) -> Devices:
         existing = ", ".join(f"{i} ({torch.cuda.get_device_name(i)})" for i in range(count))
         raise UsageError(f"--device {named}: there is no GPU {max(indices)}; this machine has {existing}")
     return Devices("cuda", indices)
+
+
+def precision_of(options: Options, kind: str) -> tuple[str, str | None]:
+    """Fabric's name of the arithmetic, and what has to be said about it."""
+    wanted = {"32": "32-true", "64": "64-true"}.get(options.precision, options.precision)
+    if kind == "cpu" and wanted == "16-mixed":
+        return "bf16-mixed", "--precision 16-mixed: the CPU has bf16-mixed instead"
+    if not options.half:
+        return wanted, None
+    if kind == "cpu":
+        return wanted, "--half: ignored on the CPU"
+    if options.amp_opt_level == 0:
+        return "32-true", None
+    level = options.amp_opt_level
+    return "16-mixed", f"--amp-opt-level {level} is treated as 1: mixed precision" if level > 1 else None

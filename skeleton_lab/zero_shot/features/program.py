@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from skeleton_lab.inference.predictor import Network
 
     with registry.room(options.room), trust.trusting(options.trust_code):
-        network = Network(this.program, this.path, options.config, options.weights, options.device)
+        network = Network(this.recipe, this.path, options.config, options.weights, options.device)
         for notice in network.notices:
             print(notice)
         shapes = extract(network, order, folder)

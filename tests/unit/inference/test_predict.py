@@ -86,14 +86,14 @@ class Bench:
             str(self.output), *line.split(),
         ]  # fmt: skip
         with registry.room(self.room.folder):
-            return inference.run(self.room.program, str(self.room.path / "predict.py"), argv)
+            return inference.run(self.room.recipe, str(self.room.path / "predict.py"), argv)
 
     def result(self) -> dict:
         return json.loads((self.output / "predictions.json").read_text())
 
     def network(self) -> Network:
         with registry.room(self.room.folder):
-            return Network(self.room.program, self.room.path, self.config, self.weights, "cpu")
+            return Network(self.room.recipe, self.room.path, self.config, self.weights, "cpu")
 
 
 @pytest.fixture
