@@ -150,6 +150,7 @@ def create_dataset(
         if word not in known:
             raise UsageError(f"{what} '{word}': choose from {', '.join(known)}.{nearest(str(word), known)}")
     options = _options(this, config)
+    options.seed = options.seed or 0  # some programs draw theirs
     with registry.room(this.room):
         feeder_class = import_class(options.feeder, "feeder")
         place = _place(feeder_class, path, split, label_path)
