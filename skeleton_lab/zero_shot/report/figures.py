@@ -10,7 +10,7 @@ import numpy as np
 
 from skeleton_lab.reporting.html.markup import Markup, tag
 from skeleton_lab.reporting.run_report.curves import Chart, Series, percent
-from skeleton_lab.zero_shot.gate.gate import harmonic
+from skeleton_lab.zero_shot.accuracy import harmonic
 
 WIDTH, HEIGHT, MARGIN = 900, 560, 30
 DOT = 6.5  # of 900 across: seen from a chair, also where the page is scaled to a telephone

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives import class_names
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.reporting.html import line_chart, shell
 from skeleton_lab.reporting.html.markup import Markup, join, tag

@@ -19,7 +19,7 @@ from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.convert import convert
 from skeleton_lab.data.archives.ntu_protocol import row_names, sample
 from skeleton_lab.data.archives.opening import open_archive
-from skeleton_lab.data.preprocessing.person_slots import normalise
+from skeleton_lab.data.archives.prenormalize import normalise
 from skeleton_lab.data.synthetic import archive as synthetic
 from skeleton_lab.errors import ArchiveError, UsageError
 

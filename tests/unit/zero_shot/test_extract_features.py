@@ -21,7 +21,7 @@ from skeleton_lab.data.synthetic import archive as synthetic
 from skeleton_lab.engine.config import class_list
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.utils.importing import import_class
 from skeleton_lab.zero_shot.features import extract as features
 from skeleton_lab.zero_shot.features import program
