@@ -17,11 +17,11 @@ from PIL import Image
 
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.reporting import run_report
-from skeleton_lab.reporting.html import clip_json
-from skeleton_lab.reporting.html.markup import VOID, Markup, join, tag
-from skeleton_lab.reporting.run_report import curves, summary
+from skeleton_lab.reporting.html import clip_json, line_chart
+from skeleton_lab.reporting.run_report import summary
 from skeleton_lab.reporting.run_report.work_dir import load
 
+VOID = {"br", "input", "link", "meta"}
 PLOTS = ("curves.png", "confusion.png", "per_class.png", "skeleton.png")
 
 
@@ -400,20 +400,14 @@ def test_without_matplotlib_the_page_is_complete(tmp_path, caplog):
 
 def test_neither_torch_nor_pyplot_is_needed(tmp_path):
     fake.complete(tmp_path, epochs=2, samples=30)
-    code = f"import sys; from skeleton_lab import report; report.write({str(tmp_path)!r}); print(sorted(sys.modules))"
+    code = f"from skeleton_lab.reporting import run_report; run_report.write({str(tmp_path)!r})"
+    code += "; import sys; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'matplotlib.pyplot'" not in done.stdout and "'torch'" not in done.stdout
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.3, 0.9), (600.2, 629.7), (1e-9, 3e-9), (5, 5), (0, 0), (-2, 3)])
 def test_ticks_enclose_the_values_in_round_steps(low, high):
-    marks = curves.ticks(low, high)
+    marks = line_chart.ticks(low, high)
     assert marks[0] <= low + 1e-12 and marks[-1] >= high - 1e-12 and 2 <= len(marks) <= 9
     assert np.all(np.diff(marks) > 0)
-
-
-def test_markup_escapes_what_is_not_markup():
-    assert tag("p", "a<b", [1, None, tag("i")], class_="x\"'", hidden=True, title=None) == (
-        '<p class="x&quot;&#x27;" hidden>a&lt;b1<i></i></p>'
-    )
-    assert join(Markup("<b>"), "<b>") == "<b>&lt;b&gt;"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from zero_shot_folder import LE, copied, flags, one_error, write
+from zero_shot_folder import LE, copied, flags, gate_flags, one_error, place, stages, write
 
 from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import LabError
@@ -31,26 +31,6 @@ SEEDS = ["--seeds", "5", "6"]
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> Path:
     return write(tmp_path_factory.mktemp("zero_shot"))
-
-
-def place(given: Path, phase: str = "train") -> Path:
-    return given / "sk_feats" / ("shift_5_r" if phase == "train" else "shift_val_5_r")
-
-
-def gate_flags(given: Path, work: Path, phase: str) -> list[str]:
-    more = ["--text_feats", str(given / "text_feats")] if phase == "train" else ["--th", "50", "--t", "2"]
-    name = "5_r" if phase == "train" else "5_r_val"
-    return ["--ss", "5", "--le", LE, "--tm", "lb", "--ntu", "60", "--dataset", str(place(given, phase)),
-            "--wdir", str(work / name), *more]  # fmt: skip
-
-
-def stages(given: Path, work: Path, *more: str, seeds: tuple[str, ...] = (), order=("train", "val")) -> Path:
-    """All four, in this process; returns the folder of stage 1."""
-    for phase in order:
-        assert programs.train("msf", [*flags(given, work, phase), *more, *seeds]) == 0
-    assert gating.gating_train([*gate_flags(given, work, "val"), *seeds]) == 0
-    assert gating.gating_eval([*gate_flags(given, work, "train"), *seeds]) == 0
-    return work / "5_r" / LE / "lb"
 
 
 def told(folder: Path, name: str = "train.json") -> dict:
