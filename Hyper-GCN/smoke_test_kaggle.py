@@ -14,10 +14,11 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab 
 
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.engine.dataloader import check_labels
-from skeleton_lab.engine.smoke import CLASSES, check_sizes, pick_device, random_clips, sgd_step
+from skeleton_lab.engine.smoke import CLASSES, random_clips, sgd_step
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
 from skeleton_lab.nn import fuse
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
 
 # isort: split
 import torch

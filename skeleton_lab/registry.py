@@ -52,6 +52,39 @@ ROOMS = (
     Room("FS-VAE", "fsvae", None, variant="fsvae"),
     Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
 )
+
+
+class Model(NamedTuple):
+    """One network under the name that ``create_model`` takes.
+
+    Attributes:
+        room: its folder; config: its published configuration, relative to that; None for the zero-shot methods.
+        network: the class, where the configuration names another one.
+    """
+
+    name: str
+    room: str
+    config: str | None
+    network: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The published configuration; only of the supervised rooms."""
+        return ROOT / self.room / str(self.config)
+
+
+MODELS = (
+    *(Model(room.image, room.folder, room.config) for room in ROOMS),
+    Model("ctrgcn-ucla", "CTR-GCN", "config/ucla/default.yaml"),
+    Model("ctrgcn-baseline", "CTR-GCN", "config/nturgbd-cross-subject/default.yaml", "model.baseline.Model"),
+    Model("msg3d-kinetics", "MS-G3D", "config/kinetics-skeleton/train_joint.yaml"),
+    Model("freqmixformer-ucla", "FreqMixFormer", "config/ucla/joint.yaml"),
+    Model("skateformer-ucla", "SkateFormer", "config/train/nw_ucla/SkateFormer_j.yaml"),
+    Model("hypergcn-large", "Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml"),
+    Model("hypergcn-ucla", "Hyper-GCN", "config/ucla/hyper_joint.yaml"),
+    Model("stgcn-twostream", "ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml"),
+    Model("stgcn-kinetics", "ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml"),
+)
 # a parameter that every network of the name has, and no other room's
 TELLING = (
     ("CTR-GCN", "l1.gcn1.convs.0.conv1.weight"),
@@ -63,6 +96,7 @@ TELLING = (
     ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
+trust.know(room.path for room in ROOMS)
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 
@@ -73,6 +107,26 @@ def find(name: str) -> Room:
             return room
     known = [room.folder for room in ROOMS]
     raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(name, known)}")
+
+
+def model(name: str) -> Model:
+    """A network by its name, or by its room's folder; UsageError for an unknown one."""
+    for each in MODELS:
+        if name.lower() in (each.name, each.room.lower()):
+            return each
+    known = [each.name for each in MODELS]
+    raise UsageError(f"there is no model '{name}'.{nearest(name.lower(), known)} Models are {', '.join(sorted(known))}")
+
+
+def supervised(name: str, what: str) -> Model:
+    """As ``model``, for ``what`` needs clips and their classes; UsageError for the zero-shot methods."""
+    this = model(name)
+    if this.config is None:
+        raise UsageError(
+            f"{what}: {this.name} learns from features and texts, not from clips: extract features with a supervised "
+            "network, then train.py of its room (docs/zero-shot.md)"
+        )
+    return this
 
 
 def owner(parameters: Container[str]) -> str | None:

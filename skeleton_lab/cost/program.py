@@ -261,7 +261,6 @@ def row(found: Answer, budget: float) -> str:
 
 def parser() -> Parser:
     options = Parser(
-        prog="python -m skeleton_lab.cost",
         description="What a room's training costs by its own recipe, and whether it fits a GPU.",
     )
     add = options.add_argument

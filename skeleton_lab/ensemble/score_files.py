@@ -12,9 +12,9 @@ import numpy as np
 from skeleton_lab.data.archives import sample_names
 from skeleton_lab.data.archives.labels import class_ids
 from skeleton_lab.data.archives.opening import open_archive
-from skeleton_lab.data.archives.readers.npy import listing, parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers.safe_pickle import load
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError
+from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, listing
 
 SCORES, RESULT = "epoch1_test_score.pkl", "test_result.pkl"
 

@@ -22,7 +22,7 @@ from skeleton_lab.cost import counting
 from skeleton_lab.engine import run, smoke
 from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.skeletons import graph_tools
 from skeleton_lab.utils import trust
 from skeleton_lab.zero_shot.features.penultimate import WithFeatures
@@ -156,7 +156,7 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
     rows = json.loads(Path("p/predictions.json").read_text())["clips"]
     assert len(rows) == len(first)
     with trust.opened(ctrgcn):
-        network = Network("C", ctrgcn, Path("w/config.yaml"), weights, "cpu")
+        network = Network(registry.find("CTR-GCN").recipe, ctrgcn, Path("w/config.yaml"), weights, "cpu")
         network.job.model = WithFeatures(network.job.model)
         both = network.logits(network.archive_feeder(Path("few.npz"), "test", None, None))
     np.testing.assert_allclose(both[:, :60], first, rtol=1e-5, atol=1e-6)

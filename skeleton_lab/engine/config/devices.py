@@ -2,63 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from skeleton_lab.engine.config.options import Options
-from skeleton_lab.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Devices:
-    """Where to run.
-
-    Attributes:
-        kind: ``cpu`` or ``cuda``.
-        indices: the GPUs, the first one holds what exists once; empty on the CPU.
-        notice: a line to log, or None.
-    """
-
-    kind: Literal["cpu", "cuda"]
-    indices: list[int]
-    notice: str | None = None
-
-
-def _index(item: int | str) -> int:
-    """GPU index of an item, -1 for the CPU."""
-    if isinstance(item, int):
-        return item
-    return -1 if item == "cpu" else int(item.partition(":")[2] or 0)
+from skeleton_lab.utils import devices
+from skeleton_lab.utils.devices import Devices
 
 
 def resolve(options: Options) -> Devices:
-    """The devices of a run.
-
-    ``cpu`` or -1 in front, or ``--use-gpu False``: the CPU, without a single call to CUDA.  Where there is no CUDA
-    at all: the CPU with a notice, so that documented lines run on any machine.
-
-    Raises:
-        UsageError: an index that does not exist beside GPUs that do, an index twice, CPU and GPU mixed.
-    """
-    items = options.device if isinstance(options.device, list) else [options.device]
-    indices = [_index(item) for item in items]
-    if indices[0] == -1 or not options.use_gpu:
-        return Devices("cpu", [])
-    named = " ".join(str(item) for item in items)
-    if -1 in indices:
-        raise UsageError(f"--device {named}: the CPU and GPUs do not mix")
-    if len(set(indices)) < len(indices):
-        raise UsageError(f"--device {named}: names a GPU twice")
-
-    import torch  # here, so that reading options stays quick
-
-    if not torch.cuda.is_available():
-        return Devices("cpu", [], f"no CUDA device on this machine: --device {named} runs on the CPU")
-    count = torch.cuda.device_count()
-    if max(indices) >= count:
-        existing = ", ".join(f"{i} ({torch.cuda.get_device_name(i)})" for i in range(count))
-        raise UsageError(f"--device {named}: there is no GPU {max(indices)}; this machine has {existing}")
-    return Devices("cuda", indices)
+    """The devices of a run; UsageError as of ``utils.devices.resolve``."""
+    return devices.resolve(options.device, options.use_gpu)
 
 
 def precision_of(options: Options, kind: str) -> tuple[str, str | None]:

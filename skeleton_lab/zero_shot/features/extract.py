@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives.class_splits import Split
-from skeleton_lab.data.archives.readers.npy import open_npy
+from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.class_list import parse
 from skeleton_lab.engine.dataloader import subjects_apart
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.zero_shot.features import ownership
 from skeleton_lab.zero_shot.features.penultimate import WithFeatures
