@@ -80,7 +80,7 @@ def create_model(
 def _zero_shot(
     this: registry.Model, weights: File | None, fused: bool, config: File | None, sizes: dict[str, Any]
 ) -> nn.Module:
-    from skeleton_lab.zero_shot.model.vae import build
+    from skeleton_lab.zero_shot.model.variants import build
 
     if weights is not None or config is not None:
         raise UsageError(
@@ -150,6 +150,7 @@ def create_dataset(
         if word not in known:
             raise UsageError(f"{what} '{word}': choose from {', '.join(known)}.{nearest(str(word), known)}")
     options = _options(this, config)
+    options.seed = options.seed or 0  # some programs draw theirs
     with registry.room(this.room):
         feeder_class = import_class(options.feeder, "feeder")
         place = _place(feeder_class, path, split, label_path)

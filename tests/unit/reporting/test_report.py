@@ -188,6 +188,7 @@ def test_pairs_that_are_not_shown_are_counted(tmp_path):
     assert "12 of 30 confused pairs are shown; the confusion matrix has all of them" in text
 
 
+@pytest.mark.slow
 def test_nothing_in_the_pictures_is_cut(tmp_path):
     fake.complete(tmp_path, epochs=3, num_class=120, samples=600)
     run_report.write(tmp_path)
@@ -219,6 +220,7 @@ def test_class_names_with_markup_are_text(tmp_path, monkeypatch):
     assert (tmp_path / "plots" / "confusion.png").is_file()
 
 
+@pytest.mark.slow
 def test_120_classes_stay_small(tmp_path):
     fake.complete(tmp_path, epochs=65, num_class=120, samples=5000)
     fake.write_hardest(tmp_path, count=12, frames=300)
@@ -372,6 +374,7 @@ def test_class_names_by_data_set(tmp_path):
 # programs and pieces
 
 
+@pytest.mark.slow
 def test_the_program_prints_the_path_and_refuses_bad_folders(tmp_path):
     fake.complete(tmp_path / "run", epochs=2, samples=30)
     command = [sys.executable, "-m", "skeleton_lab.reporting.run_report"]

@@ -110,6 +110,7 @@ def test_ridge_solves_the_normal_equations_and_chooses_without_unseen_classes(gi
     assert baselines.ridge(other, strange, SPLIT).made == found.made
 
 
+@pytest.mark.slow
 def test_baselines_are_rows_of_json_and_page(given, tmp_path, capsys):
     folder = stages(given, tmp_path)
     features, table = inputs(place(given), given / "text_feats")
@@ -153,6 +154,7 @@ def first_is_best(monkeypatch) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("select", "cycle", "on"), [("best", 0, "ztest"), ("last", 1, "nothing")])
 def test_the_selected_cycle_is_saved_and_named(select, cycle, on, given, tmp_path, monkeypatch):
     first_is_best(monkeypatch)
@@ -230,6 +232,7 @@ def test_scores_are_joined_with_their_own_sequences_only(given, tmp_path, capsys
 # seeds
 
 
+@pytest.mark.slow
 def test_every_seed_is_a_run_of_its_own(given, seeded, tmp_path):
     assert programs.train("msf", [*flags(given, tmp_path, seed=6), "--select", "last"]) == 0
     one, other = (json.loads((w / LE / "lb" / "train.json").read_text())
@@ -303,6 +306,7 @@ def test_spread_of_the_classifier_alone(given, tmp_path, capsys):
     assert len(values) == 3 and lines[-1] == f"mean of 3 classifiers  {mean:.2f} ± {deviation:.2f} %"
 
 
+@pytest.mark.slow
 def test_staged_script_with_seeds(given, tmp_path, monkeypatch, capsys):
     """The published scripts' chain, in this process: stage 2 first where it chooses the cycle."""
     monkeypatch.chdir(tmp_path)
