@@ -14,7 +14,8 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference.network import Network
-from skeleton_lab.inference.predict import Wishes, predict
+from skeleton_lab.inference.predict import predict
+from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.skeletons.schemes import SCHEMES
 
 
