@@ -18,8 +18,7 @@ from skeleton_lab.zero_shot.align import program as programs
 from skeleton_lab.zero_shot.align import seeds, selection
 from skeleton_lab.zero_shot.align.settings import SEEDS, load_json, results_folder, save_json, stage_two
 from skeleton_lab.zero_shot.gate import program as gating
-
-METHODS = ("msf", "fsvae")
+from skeleton_lab.zero_shot.model.objective import VARIANTS
 
 
 def stages(variant: str, flags, folders: tuple[Path, Path]) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def main() -> int:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder for features, results and benchmark.json")
     add("--text-feats", type=Path, default=Path("text_feats"), help="text features (default: %(default)s)")
-    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: both")
+    add("--methods", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: both")
     add("--seeds", type=int, nargs="+", default=[5, 6, 7], help="of the trainer (default: 5 6 7)")
     add("--ntu", type=int, default=60, choices=(60, 120))
     add("--ss", type=int, default=12, help="unseen classes (default: %(default)s)")

@@ -28,6 +28,7 @@ class Room(NamedTuple):
     image: str  # skeleton-lab:<image>, built from <image>.docker
     program: str | None  # letter of its training program; None for the zero-shot rooms
     config: str | None = None  # the configuration that stands for the room, relative to its folder
+    variant: str | None = None  # of a zero-shot room: which of the two methods
 
     @property
     def path(self) -> Path:
@@ -48,8 +49,8 @@ ROOMS = (
     Room("SkateFormer", "skateformer", "S", "config/train/ntu_cs/SkateFormer_j.yaml"),
     Room("Hyper-GCN", "hypergcn", "H", "config/base/nturgbd-cross-subject/hyper_joint.yaml"),
     Room("ST-GCN", "stgcn", "T", "config/st_gcn/ntu-xsub/train.yaml"),
-    Room("FS-VAE", "fsvae", None),
-    Room("MSF-GZSSAR", "msf-gzssar", None),
+    Room("FS-VAE", "fsvae", None, variant="fsvae"),
+    Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
 )
 
 

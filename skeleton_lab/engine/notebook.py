@@ -35,8 +35,8 @@ class FitResult:
 
     @property
     def top1(self) -> float | None:
-        """Of the best epoch, a fraction."""
-        return None if self.best is None else self.best["top1"]
+        """Of the best epoch, a fraction; None without test data, or with another ``show_topk``."""
+        return None if self.best is None else self.best.get("top1")
 
 
 def fit(

@@ -27,12 +27,13 @@ def smoke_test(variant: str, argv: Sequence[str] | None = None) -> int:
         import torch  # here: --help needs no PyTorch
         from torch import nn
 
-        from skeleton_lab.zero_shot.model.vae import build
+        from skeleton_lab.nn import fuse
+        from skeleton_lab.zero_shot.model.variants import build
 
         check_sizes(options, "vis_dim", "text_dim", "latent_dim")
         device = pick_device(options.device)
         print(f"Running smoke test on {device}")
-        networks = build(variant, options.vis_dim, options.text_dim, options.latent_dim).to(device)
+        networks = fuse(build(variant, options.vis_dim, options.text_dim, options.latent_dim)).to(device)
         recon = kld = torch.zeros((), device=device)
         for encoder, decoder, width in (("se", "sd", options.vis_dim), ("te", "td", options.text_dim)):
             x = torch.randn(BATCH, width, device=device)

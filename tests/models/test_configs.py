@@ -48,7 +48,7 @@ def content(recipe: dict) -> dict:
 
 def settings(room: registry.Room, *words: str):
     """What program and configuration amount to; ``words`` begin with the sub-command, where the program has one."""
-    return parse(room.program, list(words), room.path)
+    return parse(room.recipe, list(words), room.path)
 
 
 def with_config(room: registry.Room, path: str) -> list[str]:

@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import zero_shot as plain
 
 from skeleton_lab.data.archives import class_splits
+from skeleton_lab.zero_shot.align.loss_weights import Objective, schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
 from skeleton_lab.zero_shot.features.folder import Features, Part
-from skeleton_lab.zero_shot.model.loss_weights import Objective, schedule
 
 LENGTH = 1700
 PROGRAMS = ("plain", "ours", "replay")

@@ -64,11 +64,13 @@ def parse(recipe: Recipe, argv: Sequence[str], room_dir: str | Path) -> Options:
 def from_values(recipe: Recipe, values: Mapping[str, Any], room_dir: str | Path) -> Options:
     """The options of one run from a function's keywords, named as the flags and checked like a YAML file's keys.
 
+    ``work_dir`` may be missing, for functions that write nothing.
+
     Raises:
         UsageError: no such flag, or a value that it does not take.
     """
     flags = {}
-    for name, value in values.items():
+    for name, value in {"work_dir": "work_dir", **values}.items():
         if name not in FLAGS:
             raise UsageError(f"unknown option '{name}'.{nearest(name, FLAGS)}")
         given = convert(FLAGS[name], value, name)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from skeleton_lab import registry
 from skeleton_lab.engine.config.options import parse
 from skeleton_lab.errors import UsageError
 from skeleton_lab.utils.devices import Devices, resolve
+
+RECIPE = registry.find("CTR-GCN").recipe
 
 
 def asked(device, use_gpu=True) -> Devices:
@@ -69,11 +72,11 @@ def test_without_cuda_everything_runs_on_the_cpu(device, monkeypatch):
     [(["0"], [0]), (["0", "1"], [0, 1]), (["-1"], [-1]), (["cpu"], ["cpu"]), (["CUDA:1"], ["cuda:1"])],
 )
 def test_forms_on_the_command_line(words, expected, tmp_path):
-    assert parse("C", ["--device", *words], tmp_path).device == expected
-    assert parse("C", ["--num-worker", "0", "--device", *words, "--seed", "3"], tmp_path).device == expected
+    assert parse(RECIPE, ["--device", *words], tmp_path).device == expected
+    assert parse(RECIPE, ["--num-worker", "0", "--device", *words, "--seed", "3"], tmp_path).device == expected
 
 
 @pytest.mark.parametrize("word", ["banana", "0,1", "cuda:", "cuda:x", "-2", "1.5", "gpu"])
 def test_words_that_are_no_device(word, tmp_path):
     with pytest.raises(UsageError, match="--device"):
-        parse("C", ["--device", word], tmp_path)
+        parse(RECIPE, ["--device", word], tmp_path)
