@@ -84,7 +84,7 @@ def create_model(
 def _zero_shot(
     this: registry.Model, weights: File | None, fused: bool, config: File | None, sizes: dict[str, Any]
 ) -> nn.Module:
-    from skeleton_lab.zero_shot.model.vae import build
+    from skeleton_lab.zero_shot.model.variants import build
 
     if weights is not None or config is not None:
         raise UsageError(
@@ -92,7 +92,7 @@ def _zero_shot(
             "leave weights and config out, and load each by load_state_dict"
         )
     _check_names(this.name, ZERO_SHOT, sizes)
-    net = fuse(build("fsvae" if this.name == "fsvae" else "msf", **{**ZERO_SHOT, **sizes}))
+    net = fuse(build(str(registry.find(this.room).variant), **{**ZERO_SHOT, **sizes}))
     return net if fused else unfuse(net)
 
 
