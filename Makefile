@@ -35,8 +35,9 @@ $(MIN_VENV)/ready: pyproject.toml
 	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,weights,dev]'
 	@touch $@
 
-lint: setup  ## ruff
+lint: setup  ## ruff, mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 images:      ## build every image (BASE_IMAGE=... for another base)
 	bash build_all_images.sh
