@@ -88,7 +88,7 @@ def _zero_shot(
             "leave weights and config out, and load each by load_state_dict"
         )
     _check_names(this.name, ZERO_SHOT, sizes)
-    net = fuse(build("fsvae" if this.name == "fsvae" else "msf", **{**ZERO_SHOT, **sizes}))
+    net = fuse(build(str(registry.find(this.room).variant), **{**ZERO_SHOT, **sizes}))
     return net if fused else unfuse(net)
 
 

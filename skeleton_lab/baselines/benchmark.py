@@ -27,7 +27,7 @@ from skeleton_lab.baselines.training import half
 from skeleton_lab.cost import counting, program
 from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.errors import FAILURE, LabError, UsageError, guarded, nearest, one_line
-from skeleton_lab.registry import find, room
+from skeleton_lab.registry import MODELS, ROOMS, find, room
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
 
@@ -36,14 +36,11 @@ SMALL = {
     "stgcn_lite": lambda T: STGCNBackbone(),
     "mlp": lambda T: SimpleMLP(T * PERSONS * JOINTS * COORDINATES),
 }
-ROOM_MODELS = {
-    "ctrgcn": ("CTR-GCN", None),
-    "msg3d": ("MS-G3D", None),
-    "freqmixformer": ("FreqMixFormer", None),
-    "skateformer": ("SkateFormer", None),
-    "hypergcn": ("Hyper-GCN", None),
-    "hypergcn_large": ("Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml"),
-    "stgcn": ("ST-GCN", None),
+ROOM_MODELS = {  # every supervised room's network, and its larger one where there is one
+    each.name.replace("-", "_"): each
+    for this in ROOMS
+    for each in MODELS
+    if this.program and each.name in (this.image, f"{this.image}-large")
 }
 KEYS = (*SMALL, *ROOM_MODELS)
 COLUMNS = ("", "model", "steps", "batch", "seq_len", "device", "amp", "seconds", "ms/step", "peak MB")
@@ -68,7 +65,7 @@ class Case(NamedTuple):
 
 def here() -> list[str]:
     """The models of this image or checkout: the small ones, and those of the rooms whose folders are there."""
-    return [key for key in KEYS if key in SMALL or find(ROOM_MODELS[key][0]).path.is_dir()]
+    return [key for key in KEYS if key in SMALL or find(ROOM_MODELS[key].room).path.is_dir()]
 
 
 def case(key: str, batch: int, frames: int) -> Case:
@@ -81,7 +78,7 @@ def case(key: str, batch: int, frames: int) -> Case:
     """
     if key in SMALL:
         return Case(SMALL[key](frames), (torch.randn(batch, COORDINATES, frames, JOINTS, PERSONS),), frames)
-    name, config = ROOM_MODELS[key]
+    name, config = ROOM_MODELS[key].room, ROOM_MODELS[key].config
     refusal: LabError | None = None
     for T in range(frames, frames + 65):
         wishes = argparse.Namespace(
