@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from skeleton_lab.engine.smoke import check_sizes, pick_device
 from skeleton_lab.errors import guarded
 from skeleton_lab.nn import fuse
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
 from skeleton_lab.zero_shot.model.variants import build
 
 BATCH = 4
