@@ -14,9 +14,11 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab 
 
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.engine.dataloader import check_labels
-from skeleton_lab.engine.smoke import CLASSES, check_sizes, pick_device, random_clips, sgd_step
+from skeleton_lab.engine.smoke import CLASSES, random_clips, sgd_step
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.nn import fuse
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
 
 # isort: split
 import torch
@@ -70,7 +72,7 @@ def smoke_test(argv: Sequence[str] | None = None) -> int:
         graph_args={"labeling_mode": "virtual_ensemble"},
         hyper_joints=options.hyper_joints,
     )
-    loss, accuracy = sgd_step(model.to(device), x.to(device), y.to(device))
+    loss, accuracy = sgd_step(fuse(model).to(device), x.to(device), y.to(device))
     print(f"Smoke test ok - batch_size={len(x)}, window={options.window_size}, loss={loss:.4f}, acc={accuracy:.2f}%")
     return 0
 

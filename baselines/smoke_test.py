@@ -9,9 +9,10 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.baselines.models import CLASSES, SimpleMLP
-from skeleton_lab.engine.smoke import check_sizes, pick_device, sgd_step
+from skeleton_lab.engine.smoke import sgd_step
 from skeleton_lab.errors import guarded
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
 
 # isort: split
 import torch

@@ -19,10 +19,9 @@ import torch
 from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch, Feeder
 from skeleton_lab.engine.config import yaml_file
-from skeleton_lab.engine.smoke import check_sizes
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils import trust
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
 
 
 @dataclass

@@ -26,10 +26,10 @@ from skeleton_lab.baselines.models import (
 from skeleton_lab.baselines.training import half
 from skeleton_lab.cost import counting, program
 from skeleton_lab.engine.losses import Criterion
-from skeleton_lab.engine.smoke import check_sizes, pick_device
 from skeleton_lab.errors import FAILURE, LabError, UsageError, guarded, nearest, one_line
 from skeleton_lab.registry import find, room
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
 
 SMALL = {
     "simple": lambda T: SimpleSTBackbone(),

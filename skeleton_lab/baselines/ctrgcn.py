@@ -7,6 +7,7 @@ from torch import nn
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.baselines.training import Recipe
 from skeleton_lab.data.archives.locate import DEFAULTS
+from skeleton_lab.engine.network import construct
 from skeleton_lab.registry import room
 from skeleton_lab.utils.importing import import_class
 
@@ -15,8 +16,9 @@ PATHS = ("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz", *DEFAULTS[1:], DEFAU
 
 def build(data: NTU60SkeletonDataset) -> nn.Module:
     with room("CTR-GCN"):
-        network = import_class("model.ctrgcn.Model")
-        return network(num_class=data.num_class, graph="graph.ntu_rgb_d.Graph", graph_args={"labeling_mode": "spatial"})
+        graph = {"graph": "graph.ntu_rgb_d.Graph", "graph_args": {"labeling_mode": "spatial"}}
+        name = "model.ctrgcn.Model"
+        return construct(import_class(name), name, {"num_class": data.num_class, **graph})
 
 
 SHORT = Recipe("Train CTR-GCN for 101 batches of whole clips: does it learn?", build, batch_size=16, steps=101,

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset, find_archive
 from skeleton_lab.engine.losses import logits_of
-from skeleton_lab.engine.smoke import check_sizes, pick_device
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
 
 LEARNING_RATE = 1e-3
 

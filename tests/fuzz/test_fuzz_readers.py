@@ -23,6 +23,7 @@ from tests.fuzz import readers as known
 INPUTS = 2000
 
 
+@pytest.mark.slow
 def test_thousands_of_inputs_are_read_or_refused():
     tally = fuzz.run(INPUTS, 20, 2, show=False)
     assert tally.findings == []
@@ -52,6 +53,7 @@ def test_an_input_is_known_by_its_number():
 # --- what people type and what runs leave behind --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_configurations_flags_scores_weights_and_checkpoints():
     """Each is understood, or refused with exit code 2 and one printable line."""
     tally = fuzz.run(420, 20, 2, show=False, group="programs")

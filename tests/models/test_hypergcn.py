@@ -15,8 +15,8 @@ from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
-from skeleton_lab.engine.losses import divergence
 
+divergence = registry.load("Hyper-GCN", "recipe.divergence")
 GRAPH = {"graph": "graph.ntu_rgb_d.Graph", "graph_args": {"labeling_mode": "virtual_ensemble"}}
 HYPER = ("alpha", "hyper_joint", "to_V", "to_W")  # their gradients pass through distances and a choice of neighbours
 

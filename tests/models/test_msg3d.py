@@ -1,4 +1,4 @@
-"""MS-G3D: the published fixture, the plain transcription in ``reference`` as oracle, and what the network costs."""
+"""MS-G3D: the published fixture on both forms, the fused form against the plain one, and what the network costs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 import replay
 import torch
 import torch.nn.functional as F
-from parity.protocol import compare, fill
-from reference import msg3d as plain
-from replay import Fixture, check_buffers, step
+from parity.protocol import fill
+from replay import BATCH, Fixture, step
+from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost.counting import fits, measure
+from skeleton_lab.nn import fuse, unfuse
 
 KINETICS = {
     "num_class": 7, "num_point": 18, "num_gcn_scales": 8, "num_g3d_scales": 8, "graph": "graph.kinetics.AdjMatrixGraph",
@@ -23,7 +24,7 @@ KINETICS = {
 
 
 def build(**kwargs):
-    """The network with NTU's arguments, 5 classes, unless told otherwise."""
+    """The network with NTU's arguments, 5 classes and fused, unless told otherwise."""
     arguments = {
         "num_class": 5, "num_point": 25, "num_person": 2, "num_gcn_scales": 13, "num_g3d_scales": 6,
         "graph": "graph.ntu_rgb_d.AdjMatrixGraph",
@@ -31,9 +32,26 @@ def build(**kwargs):
     return replay.build("MS-G3D", "model.msg3d.Model", **{**arguments, **kwargs})
 
 
+def load(name: str):
+    with registry.room("MS-G3D"):
+        return registry.load("MS-G3D", f"model.{name}")
+
+
+@pytest.fixture(scope="module", params=["plain", "fused"])
+def fixture(request):
+    return Fixture("MS-G3D", "msg3d", fused=request.param == "fused")
+
+
 @pytest.fixture(scope="module")
-def fixture():
+def fused_fixture():
     return Fixture("MS-G3D", "msg3d")
+
+
+def switches(merge: bool = False, checkpointing: bool = False):
+    def prepare(model):
+        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+
+    return prepare
 
 
 # --- the published numbers ---------------------------------------------------------------------------------------
@@ -51,130 +69,136 @@ def test_graphs(fixture):
         np.testing.assert_allclose(matrix, A, atol=fixture.facts["tolerance"]["A"])
 
 
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_eval_logits(fixture, merge):
-    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
+def test_eval_logits(fixture):
+    replay.check_eval(fixture)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_training_step(fixture, merge, checkpointing):
-    def prepare(model):
-        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+def test_eval_logits_without_merging(fused_fixture):
+    replay.check_eval(fused_fixture, switches())
 
-    replay.check_step(fixture, prepare)
+
+def test_training_step(fixture):
+    replay.check_step(fixture)
+
+
+@pytest.mark.parametrize(
+    ("merge", "checkpointing"), [(True, True), (False, False), (False, True)],
+    ids=["merged-recomputed", "unmerged-kept", "unmerged-recomputed"],
+)  # fmt: skip
+def test_training_step_with_switches(fused_fixture, merge, checkpointing):
+    replay.check_step(fused_fixture, switches(merge, checkpointing))
 
 
 def test_stages(fixture):
-    compared = replay.check_stages(fixture, inner_stage, lambda model: setattr(model, "merge_empty_bodies", False))
-    without = {"gcn3d2.gcn3d.0.gcn3d.0"}  # the unfolded windows, which this network never makes
+    compared = replay.check_stages(fixture, inner_stage, switches())
+    without = {"gcn3d2.gcn3d.0.gcn3d.0"} if fixture.fused else set()  # the unfolded windows, which are never made
     assert compared == 2 * len(fixture.facts["stage_shapes"].keys() - without)
 
 
 def inner_stage(model, name: str, given: dict[str, torch.Tensor]) -> torch.Tensor | None:
-    """Output of a module that the network runs merged with its neighbours."""
+    """Output of a module that the fused network runs merged with its neighbours."""
     unit, _, index = name.rpartition(".")
     if "gcn3d" not in name:
         return model.get_submodule(name)(given[unit.rpartition(".")[0]])  # a temporal branch
-    window = unit.rpartition(".")[0]
     if index == "0":
         return None
-    gcn = model.get_submodule(name)
-    h, project = gcn.aggregate(given[window], model.get_submodule(window).stride)
-    gamma, beta, mean, var = gcn.norm(h, project, None)
+    window = model.get_submodule(unit.rpartition(".")[0])
+    h, project = window.aggregate(given[unit.rpartition(".")[0]])
+    gamma, beta, mean, var = window.norm(h, project, None)
     h = (h if project is None else h @ project).permute(0, 3, 2, 1)
     return F.batch_norm(h, mean, var, gamma, beta).relu()
 
 
 def test_initialisation(fixture):
     replay.check_init(fixture)
-    model = build()
+    model = build(fused=fixture.fused)
     masks = {name: p for name, p in model.named_parameters() if name.endswith("A_res")}
     assert masks.keys() == fixture.facts["init_law"].keys()
     for name, mask in masks.items():
         assert mask.abs().max() <= 1e-6 and mask.std().item() == pytest.approx(1e-6 / math.sqrt(3), rel=0.1), name
 
 
-# --- the plain transcription -------------------------------------------------------------------------------------
-
-
-def test_reference_replays_the_fixture(fixture):
-    reference = fill(plain.Model(torch.from_numpy(fixture.values["A/A_binary"]).float())).eval()
-    assert [name for name, _ in reference.named_parameters()] == list(fixture.facts["parameters"])
-    for prefix, _, inputs in fixture.cases():
-        with torch.no_grad():
-            compare(reference(*inputs), fixture.values[prefix + "eval_logits"])
-    step(reference, *fixture.main())
-    check_buffers(reference, fixture)
+# --- the two forms -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=[{}, KINETICS, {"in_channels": 2}], ids=["ntu", "kinetics", "two channels"])
 def pair(request):
-    """The network and the reference with the same, filled weights in float64."""
-    network = fill(build(**request.param))
-    return network.double(), plain.build(network).double()
+    """The plain and the fused network with the same, filled weights in float64."""
+    return tuple(fill(build(fused=fused, **request.param)).double() for fused in (False, True))
 
 
-@pytest.mark.parametrize("frames", [1, 7, 12])
-def test_every_gradient_and_buffer_equals_the_reference(pair, frames):
-    network, reference = (copy.deepcopy(model) for model in pair)
+@pytest.mark.parametrize(
+    ("frames", "empty", "checkpointing"), [(1, 2, False), (7, 2, True), (12, 2, False), (12, 0, True)],
+    ids=["one frame", "7 frames, recomputed", "12 frames", "no empty body, recomputed"],
+)  # fmt: skip
+def test_training_step_of_both_forms(pair, frames, empty, checkpointing):
+    plain, fused = (copy.deepcopy(model) for model in pair)
+    fused.activation_checkpointing = checkpointing
     torch.manual_seed(0)
-    x = torch.randn(3, network.in_channels, frames, network.graph.num_nodes, 2, dtype=torch.float64)
-    x[:2, ..., 1] = 0  # two empty second bodies, run as one
-    # Empty bodies do not move, so the max pool meets ties there, which rounding breaks: gradients are compared below.
-    torch.testing.assert_close(step(network, x), step(reference, x))
-    compare_buffers(network, reference)
-    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
-    network, reference = (copy.deepcopy(model) for model in pair)
-    x = torch.randn_like(x[:2])
-    step(network, x), step(reference, x)
-    compare_gradients(network, reference)
+    x = torch.randn(3, plain.in_channels, frames, plain.graph.num_nodes, 2, dtype=torch.float64)
+    x[:empty, ..., 1] = 0  # run as one
+    assert replay.check_forms(plain, fused, x) < 1e-9
+    torch.testing.assert_close(fused.eval()(x), plain.eval()(x))
 
 
-def compare_buffers(network, reference):
-    expected = dict(reference.named_buffers())
-    for name, value in network.named_buffers():
-        if not name.endswith("A_scales"):
-            torch.testing.assert_close(value, expected[name], msg=name)
-
-
-def compare_gradients(network, reference):
-    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8 * max(1.0, b.grad.abs().max()), msg=name)
-
-
-def test_eval_gradients_equal_the_reference(pair):
+@pytest.mark.parametrize("empty", [0, 2])
+def test_eval_gradients_of_both_forms(pair, empty):
     """Biases before a norm have one there."""
-    network, reference = (copy.deepcopy(model).eval() for model in pair)
+    plain, fused = (copy.deepcopy(model).eval() for model in pair)
     torch.manual_seed(0)
-    x = torch.randn(2, network.in_channels, 7, network.graph.num_nodes, 2, dtype=torch.float64)
-    for model in (network, reference):
-        F.cross_entropy(model(x), torch.tensor([0, 3])).backward()
-    compare_gradients(network, reference)
+    x = torch.randn(3, plain.in_channels, 7, plain.graph.num_nodes, 2, dtype=torch.float64)
+    x[:empty, ..., 1] = 0
+    for model in (plain, fused):
+        F.cross_entropy(model(x), torch.tensor([0, 3, 1])).backward()
+    for (name, a), b in zip(fused.named_parameters(), plain.parameters()):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8 * max(1.0, b.grad.abs().max()), msg=name)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("inner", [2, 5], ids=["project first", "aggregate first"])
 def test_window_of_any_length_and_stride(inner, stride):
-    with registry.room("MS-G3D"):
-        module = registry.load("MS-G3D", "model.msg3d.MSG3D")
     torch.manual_seed(0)
-    A = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])  # three joints in a row
     for window in (3, 5):
-        reference = fill(plain.Window(4, inner, 2, A, 2, window, stride)).double()
-        network = module(4, inner, 2, reference.gcn3d[1].A.float(), window, stride).double()
-        network.load_state_dict(reference.state_dict())
+        A = torch.rand(2 * window * 3, window * 3)  # two scales of three joints
+        plain = fill(load("msg3d.MSG3D")(4, inner, 2, A, window, stride)).double()
+        fused = fuse(copy.deepcopy(plain))
         for T in (1, 2, 3, 4, 8):
             x = torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True)
-            y, expected = network(x), reference(x)
+            y, expected = fused(x), plain(x)
             torch.testing.assert_close(y, expected)
             direction = torch.randn_like(y)
             gradients = [
                 torch.autograd.grad(out, [x, *model.parameters()], direction)
-                for out, model in ((y, network), (expected, reference))
+                for out, model in ((y, fused), (expected, plain))
             ]
             torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-8)
-        compare_buffers(network, reference)
+        for (name, value), expected in zip(fused.named_buffers(), plain.buffers()):
+            torch.testing.assert_close(value, expected, msg=name)
+
+
+def test_unfused_network_is_the_plain_one():
+    torch.manual_seed(0)
+    plain, x = fill(build(fused=False)).eval(), torch.randn(2, 3, 9, 25, 2)
+    x[0, ..., 1] = 0
+    network = unfuse(fuse(copy.deepcopy(plain)))
+    assert [type(module) for module in network.modules()] == [type(module) for module in plain.modules()]
+    state = network.state_dict()
+    assert list(state) == list(plain.state_dict())
+    assert all(torch.equal(value, state[name]) for name, value in plain.state_dict().items())
+    assert torch.equal(network(x), plain(x))
+
+
+def test_plain_form_is_autograd_alone():
+    replay.check_autograd_alone(build(fused=False), torch.randn(2, 3, 8, 25, 2))
+
+
+def test_plain_form_exports_for_any_batch_and_length():
+    plain = fill(build(fused=False))
+    torch.manual_seed(0)
+    inputs, other = torch.randn(2, 3, 16, 25, 2), torch.randn(3, 3, 21, 25, 2)
+    # not a named size: torch cannot prove of all lengths what it asks about the windows' strides
+    frames = torch.export.Dim.DYNAMIC(min=8, max=4096)
+    replay.check_export(plain, (inputs,), (other,), [{0: BATCH, 2: frames}])
 
 
 def test_checkpointing_recomputes_the_same_bits():
@@ -190,15 +214,71 @@ def test_checkpointing_recomputes_the_same_bits():
         assert torch.equal(a, b), name
 
 
+# --- hand-written backwards --------------------------------------------------------------------------------------
+
+
+def tensor(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("window", [3, 5])
+@pytest.mark.parametrize("frames", [1, 5])
+def test_backward_of_the_windows(stride, window, frames):
+    torch.manual_seed(0)
+    aggregate = load("msg3d_fused_windows.WindowAggregate").apply
+    x, P = tensor(2, 2, 3, frames), tensor(2, 2, 3)
+    assert gradcheck(lambda x, A, P: aggregate(x, A, P, stride), (x, tensor(window, window * 3, 6), P))
+    assert gradcheck(lambda x, A: aggregate(x, A, None, stride), (x, tensor(window, 2 * window * 3, 3)))
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batch's moments", "constant moments"])
+@pytest.mark.parametrize("projected", [True, False])
+def test_backward_of_norm_and_collapse(projected, batch):
+    torch.manual_seed(0)
+    collapse, moments = load("msg3d_fused_windows.NormReLUCollapse").apply, load("msg3d_fused_windows.moments")
+    h, project = tensor(2, 6, 3, 4), tensor(4, 3) if projected else None
+    E = 3 if projected else 4
+    constant = torch.randn(E, dtype=torch.float64), torch.rand(E, dtype=torch.float64) + 0.5
+
+    def collapsed(h, gamma, beta, O, project=None):  # noqa: E741
+        mean, var = moments(h.detach(), None if project is None else project.detach(), None)[:2] if batch else constant
+        return collapse(h, project, gamma, beta, mean, var, None, 1e-5, batch, O)
+
+    inputs = [h, tensor(E), tensor(E), tensor(3, 2, E), *([project] if projected else [])]
+    assert gradcheck(collapsed, inputs)
+
+
+@pytest.mark.parametrize("projected", [True, False])
+def test_norm_and_collapse_of_bodies_that_count_several_times(projected):
+    """Against bodies that are there several times, losses summed over all of them."""
+    torch.manual_seed(0)
+    collapse, moments = load("msg3d_fused_windows.NormReLUCollapse").apply, load("msg3d_fused_windows.moments")
+    h, project = tensor(3, 6, 2, 4), tensor(4, 3) if projected else None
+    E = 3 if projected else 4
+    gamma, beta, O = tensor(E), tensor(E), tensor(3, 2, E)  # noqa: E741
+    copies = torch.tensor([1, 3, 2])
+    target = torch.randn(6, 2, 2, 2, dtype=torch.float64)
+    gradients = []
+    for bodies, h_all in ((copies.float(), h), (None, h.repeat_interleave(copies, 0))):
+        mean, var, n = moments(h_all, project, bodies)
+        assert n == 6 * 6 * 2
+        y = collapse(h_all, project, gamma, beta, mean, var, bodies, 1e-5, True, O)
+        y = y if bodies is None else y.repeat_interleave(copies, 0)
+        inputs = [h, gamma, beta, O, *([project] if projected else [])]
+        gradients.append(torch.autograd.grad((y * target).sum(), inputs))
+    torch.testing.assert_close(*gradients)
+
+
 # --- cost --------------------------------------------------------------------------------------------------------
 
 
-def test_costs_less_than_published(fixture):
+def test_costs_less_than_published(fused_fixture):
     torch.manual_seed(0)
-    network = fixture.build()
+    network = fused_fixture.build()
     x, y = torch.randn(2, 3, 64, 25, 2), torch.arange(2)
-    published = measure(plain.build(network), x, y)
-    assert published.flops_forward == fixture.facts["flops_per_sample"]
+    published = measure(unfuse(copy.deepcopy(network)), x, y)
+    assert published.flops_forward == fused_fixture.facts["flops_per_sample"]
     assert published.saved_bytes == pytest.approx(199.5 * 2**20, rel=1e-3)
     kept = measure(network, x, y)
     assert kept.flops_forward <= 11.9e9 and kept.saved_bytes <= 67e6  # 63.5e6 in larger batches

@@ -20,12 +20,12 @@ from sandbox import FEW, Lab
 from tiny_data import FRAMES, make_all
 
 from skeleton_lab import inference, registry
-from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.synthetic import skeleton_files
+from skeleton_lab.inference import network as predict_network
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference import windows as predict_clips
 from skeleton_lab.inference.keypoints.joint_map_figure import figure
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.skeletons.schemes import COCO17, H36M17
 from skeleton_lab.utils.importing import import_class
 
@@ -86,14 +86,14 @@ class Bench:
             str(self.output), *line.split(),
         ]  # fmt: skip
         with registry.room(self.room.folder):
-            return inference.run(self.room.program, str(self.room.path / "predict.py"), argv)
+            return inference.run(self.room.recipe, str(self.room.path / "predict.py"), argv)
 
     def result(self) -> dict:
         return json.loads((self.output / "predictions.json").read_text())
 
     def network(self) -> Network:
         with registry.room(self.room.folder):
-            return Network(self.room.program, self.room.path, self.config, self.weights, "cpu")
+            return Network(self.room.recipe, self.room.path, self.config, self.weights, "cpu")
 
 
 @pytest.fixture
@@ -158,9 +158,9 @@ def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch
     path, more = source_of(bench)
     where = tmp_path / "test"
     flags = f"{FEW} --phase test --config {bench.config} --weights {bench.weights} --work-dir {where}"
-    save = "--save-result" if bench.room.program == "T" else "--save-score True"
+    save = "--save-result" if bench.room.folder == "ST-GCN" else "--save-score True"
     line = flags.replace("--num-epoch 1 --batch-size 6 ", "").replace("--test-batch-size 8 ", "")
-    sub = "recognition " if bench.room.program == "T" else ""
+    sub = "recognition " if bench.room.folder == "ST-GCN" else ""
     assert bench.lab(bench.room.folder, f"{sub}{line} {save}") == 0
     [scores] = [*where.rglob("*score.pkl"), *where.rglob("test_result.pkl")]
     expected = np.stack(list(pickle.loads(scores.read_bytes()).values()))
@@ -173,7 +173,7 @@ def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch
         seen.setdefault((who, k), row)
         return row
 
-    monkeypatch.setattr("skeleton_lab.inference.program.Row", spy)
+    monkeypatch.setattr("skeleton_lab.inference.predict.Row", spy)
     assert bench(" ".join(more), path) == 0
     logits = np.stack([seen["all", k].logits for k in range(len(expected))])
     np.testing.assert_array_equal(logits, expected)
@@ -182,11 +182,13 @@ def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("bench", ["CTR-GCN", "SkateFormer", "CTR-GCN-ucla", "ST-GCN", "MS-G3D"], indirect=True)
-def test_written_clips_give_the_logits_of_the_archive(bench, data, monkeypatch):
-    """Clips cut out of an archive and sent through a small one: the same logits, so its form is the feeder's."""
+def test_clips_in_memory_give_the_logits_of_the_archive(bench, data, monkeypatch):
+    """Clips cut out of an archive and sent through arrays: the same logits, so their form is the feeder's."""
     path = data / ("data/NW-UCLA/all_sqe" if case_is_ucla(bench) else "data/NTU60_CS.npz")
     network = bench.network()
-    monkeypatch.setattr(array_clips, "FRAMES", FRAMES)  # whole-clip networks see the padding, and this archive has less
+    monkeypatch.setattr(
+        predict_network, "FRAMES", FRAMES
+    )  # whole-clip networks see the padding, and this archive has less
     with registry.room(bench.room.folder):
         feeder = network.archive_feeder(path, "test", None, [0, 2, 4])
         recordings = predict_clips.Stored(feeder.clips, ["a", "b", "c"], None, None)

@@ -1,4 +1,4 @@
-"""The two products of a window module, without unfolding windows and without transposing activations.
+"""The two products of ``msg3d.MSG3D``, without unfolding windows and without transposing activations.
 
     h[b, i, t', e] = sum_w sum_(k, v) A[w, i, (k, v)] y[b, (k, v), stride * t' + w - pad, e],   y_k = P_k x
     o[b, o, v, t'] = sum_w sum_e O[w, o, e] relu(norm(h))[b, (w, v), t', e]
@@ -73,7 +73,13 @@ def bodies_at_once(x: Tensor, h: Tensor, A: Tensor) -> Iterator[slice]:
 
 
 class WindowAggregate(Function):
-    """h of the formula above, or without P the plain sum over scales' joints and frames; remembers x alone."""
+    """h of the formula at the top, or without P the plain sum over scales' joints and frames; remembers x alone.
+
+    Backward, with t = stride * t' + w - pad for every tap (w, t', t) and j = (k, v), follows term by term:
+
+        dy[b, j, t] = sum_w A[w]^T dh[b, :, t']     dA[w] = sum_(b, t') dh[b, :, t'] y[b, :, t]^T
+        dx[b, :, v, t] = sum_k P_k dy_k[b, v, t]    dP_k = sum_(b, v, t) x[b, :, v, t] dy_k[b, v, t]^T
+    """
 
     @staticmethod
     def forward(ctx, x, A, P, stride):
@@ -141,7 +147,17 @@ def moments(h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[T
 
 
 class NormReLUCollapse(Function):
-    """o of the formula above; remembers h alone, or what ``project`` makes it from.
+    """o of the formula at the top; remembers h alone, or what ``project`` makes it from.
+
+    Backward, with a = relu(n), n = gamma * hhat + beta, hhat = (h - mean) / sigma, per joint v and frame t':
+
+        da[(w, v), t'] = O[w]^T do[v, t']           dO[w] = sum_(b, v, t') do[b, v, t'] a[b, (w, v), t']^T
+        dn = da where a > 0, else 0                 dgamma = sum dn * hhat,  dbeta = sum dn
+        dh_b = gamma / sigma * (dn_b - s_b * (dbeta + hhat_b * dgamma))
+
+    s_b is the share of a value of body b in ``mean`` and ``var``, which move with h (0 where they are constants): the
+    gradient that arrives at a body is the sum over the equal bodies that it stands for.  In h the last line is
+    scale * dn + s_b * (slope * h + offset).  With h = f ``project``: df = dh project^T, dproject = sum f^T dh.
 
     ``h`` (B, W*V, T', E), or (B, W*V, T', F) with ``project`` (F, E); ``mean``, ``var`` (E,) are moments of the batch
     with multiplicities ``bodies`` if ``batch``, else constants; ``O`` (W, O, E).

@@ -1,8 +1,10 @@
-"""What is minimised, and how the weights of the terms move within a cycle."""
+"""What is minimised: the weights of the terms, and the settings of a method.  Without torch, for flags need it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+VARIANTS = ("msf", "fsvae")
 
 
 @dataclass(frozen=True)
@@ -12,21 +14,6 @@ class Weights:
     skeleton_kld: float
     text_kld: float
     cross: float
-
-
-def aligned_from(cycle_length: int) -> int:
-    """The last offset within a cycle that does not yet align the modalities."""
-    return 1400 if cycle_length == 1700 else 1500
-
-
-def schedule(cycle: int, cycle_length: int, offset: int) -> Weights:
-    """The weights at a 0-based offset within a 0-based cycle; every length other than 1700 has the times of 1900."""
-    late = aligned_from(cycle_length)
-    return Weights(
-        skeleton_kld=max(0.0, 0.1 * (offset - 1000) / 3000),
-        text_kld=max(0.0, 0.1 * (offset - late) / 3000) if cycle > 1 else 0.0,
-        cross=1.0 if offset > late else 0.0,
-    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""MS-G3D's layers, fused: windows are not unfolded, scales are one product, and little is kept for backward.
+
+Notation as in ``msg3d.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import msg3d
+from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_statistics
+from skeleton_lab.nn.fused.graph_conv import shared_aggregate
+from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.multi_scale_tcn import FusedMultiScaleTemporalConv
+
+
+@fuses(msg3d.MultiScaleGraphConv)
+class FusedMultiScaleGraphConv(msg3d.MultiScaleGraphConv):
+    """One product for all scales; those of windows are called by ``FusedMSG3D``, in parts."""
+
+    def matrices(self) -> Tensor:
+        """(S, J, J), row = target."""
+        A = self.A_scales + self.A_res
+        return A.view(-1, A.shape[1], A.shape[1])
+
+    def weights(self) -> Tensor:
+        """(O, S, C)."""
+        conv, _ = self.mlp.layers
+        return conv.weight.view(conv.out_channels, len(self.A_res) // self.A_res.shape[1], -1)
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        conv, bn = self.mlp.layers
+        W, A = self.weights().transpose(1, 2).flatten(1), self.matrices().transpose(1, 2)
+        if self.training:
+            y = batch_norm([bn], shared_aggregate(x, W, A), bodies, [conv.bias])
+        else:
+            scale, shift = fold([bn], [conv.bias])
+            y = shared_aggregate(x, W * scale[:, None], A) + shift.view(-1, 1, 1)
+        return F.relu(y, inplace=True)
+
+
+@fuses(msg3d.MSG3D)
+class FusedMSG3D(msg3d.MSG3D):
+    """The two products of ``msg3d_fused_windows``, with the norm between them."""
+
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        h, project = self.aggregate(x)
+        norm = self.norm(h, project, bodies)
+        eps = self.gcn3d[1].mlp.layers[1].eps
+        collapse = self.out_conv.weight[:, :, 0, :, 0].permute(2, 0, 1)
+        y = NormReLUCollapse.apply(h, project, *norm, bodies, eps, self.training, collapse).transpose(2, 3)
+        if self.training:
+            return batch_norm([self.out_bn], y, bodies, [self.out_conv.bias])
+        scale, shift = fold([self.out_bn], [self.out_conv.bias])
+        return y * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+
+    def aggregate(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the norm gets: (B, C, T, V) -> h (B, W*V, T', E), None; or (B, W*V, T', S*C) and W (S*C, E), h = . @ W.
+
+        The graphs sum over C or E channels, whichever are fewer.
+        """
+        unfold, gcn = self.gcn3d
+        A, W = gcn.matrices(), gcn.weights()
+        S, I, V = len(A), A.shape[1], x.shape[3]  # noqa: E741
+        A = A.view(S, I, -1, V).permute(2, 0, 1, 3)  # (W, S, i, v)
+        x = x.transpose(2, 3)
+        if W.shape[2] >= len(W):
+            return WindowAggregate.apply(x, A.transpose(1, 2).flatten(2), W.permute(1, 2, 0), unfold.stride), None
+        z = WindowAggregate.apply(x, A.flatten(1, 2), None, unfold.stride)
+        return z.unflatten(1, (S, I)).permute(0, 2, 3, 1, 4).flatten(3), W.flatten(1).t()
+
+    def norm(self, h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """gamma, beta, mean and variance of the norm; in training those of the batch, and the running ones move."""
+        conv, bn = self.gcn3d[1].mlp.layers
+        if not self.training:
+            scale, _ = fold([bn])
+            return bn.weight, bn.bias + scale * conv.bias, bn.running_mean, bn.running_var
+        mean, var, n = moments(h, project, bodies)
+        move_statistics([bn], mean, var, n, [conv.bias])
+        return *affine([bn], [conv.bias]), mean, var
+
+
+@fuses(msg3d.MultiWindowMSG3D)
+class FusedMultiWindowMSG3D(msg3d.MultiWindowMSG3D):
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        first, second = self.gcn3d
+        return first(x, bodies) + second(x, bodies)
+
+
+@fuses(msg3d.MSTCN)
+class FusedMSTCN(FusedMultiScaleTemporalConv, msg3d.MSTCN):
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        y = super().forward(x, bodies)
+        return F.relu(y, inplace=True) if self.act else y
+
+
+@fuses(msg3d.FactorizedPath)
+class FusedFactorizedPath(msg3d.FactorizedPath):
+    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        for unit in self:
+            x = unit(x, bodies)
+        return x
+
+
+@fuses(msg3d.Model)
+class FusedModel(msg3d.Model):
+    """
+    Attributes:
+        activation_checkpointing: in training, keep only the inputs of windows and units and compute the rest again in
+            backward.
+        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+    """
+
+    activation_checkpointing: bool = False
+    merge_empty_bodies: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        N, C, T, V, M = x.shape
+        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
+        x = x.view(N * M, V, C, T)
+        bodies = None
+        if merged is not None:
+            x, bodies = x[merged.kept], merged.count
+        x = x.transpose(1, 2).contiguous().transpose(2, 3)  # (B, C, T, V), joint-major
+        x = self.stages(x, bodies).mean((2, 3))
+        if merged is not None:
+            x = x[merged.owner]
+        return self.fc(x.view(N, M, -1).mean(1))
+
+    def stages(self, x: Tensor, bodies: Tensor | None) -> Tensor:
+        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+
+        def run(module: nn.Module, x: Tensor) -> Tensor:
+            return checkpointed(module, x, bodies) if checkpointing else module(x, bodies)
+
+        for i in range(1, len(msg3d.WIDTHS) + 1):
+            x = F.relu(run(getattr(self, f"sgcn{i}"), x) + run(getattr(self, f"gcn3d{i}"), x), inplace=True)
+            x = run(getattr(self, f"tcn{i}"), x)
+        return x
