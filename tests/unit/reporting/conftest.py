@@ -1,4 +1,4 @@
-"""A small archive of synthetic people, for the tests of the viewer."""
+"""The archive that clips are shown of."""
 
 from __future__ import annotations
 

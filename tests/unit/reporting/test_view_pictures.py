@@ -1,4 +1,4 @@
-"""``dataset_tools/view.py``: GIF, MP4 and PNG of clips, by what is drawn in them."""
+"""GIF, PNG and MP4 of ``dataset_tools/view.py``: sizes, durations, colours, what ffmpeg is given."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from skeleton_lab.reporting.viewer import clip_source, export, raster
 from skeleton_lab.skeletons.sides import LEFT, MIDDLE, RIGHT, skeleton
 
 Image = pytest.importorskip("PIL.Image")
-
-
-# --- pictures ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fps, frames", [(10, 12), (30, 20), (24, None)])
