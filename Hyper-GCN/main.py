@@ -8,7 +8,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
+from recipe import RECIPE
+
 from skeleton_lab.engine import run
 
 if __name__ == "__main__":
-    raise SystemExit(run("H", __file__))
+    raise SystemExit(run(RECIPE, __file__))

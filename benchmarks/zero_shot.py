@@ -18,7 +18,7 @@ from skeleton_lab.zero_shot.align import program as programs
 from skeleton_lab.zero_shot.align import seeds, selection
 from skeleton_lab.zero_shot.align.settings import SEEDS, load_json, results_folder, save_json, stage_two
 from skeleton_lab.zero_shot.gate import program as gating
-from skeleton_lab.zero_shot.model.vae import VARIANTS
+from skeleton_lab.zero_shot.model.objective import VARIANTS
 
 
 def stages(variant: str, flags, folders: tuple[Path, Path]) -> dict[str, Any]:

@@ -81,6 +81,11 @@ def one_line(error: BaseException | str) -> str:
     return printable(" ".join(str(error).split()))
 
 
+def listing(names: Iterable[str]) -> str:
+    """Names found in a file, for a message of one line: a damaged name holds anything."""
+    return ", ".join(one_line(name) for name in names) or "none"
+
+
 class Screen:
     """A text stream that shows control characters instead of sending them; names from files end up in many lines.
 

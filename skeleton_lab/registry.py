@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.importing import import_class, named
+
+if TYPE_CHECKING:
+    from skeleton_lab.engine.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,10 +28,18 @@ class Room(NamedTuple):
     image: str  # skeleton-lab:<image>, built from <image>.docker
     program: str | None  # letter of its training program; None for the zero-shot rooms
     config: str | None = None  # the configuration that stands for the room, relative to its folder
+    variant: str | None = None  # of a zero-shot room: which of the two methods
 
     @property
     def path(self) -> Path:
         return ROOT / self.folder
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of its training program; UsageError of a room that has none, or is not here."""
+        if self.program is None:
+            raise UsageError(f"room {self.folder} has no recipe: it trains on features, not on clips")
+        return load(self.folder, "recipe.RECIPE")
 
 
 ROOMS = (
@@ -38,8 +49,41 @@ ROOMS = (
     Room("SkateFormer", "skateformer", "S", "config/train/ntu_cs/SkateFormer_j.yaml"),
     Room("Hyper-GCN", "hypergcn", "H", "config/base/nturgbd-cross-subject/hyper_joint.yaml"),
     Room("ST-GCN", "stgcn", "T", "config/st_gcn/ntu-xsub/train.yaml"),
-    Room("FS-VAE", "fsvae", None),
-    Room("MSF-GZSSAR", "msf-gzssar", None),
+    Room("FS-VAE", "fsvae", None, variant="fsvae"),
+    Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
+)
+
+
+class Model(NamedTuple):
+    """One network under the name that ``create_model`` takes.
+
+    Attributes:
+        room: its folder; config: its published configuration, relative to that; None for the zero-shot methods.
+        network: the class, where the configuration names another one.
+    """
+
+    name: str
+    room: str
+    config: str | None
+    network: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The published configuration; only of the supervised rooms."""
+        return ROOT / self.room / str(self.config)
+
+
+MODELS = (
+    *(Model(room.image, room.folder, room.config) for room in ROOMS),
+    Model("ctrgcn-ucla", "CTR-GCN", "config/ucla/default.yaml"),
+    Model("ctrgcn-baseline", "CTR-GCN", "config/nturgbd-cross-subject/default.yaml", "model.baseline.Model"),
+    Model("msg3d-kinetics", "MS-G3D", "config/kinetics-skeleton/train_joint.yaml"),
+    Model("freqmixformer-ucla", "FreqMixFormer", "config/ucla/joint.yaml"),
+    Model("skateformer-ucla", "SkateFormer", "config/train/nw_ucla/SkateFormer_j.yaml"),
+    Model("hypergcn-large", "Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml"),
+    Model("hypergcn-ucla", "Hyper-GCN", "config/ucla/hyper_joint.yaml"),
+    Model("stgcn-twostream", "ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml"),
+    Model("stgcn-kinetics", "ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml"),
 )
 # a parameter that every network of the name has, and no other room's
 TELLING = (
@@ -52,6 +96,7 @@ TELLING = (
     ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
+trust.know(room.path for room in ROOMS)
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 
@@ -62,6 +107,26 @@ def find(name: str) -> Room:
             return room
     known = [room.folder for room in ROOMS]
     raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(name, known)}")
+
+
+def model(name: str) -> Model:
+    """A network by its name, or by its room's folder; UsageError for an unknown one."""
+    for each in MODELS:
+        if name.lower() in (each.name, each.room.lower()):
+            return each
+    known = [each.name for each in MODELS]
+    raise UsageError(f"there is no model '{name}'.{nearest(name.lower(), known)} Models are {', '.join(sorted(known))}")
+
+
+def supervised(name: str, what: str) -> Model:
+    """As ``model``, for ``what`` needs clips and their classes; UsageError for the zero-shot methods."""
+    this = model(name)
+    if this.config is None:
+        raise UsageError(
+            f"{what}: {this.name} learns from features and texts, not from clips: extract features with a supervised "
+            "network, then train.py of its room (docs/zero-shot.md)"
+        )
+    return this
 
 
 def owner(parameters: Container[str]) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
 from collections.abc import Sequence
 
 import torch
 
-from skeleton_lab.engine.config import devices
+from skeleton_lab.utils import devices
 
 
 def _listed(ids: int | Sequence[int]) -> list[int]:
@@ -32,5 +31,5 @@ def occupy_gpu(ids: int | Sequence[int]) -> None:
     Raises:
         UsageError: a GPU that does not exist beside those that do.
     """
-    for index in devices.resolve(Namespace(device=_listed(ids), use_gpu=True)).indices:
+    for index in devices.resolve(_listed(ids)).indices:
         torch.zeros(1, device=torch.device("cuda", index))

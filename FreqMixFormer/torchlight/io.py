@@ -19,12 +19,14 @@ from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.checkpoint import save_tensors, weights_of
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.logging import Log
-from skeleton_lab.engine.recipe import STYLES
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.importing import optional
 from torchlight.arguments import import_class
 
-STYLE = STYLES["T"]  # ST-GCN, for which torchlight was written
+# Of ST-GCN's program, for which torchlight was written
+STAMP = "[%m.%d.%y|%H:%M:%S] "
+LOADING, SAVED = "Load weights from {file}.", "The model has been saved as {file}."
+IGNORES = "starts"
 
 
 class IO:
@@ -38,7 +40,7 @@ class IO:
 
     def __init__(self, work_dir: str | Path, save_log: bool = True, print_log: bool = True) -> None:
         self.work_dir = workdir.prepare(Path(work_dir))
-        self._log = Log(STYLE.stamp, screen=print_log, file=save_log)
+        self._log = Log(STAMP, screen=print_log, file=save_log)
         self._log.open(self.work_dir / "log.txt")
         self.split_timer: dict[str, float] = {}
         self.cur_time = time.time()
@@ -68,9 +70,9 @@ class IO:
         Raises:
             WeightsError: see ``skeleton_lab.engine.pretrained.load_weights``; missing keys are only reported.
         """
-        path, rule = Path(weights_path), STYLE.ignores
+        path, rule = Path(weights_path), IGNORES
         ignored = [ignore_weights] if isinstance(ignore_weights, str) else list(ignore_weights or ())
-        self.print_log(STYLE.loading.format(file=path))
+        self.print_log(LOADING.format(file=path))
         pretrained.load_weights(model, path, ignore=ignored, rule=rule, say=self.print_log)
         if fix_weights:
             drops = pretrained.DROPS[rule]
@@ -85,7 +87,7 @@ class IO:
         path = self.work_dir / name
         tensors = OrderedDict((key.replace("module.", ""), value) for key, value in weights_of(model).items())
         save_tensors(path, tensors)
-        self.print_log(STYLE.train_lines["saved"].format(file=path))
+        self.print_log(SAVED.format(file=path))
 
     # -------------------------------------------------------------------------------------------- other files
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import base, pipeline
 from skeleton_lab.data.feeders.frame_sampling import DrawClip
 from skeleton_lab.data.feeders.ntu import open_ntu
@@ -21,7 +22,7 @@ class Feeder(base.Feeder):
     or of the bones. The spine's joint keeps its own coordinates in all of them.
 
     Args:
-        data_path: archive in any accepted layout (docs/data.md).
+        data_path: archive in any accepted layout (docs/data.md), or the clips of one.
         label_path: labels of a .npy archive; no effect with others.
         p_interval: [p] or p crops the middle share p; [a, b] a random share between a and b.
         split: "train" or "test", which part of the archive; drawn clips of the test are the same every time.
@@ -44,10 +45,14 @@ class Feeder(base.Feeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    unused = (
+        "random_choose", "random_shift", "random_move", "normalization", "use_mmap", "num_clips", "spatial_flip",
+        "drop_joint", "drop_axis",
+    )  # fmt: skip
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         label_path: str | None = None,
         p_interval: float | list[float] = 1,
         split: str = "train",
@@ -71,14 +76,7 @@ class Feeder(base.Feeder):
         layout: str | None = None,
         **unknown: Any,
     ) -> None:
-        base.refuse_unknown(type(self), unknown)
-        base.require(type(self), data_path=data_path)
-        base.note_unused(
-            type(self), random_choose=random_choose, random_shift=random_shift, random_move=random_move,
-            normalization=normalization, use_mmap=use_mmap, num_clips=num_clips, spatial_flip=spatial_flip,
-            drop_joint=drop_joint, drop_axis=drop_axis,
-        )  # fmt: skip
-        self.num_person = None if num_person is None else base.checked_count("num_person", num_person)
+        self.accept(locals())
         window = base.checked_count("window_size", window_size)
         if frame_sample == "clips":
             recipe = [pipeline.measure, DrawClip(window, settled=split == "test")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.network import HyperGCN
+from model.hypergcn import HyperGCN
 
 
 class Model(HyperGCN):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import padded
-from skeleton_lab.data.feeders.base import checked_count, note_unused, refuse_unknown, require
 
 
 class Feeder(padded.WholeClipFeeder):
     """``feeders.feeder.Feeder``: clips are normalised, shifted, cut or padded, and moved, in this order.
 
     Args:
-        data_path: array (N, C, T, V, M), or any other archive (docs/data.md).
+        data_path: array (N, C, T, V, M), or any other archive (docs/data.md), or the clips of one.
         label_path: pickle of (names, labels) of a .npy array.
         random_choose: cut ``window_size`` frames out of the padded clip, anywhere.
         random_shift: put what is recorded anywhere in the padded clip.
@@ -27,6 +27,7 @@ class Feeder(padded.WholeClipFeeder):
         num_person: persons in every item; None: as stored.
         crop: of clips longer than window_size read "random" or "middle" frames of what is recorded; None: as published.
             A window that a flag of the program names sets it.
+        bone, vel: bones instead of joints, differences of consecutive frames: streams of archives of joints.
         layout: archive layout, where the file's content does not tell (docs/data.md).
 
     Raises:
@@ -36,10 +37,11 @@ class Feeder(padded.WholeClipFeeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    unused = ("use_mmap",)
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         label_path: str | None = None,
         random_choose: bool = False,
         random_shift: bool = False,
@@ -52,15 +54,15 @@ class Feeder(padded.WholeClipFeeder):
         num_person: int | None = None,
         layout: str | None = None,
         crop: str | None = None,
+        bone: bool = False,
+        vel: bool = False,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        require(type(self), data_path=data_path)
-        note_unused(type(self), use_mmap=use_mmap)
-        self.num_person = None if num_person is None else checked_count("num_person", num_person)
+        self.accept(locals())
         window = padded.checked_window(window_size, random_choose)
         clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout)
         crop = padded.checked_crop(crop) or ("middle" if split == "test" else "")
         read = padded.ReadClip(window, random_shift, random_choose, crop)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
-        super().__init__(clips, read, [padded.random_move] if random_move else [], names, debug, normalization)
+        more = padded.streams(bone, vel, clips.V, normalization) + ([padded.random_move] if random_move else [])
+        super().__init__(clips, read, more, names, debug, normalization)

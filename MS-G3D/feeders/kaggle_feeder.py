@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feeders.feeder import Feeder
+from skeleton_lab.data.archives.clips import Clips
 
 
 class KaggleFeeder(Feeder):
@@ -12,7 +13,7 @@ class KaggleFeeder(Feeder):
     for weights trained that way there is ``layout="scrambled-vcm"``.
 
     Args:
-        data_path: archive in any accepted layout (docs/data.md).
+        data_path: archive in any accepted layout (docs/data.md), or the clips of one.
         split: "train" or "test".
         num_person: persons in every item; one-person clips get zeros for the second. None: as stored.
         others: see ``Feeder``.
@@ -20,7 +21,7 @@ class KaggleFeeder(Feeder):
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         split: str = "train",
         random_choose: bool = False,
         random_shift: bool = False,
@@ -33,9 +34,11 @@ class KaggleFeeder(Feeder):
         num_person: int | None = 2,
         layout: str | None = None,
         crop: str | None = None,
+        bone: bool = False,
+        vel: bool = False,
         **unknown: object,
     ) -> None:
         super().__init__(
             data_path, label_path, random_choose, random_shift, random_move, window_size, normalization, debug,
-            use_mmap, split, num_person, layout, crop, **unknown,
+            use_mmap, split, num_person, layout, crop, bone, vel, **unknown,
         )  # fmt: skip

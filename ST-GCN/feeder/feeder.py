@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import padded
-from skeleton_lab.data.feeders.base import checked_count, note_unused, refuse_unknown, require
 
 
 class Feeder(padded.WholeClipFeeder):
     """``feeder.feeder.Feeder``: whole clips, optionally cropped or padded, and moved; an item is (data, label).
 
     Args:
-        data_path: array (N, C, T, V, M), or any other archive (docs/data.md).
+        data_path: array (N, C, T, V, M), or any other archive (docs/data.md), or the clips of one.
         label_path: pickle of (names, labels) of a .npy array.
         random_choose: cut ``window_size`` frames out of the padded clip, anywhere.
         random_move: turn, scale and shift by random amounts that change over the clip.
@@ -21,6 +21,7 @@ class Feeder(padded.WholeClipFeeder):
             published. -1: every clip as stored.
         crop: of clips longer than window_size read "random" or "middle" frames of what is recorded; None: as published.
             A window that a flag of the program names sets it.
+        bone, vel: bones instead of joints, differences of consecutive frames: streams of archives of joints.
         debug: only the first 100 samples.
         mmap: no effect, files are always mapped.
         split: "train" or "test" of an archive that holds both; the name of a .npy array tells.
@@ -34,10 +35,11 @@ class Feeder(padded.WholeClipFeeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    unused = ("mmap",)
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         label_path: str | None = None,
         random_choose: bool = False,
         random_move: bool = False,
@@ -48,17 +50,17 @@ class Feeder(padded.WholeClipFeeder):
         num_person: int | None = None,
         layout: str | None = None,
         crop: str | None = None,
+        bone: bool = False,
+        vel: bool = False,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        require(type(self), data_path=data_path)
-        note_unused(type(self), mmap=mmap)
-        self.num_person = None if num_person is None else checked_count("num_person", num_person)
+        self.accept(locals())
         window = padded.checked_window(window_size, random_choose)
         read = padded.ReadClip(window, choose=random_choose, crop=padded.checked_crop(crop))
         clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout)
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
-        super().__init__(clips, read, [padded.random_move] if random_move else [], names, debug)
+        more = padded.streams(bone, vel, clips.V) + ([padded.random_move] if random_move else [])
+        super().__init__(clips, read, more, names, debug)
 
     def __getitem__(self, index: int) -> tuple:
         return super().__getitem__(index)[:2]

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from feeder.openpose_match import KeepBest, KeepFirst, match_poses
+from skeleton_lab.data.archives import array_clips
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.archives.readers.kinetics import PERSONS
 from skeleton_lab.data.feeders import padded
-from skeleton_lab.data.feeders.base import checked_count, refuse_unknown, require
+from skeleton_lab.data.feeders.base import checked_count
 from skeleton_lab.errors import ArchiveError, UsageError
 
 DEBUG_FILES = 2
@@ -22,7 +24,7 @@ class Feeder_kinetics(padded.WholeClipFeeder):
     """``feeder.feeder_kinetics.Feeder_kinetics``: items (data (3, T, 18, num_person_out), label).
 
     Args:
-        data_path: folder of JSON files; label_path: the JSON file of their labels.
+        data_path: folder of JSON files, or the clips of one; label_path: the JSON file of their labels.
         ignore_empty_sample: leave out the clips that the label file calls empty.
         random_choose, random_move, window_size, crop: as in ``feeder.Feeder``.
         random_shift: put what is recorded anywhere in the 300 frames.
@@ -38,10 +40,12 @@ class Feeder_kinetics(padded.WholeClipFeeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    joints = 18
+    required = ("data_path", "label_path")
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         label_path: str | None = None,
         ignore_empty_sample: bool = True,
         random_choose: bool = False,
@@ -55,8 +59,7 @@ class Feeder_kinetics(padded.WholeClipFeeder):
         crop: str | None = None,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        require(type(self), data_path=data_path, label_path=label_path)
+        self.accept(locals())
         window = padded.checked_window(window_size, random_choose)
         if checked_count("num_person_in", num_person_in) > PERSONS:
             raise UsageError(f"feeder argument num_person_in is at most {PERSONS}, got {num_person_in}")
@@ -66,14 +69,17 @@ class Feeder_kinetics(padded.WholeClipFeeder):
         more.append(KeepBest(checked_count("num_person_out", num_person_out)))
         if pose_matching:
             more.append(match_poses)
-        clips = open_archive(locate(data_path, self.room_dir), "test", label_path=label_path)
-        if clips.layout != "kinetics":
-            raise ArchiveError(f"{data_path} is no folder of Kinetics clips; feeder.feeder.Feeder reads arrays")
-        names = [f"{name}.json" for name in clips.names]
+        clips = array_clips.given(data_path)
+        if clips is None:
+            clips = open_archive(locate(data_path, self.room_dir), "test", label_path=label_path)
+        if clips.layout not in ("kinetics", array_clips.LAYOUT):
+            raise ArchiveError(f"{clips.path} is no folder of Kinetics clips; feeder.feeder.Feeder reads arrays")
+        names = [f"{name}.json" for name in clips.names or range(len(clips))]
         super().__init__(
             clips, padded.ReadClip(window, random_shift, random_choose, padded.checked_crop(crop)), more, names
         )
-        kept = np.flatnonzero(clips.has_skeleton) if ignore_empty_sample else np.arange(len(clips))
+        told = ignore_empty_sample and clips.has_skeleton is not None
+        kept = np.flatnonzero(clips.has_skeleton) if told else np.arange(len(clips))
         self.restrict(kept[:DEBUG_FILES] if debug else kept)
 
     def take_people(self, count: int) -> None:

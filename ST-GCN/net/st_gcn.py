@@ -3,7 +3,6 @@
 Yan, Xiong, Lin, "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition", AAAI 2018.
 
 Notation: N samples, C channels, T frames, V joints, M persons, K subsets of the graph, B = N*M bodies (row n*M + m).
-``bodies`` (B,) says how many equal bodies each body stands for (None: one).
 """
 
 from __future__ import annotations
@@ -11,19 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net.dropout import dropout
-from net.layers import norm_relu_conv_norm
 from net.utils.graph import Graph
 from net.utils.tgcn import ConvTemporalGraphical
 from skeleton_lab.errors import UsageError
-from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fused.merge_empty import merge_empty
-from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
 
-# in and out channels, stride
+# channels, stride
 BLOCKS = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
 TEMPORAL_KERNEL = 9
 
@@ -64,13 +57,9 @@ class st_gcn(nn.Module):
                 nn.Conv2d(in_channels, out_channels, 1, (stride, 1)), nn.BatchNorm2d(out_channels)
             )
 
-    def forward(self, x: Tensor, A: Tensor, bodies: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = norm_relu_conv_norm(self.tcn, self.gcn(x, A)[0], bodies)
-        y = dropout(y, self.tcn[4].p, self.training)
-        if self.residual is None:
-            return F.relu(y), A
-        residual = x if isinstance(self.residual, nn.Identity) else conv_norm(*self.residual, x, bodies)
-        return F.relu(y + residual, inplace=True), A
+    def forward(self, x: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.tcn(self.gcn(x, A)[0])
+        return torch.relu(y if self.residual is None else y + self.residual(x)), A
 
 
 class Model(nn.Module):
@@ -80,15 +69,7 @@ class Model(nn.Module):
         graph_args: arguments of ``net.utils.graph.Graph``.
         edge_importance_weighting: a learnable factor for every edge of every block.
         dropout: probability within all blocks but the first.
-
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once, where no dropout tells them apart; the result is
-            the same up to rounding.
     """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
 
     def __init__(
         self, in_channels: int, num_class: int, graph_args: dict[str, Any], edge_importance_weighting: bool,
@@ -113,32 +94,23 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         N, M = x.shape[0], x.shape[-1]
-        alike = self.merge_empty_bodies and N > 1 and not (self.training and self.dropout > 0)
-        merged = merge_empty(x) if alike else None
-        x = self.normalised(x)
-        if merged is not None:
-            x = x[merged.kept]
-        x = self.blocks(x, None if merged is None else merged.count).mean((2, 3))
-        if merged is not None:
-            x = x[merged.owner]
-        return F.linear(x.view(N, M, -1).mean(1), self.fcn.weight.flatten(1), self.fcn.bias)
+        x = self.blocks(self.normalised(x)).mean((2, 3), keepdim=True)  # (B, 256, 1, 1)
+        return self.fcn(x.unflatten(0, (N, M)).mean(1)).flatten(1)
 
     def extract_feature(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, num_class, T', V, M) and features (N, 256, T', V, M) of every position, before any pooling."""
         N, M = x.shape[0], x.shape[-1]
-        feature = self.blocks(self.normalised(x), None)
+        feature = self.blocks(self.normalised(x))
         output = self.fcn(feature)
         return tuple(t.unflatten(0, (N, M)).permute(0, 2, 3, 4, 1) for t in (output, feature))
 
     def normalised(self, x: Tensor) -> Tensor:
-        """The bodies of x after ``data_bn``, whose statistics are per joint and channel: (B, C, T, V), joint-major."""
+        """The bodies of x after ``data_bn``, whose statistics are per joint and channel: (B, C, T, V)."""
         N, C, T, V, M = x.shape
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N * M, V * C, T))
-        return x.view(N * M, V, C, T).transpose(1, 2).contiguous().transpose(2, 3)
+        return x.view(N * M, V, C, T).permute(0, 2, 3, 1)
 
-    def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
+    def blocks(self, x: Tensor) -> Tensor:
         for block, importance in zip(self.st_gcn_networks, self.edge_importance):
-            A = self.A * importance
-            x, _ = checkpointed(block, x, A, bodies) if checkpointing else block(x, A, bodies)
+            x, _ = block(x, self.A * importance)
         return x

@@ -18,22 +18,6 @@ class Model(nn.Module):
         self.origin_stream = STGCN(*args, **kwargs)
         self.motion_stream = STGCN(*args, **kwargs)
 
-    @property
-    def activation_checkpointing(self) -> bool:
-        return self.origin_stream.activation_checkpointing
-
-    @activation_checkpointing.setter
-    def activation_checkpointing(self, on: bool) -> None:
-        self.origin_stream.activation_checkpointing = self.motion_stream.activation_checkpointing = on
-
-    @property
-    def merge_empty_bodies(self) -> bool:
-        return self.origin_stream.merge_empty_bodies
-
-    @merge_empty_bodies.setter
-    def merge_empty_bodies(self, on: bool) -> None:
-        self.origin_stream.merge_empty_bodies = self.motion_stream.merge_empty_bodies = on
-
     def forward(self, x: Tensor) -> Tensor:
         return self.origin_stream(x) + self.motion_stream(motion(x))
 

@@ -23,8 +23,8 @@ TINY = 1e-5  # metres added to bone lengths before they are divided
 # in the order in which they are applied; shear, rotation and scale, "1" to "3", are one matrix
 BEFORE = {"a": augmentation.swap_persons, "b": augmentation.drop_person}
 AFTER = {
-    "4": augmentation.mirror, "5": augmentation.reverse, "6": augmentation.add_noise, "7": augmentation.smooth, "8": augmentation.drop_axis,
-    "9": augmentation.drop_joints,
+    "4": augmentation.mirror, "5": augmentation.reverse, "6": augmentation.add_noise, "7": augmentation.smooth,
+    "8": augmentation.drop_axis, "9": augmentation.drop_joints,
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from feeders import augment
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import base, pipeline
 from skeleton_lab.data.feeders.frame_sampling import TimedFrames, UniformCrop
 from skeleton_lab.data.feeders.ntu import open_ntu
@@ -16,7 +17,7 @@ class Feeder(augment.TimedFeeder):
     """``feeders.feeder_ntu.Feeder`` of the published configurations; items are (data, index_t, label, index).
 
     Args:
-        data_path: archive in any accepted layout (docs/data.md).
+        data_path: archive in any accepted layout (docs/data.md), or the clips of one.
         label_path: labels of a .npy archive; no effect with others.
         p_interval: [p] or p crops the middle share p; [a, b] a random share between a and b.
         split: "train" or "test", which part of the archive; "train" also switches the augmentations on.
@@ -43,7 +44,7 @@ class Feeder(augment.TimedFeeder):
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         label_path: str | None = None,
         p_interval: float | list[float] = 1,
         split: str = "train",
@@ -60,9 +61,7 @@ class Feeder(augment.TimedFeeder):
         layout: str | None = None,
         **unknown: Any,
     ) -> None:
-        base.refuse_unknown(type(self), unknown)
-        base.require(type(self), data_path=data_path)
-        self.num_person = None if num_person is None else base.checked_count("num_person", num_person)
+        self.accept(locals())
         window, least = base.checked_count("window_size", window_size), base.checked_count("thres", thres)
         interval = base.checked_interval(p_interval)
         crop = UniformCrop(interval, least) if uniform else pipeline.Crop(interval, least)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from feeders import augment
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import nw_ucla, pipeline
-from skeleton_lab.data.feeders.base import checked_share, note_unused, refuse_unknown, require
+from skeleton_lab.data.feeders.base import checked_share
 from skeleton_lab.skeletons import bones
 
 
@@ -22,7 +23,7 @@ class Feeder(augment.TimedFeeder, nw_ucla.UCLAFeeder):
         p: probability, in training, to drop a coordinate, and to drop some joints in some frames.
         debug: only the first 100 samples.
         partition: joints in the order of the network's partitions.
-        root: folder or tar archive, before all other places.
+        root: folder or tar archive, or the clips of one, before all other places.
         window_size: no effect, as published: 64 frames.
 
     Raises:
@@ -33,6 +34,7 @@ class Feeder(augment.TimedFeeder, nw_ucla.UCLAFeeder):
 
     room_dir = Path(__file__).resolve().parents[1]
     frames = 64
+    unused = ("window_size",)
 
     def __init__(
         self,
@@ -44,13 +46,10 @@ class Feeder(augment.TimedFeeder, nw_ucla.UCLAFeeder):
         window_size: int = -1,
         debug: bool = False,
         partition: bool = False,
-        root: str | None = None,
+        root: str | Clips | None = None,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        require(type(self), data_path=data_path, label_path=label_path)
-        if window_size != self.frames:
-            note_unused(type(self), window_size=window_size)
+        self.accept(locals() | {"window_size": -1 if window_size == self.frames else window_size})
         self.drop = checked_share("p", p)
         self.order = bones.UCLA_PARTS if partition else None
         place = str(data_path) if nw_ucla.names_archive(str(data_path)) else "joint"

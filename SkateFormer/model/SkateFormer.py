@@ -9,7 +9,6 @@ Activations are (N, T, J, C), or that memory seen as (N, C, T, J) where a convol
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Sequence
 
@@ -17,13 +16,90 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_lab.errors import UsageError
-from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fused.batch_norm import batch_norm
-
 from . import sizes
-from .attention import WindowAttention, largest_divisor
-from .dense import MLP, norm_linear
+
+# Far frames, far tokens of the four types of relations (equation 3).
+FAR = ((False, False), (False, True), (True, False), (True, True))
+
+
+def partition(x: Tensor, a: int, b: int, far_frames: bool, far_tokens: bool) -> Tensor:
+    """(N, T, J, C) -> windows (W, L, C) of L = a*b tokens, numbered frame by frame, W = N * T/a * J/b.
+
+    A window is a neighbouring frames by b tokens or, ``far``, every (T/a)-th frame and every (J/b)-th token.
+    """
+    N, T, J, C = x.shape
+    x = x.view(N, a, T // a, J, C).transpose(1, 2) if far_frames else x.view(N, T // a, a, J, C)
+    x = x.unflatten(3, (b, J // b)).transpose(3, 4) if far_tokens else x.unflatten(3, (J // b, b))
+    return x.transpose(2, 3).reshape(-1, a * b, C)  # from (N, T/a, a, J/b, b, C)
+
+
+def reverse(y: Tensor, a: int, b: int, far_frames: bool, far_tokens: bool, N: int, T: int, J: int) -> Tensor:
+    """The inverse of ``partition``: (W, L, C) -> (N, T, J, C)."""
+    y = y.reshape(N, T // a, J // b, a, b, -1).transpose(2, 3)
+    y = (y.transpose(3, 4) if far_tokens else y).reshape(N, T // a, a, J, -1)
+    return (y.transpose(1, 2) if far_frames else y).reshape(N, T, J, -1)
+
+
+class WindowAttention(nn.Module):
+    """Attention within the windows of one type (section 3.3, equations 4 to 8), and a bias for their tokens' places.
+
+    ``forward(f (N, T, J, 3*h*d))`` -> (W, L, h*d); channel ``part * h*d + head * d + e`` of f is a query, key or value.
+    The scale is h^-1/2, not d^-1/2: so the published networks were trained.
+
+    Args:
+        a, b: frames and tokens of a window.  Where a does not divide T, its largest divisor that is at most a does.
+        drop: probability of the dropout on the maps.
+        rel: learn the bias: a table over frame offsets and, with ``far_tokens``, over pairs of tokens.
+    """
+
+    def __init__(self, a: int, b: int, far_frames: bool, far_tokens: bool, heads: int, drop: float, rel: bool):
+        super().__init__()
+        self.a, self.b, self.far_frames, self.far_tokens = a, b, far_frames, far_tokens
+        self.heads, self.drop, self.rel = heads, drop, rel
+        if rel:
+            shape = (2 * a - 1, b, b, heads) if far_tokens else (2 * a - 1, heads)
+            self.relative_position_bias_table = nn.Parameter(torch.empty(shape))
+            nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+            p = torch.arange(a)
+            self.register_buffer("relative_position_index", p[:, None] - p + a - 1)
+
+    def forward(self, f: Tensor) -> Tensor:
+        x = partition(f, *self.windows(f.shape[1]))
+        q, k, v = x.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (W, h, L, d) each
+        scores = q * self.heads**-0.5 @ k.transpose(-2, -1) + self.bias(x.shape[1] // self.b)
+        P = F.dropout(scores.softmax(-1), self.drop, self.training)
+        return (P @ v).transpose(1, 2).flatten(2)
+
+    def windows(self, T: int) -> tuple[int, int, bool, bool]:
+        """How T frames are cut: arguments of ``partition``."""
+        return sizes.largest_divisor(T, self.a), self.b, self.far_frames, self.far_tokens
+
+    def bias(self, a: int) -> Tensor | float:
+        """(h, L, L) for windows of ``a`` frames.
+
+        For near tokens the published code repeats the matrix over frame offsets with period a over tokens that are
+        numbered frame by frame: it tells p mod a - p' mod a, not the frame offset.  Trained weights rely on it.
+        """
+        if not self.rel:
+            return 0.0
+        table = self.relative_position_bias_table[self.relative_position_index[:a, :a]]
+        if self.far_tokens:  # (a, a, b, b, h)
+            return table.permute(4, 0, 2, 1, 3).reshape(self.heads, a * self.b, -1)
+        return table.permute(2, 0, 1).repeat(1, self.b, self.b)
+
+
+class MLP(nn.Module):
+    """x (..., C) -> dropout(fc2(dropout(act(fc1(x)))))."""
+
+    def __init__(self, channels: int, hidden: int, act_layer: type[nn.Module], drop: float):
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.act = act_layer()
+        self.fc2 = nn.Linear(hidden, channels)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
 
 
 class Downsample(nn.Module):
@@ -35,11 +111,7 @@ class Downsample(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        conv = self.reduction
-        if not self.training:
-            return self.bn(conv(x))
-        y = F.conv2d(x, conv.weight, None, conv.stride, conv.padding)
-        return batch_norm([self.bn], y, biases=[conv.bias])
+        return self.bn(self.reduction(x))
 
 
 class Transformer(nn.Module):
@@ -67,8 +139,7 @@ class Transformer(nn.Module):
         width, padding = channels // 4, (kernel_size // 2, 0)
         self.tconv = nn.Conv2d(width, width, (kernel_size, 1), padding=padding, groups=groups)
         self.attention = nn.ModuleList(
-            WindowAttention(a, b, far_frames, far_tokens, num_heads // 8, attn_drop, rel)
-            for (a, b), (far_frames, far_tokens) in zip(types, FAR)
+            WindowAttention(*size, *far, num_heads // 8, attn_drop, rel) for size, far in zip(types, FAR)
         )
         self.proj = nn.Linear(channels, channels)
         self.proj_drop = nn.Dropout(drop)
@@ -76,21 +147,21 @@ class Transformer(nn.Module):
         self.mlp = MLP(channels, int(mlp_ratio * channels), act_layer, drop)
 
     def forward(self, x: Tensor) -> Tensor:
-        N, T, J, C = x.shape
-        f = norm_linear(x, self.norm_1, self.mapping)
-        g, c, *parts = f.split([C // 4, C // 4, *4 * [3 * C // 8]], -1)
-        mixed = [self.graph_convolution(g), self.tconv(c.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)]
-        mixed += [attend.restore(attend(part), N, T, J) for attend, part in zip(self.attention, parts)]
-        x = self.add(x, self.proj_drop(self.proj(torch.cat(mixed, -1))))
-        return self.add(x, self.mlp(x, self.norm_2))
+        x = self.add(x, self.mixed(self.mapping(self.norm_1(x))))
+        return self.add(x, self.mlp(self.norm_2(x)))
+
+    def mixed(self, f: Tensor) -> Tensor:
+        """The first branch from f on: (N, T, J, 2*C) -> (N, T, J, C)."""
+        N, T, J, C = f.shape
+        g, c, *parts = f.split([C // 8, C // 8, *4 * [3 * C // 16]], -1)
+        y = [self.graph_convolution(g), self.tconv(c.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)]
+        y += [reverse(attend(part), *attend.windows(T), N, T, J) for attend, part in zip(self.attention, parts)]
+        return self.proj_drop(self.proj(torch.cat(y, -1)))
 
     def graph_convolution(self, x: Tensor) -> Tensor:
         """y[n, t, v, c] = sum_u gconv[group of c, v, u] x[n, t, u, c]; groups of consecutive channels."""
-        N, T, J, _ = x.shape
-        groups = len(self.gconv)
-        x = x.unflatten(-1, (groups, -1)).permute(3, 2, 0, 1, 4)  # (G, J, N, T, C/G)
-        y = torch.bmm(self.gconv, x.reshape(groups, J, -1)).view(x.shape)
-        return y.permute(2, 3, 1, 0, 4).reshape(N, T, J, -1)
+        x = x.unflatten(-1, (len(self.gconv), -1))
+        return torch.einsum("gvu,ntugc->ntvgc", self.gconv, x).flatten(-2)
 
     def add(self, x: Tensor, branch: Tensor) -> Tensor:
         """x plus the branch, which in training each sample drops with probability ``drop_path``."""
@@ -100,29 +171,16 @@ class Transformer(nn.Module):
         return torch.addcmul(x, branch, kept / (1 - self.drop_path))
 
 
-# Far frames, far tokens of the four types of relations (equation 3).
-FAR = ((False, False), (False, True), (True, False), (True, True))
-
-
 class Block(nn.Module):
     """(N, C, T, J) -> (N, O, T', J): the transformer, in the first block of stages 2, 3 ... after the downsampling."""
 
     def __init__(self, downsample: nn.Module | None, transformer: Transformer):
         super().__init__()
-        if downsample is not None:
-            self.downsample = downsample
+        self.downsample = downsample or nn.Identity()
         self.transformer = transformer
 
     def forward(self, x: Tensor) -> Tensor:
-        if hasattr(self, "downsample"):
-            x = self.downsample(x)
-        return self.transformer(x.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
-
-
-class Stage(nn.Module):
-    def __init__(self, blocks: Sequence[Block]):
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
+        return self.transformer(self.downsample(x).permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
 
 
 class SkateFormer(nn.Module):
@@ -145,14 +203,9 @@ class SkateFormer(nn.Module):
             network learns an embedding of every frame and token.
         global_pool: ``avg`` or ``max`` over frames and tokens.
 
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-
     Raises:
         UsageError (a ValueError): sizes that do not fit each other.
     """
-
-    activation_checkpointing: bool = False
 
     def __init__(
         self, in_channels: int = 3, depths: Sequence[int] = (2, 2, 2, 2),
@@ -165,11 +218,12 @@ class SkateFormer(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.types = [type_1_size, type_2_size, type_3_size, type_4_size]
-        rates = {"attn_drop": attn_drop, "head_drop": head_drop, "drop": drop, "drop_path": drop_path}
         sizes.check_stages(depths, channels, embed_dim)
         sizes.check_heads(num_heads, channels)
         sizes.check_partitions(self.types, num_points, num_people)
-        sizes.check_rest(kernel_size, global_pool, rates)
+        sizes.check_rest(
+            kernel_size, global_pool, attn_drop=attn_drop, head_drop=head_drop, drop=drop, drop_path=drop_path
+        )
         self.in_channels, self.num_points, self.num_people = in_channels, num_points, num_people
         self.num_frames, self.index_t, self.global_pool = num_frames, index_t, global_pool
         self._told: set[int] = set()  # windows whose reduced partitions were reported
@@ -177,21 +231,17 @@ class SkateFormer(nn.Module):
         self.add_embedding(embed_dim, num_frames, J)
         widths = (in_channels, 2 * in_channels, 3 * in_channels, embed_dim)
         stem = [nn.Conv2d(before, width, 1) for before, width in itertools.pairwise(widths)]
-        self.stem = nn.ModuleList([stem[0], nn.GELU(), stem[1], nn.GELU(), stem[2]])
-
-        drop_paths = iter(torch.linspace(0, drop_path, sum(depths)).tolist())
-
-        def block(C: int, before: int | None) -> Block:
-            downsample = None if before is None else Downsample(before, C, kernel_size)
-            return Block(downsample, Transformer(
-                C, J, kernel_size, num_heads, self.types, attn_drop, drop, rel, next(drop_paths), mlp_ratio,
-                act_layer, norm_layer_transformer,
-            ))  # fmt: skip
-
-        self.stages = nn.ModuleList(
-            Stage([block(C, channels[s - 1] if s and b == 0 else None) for b in range(depth)])
-            for s, (depth, C) in enumerate(zip(depths, channels))
-        )
+        self.stem = nn.Sequential(stem[0], nn.GELU(), stem[1], nn.GELU(), stem[2])
+        drop_paths, self.stages = iter(torch.linspace(0, drop_path, sum(depths)).tolist()), nn.ModuleList()
+        for before, C, depth in zip((None, *channels), channels, depths):
+            blocks = nn.ModuleList()
+            for b in range(depth):
+                downsample = Downsample(before, C, kernel_size) if before and b == 0 else None
+                blocks.append(Block(downsample, Transformer(
+                    C, J, kernel_size, num_heads, self.types, attn_drop, drop, rel, next(drop_paths), mlp_ratio,
+                    act_layer, norm_layer_transformer,
+                )))  # fmt: skip
+            self.stages.append(nn.ModuleDict({"blocks": blocks}))
         self.head_drop = nn.Dropout(head_drop)
         self.head = nn.Linear(channels[-1], num_classes)
 
@@ -206,7 +256,7 @@ class SkateFormer(nn.Module):
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A new, freshly drawn ``head``, and another pooling if named."""
-        sizes.check_rest(1, global_pool or self.global_pool, {})
+        sizes.check_rest(1, global_pool or self.global_pool)
         self.global_pool = global_pool or self.global_pool
         self.head = nn.Linear(self.head.in_features, num_classes).to(self.head.weight)
 
@@ -217,43 +267,27 @@ class SkateFormer(nn.Module):
     def forward(self, x: Tensor, index_t: Tensor | None = None) -> Tensor:
         sizes.check_input(x.shape, self.in_channels, self.num_points, self.num_people)
         N, C, T, V, M = x.shape
-        self.tell_reduced(T)
-        x = x.permute(0, 2, 4, 3, 1).reshape(N, T, M * V, C).permute(0, 3, 1, 2)
-        for layer in self.stem:
-            x = layer(x)
-        x = self.embed(x.permute(0, 2, 3, 1), index_t).permute(0, 3, 1, 2)
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
-        for stage in self.stages:
-            for block in stage.blocks:
-                x = checkpointed(block, x) if checkpointing else block(x)
+        sizes.tell_reduced(T, len(self.stages), [a for a, _ in self.types], self._told)
+        x = self.stem(x.permute(0, 2, 4, 3, 1).reshape(N, T, M * V, C).permute(0, 3, 1, 2))
+        x = self.blocks(self.embed(x.permute(0, 2, 3, 1), index_t).permute(0, 3, 1, 2))
         x = x.mean((2, 3)) if self.global_pool == "avg" else x.amax((2, 3))
         return self.head(self.head_drop(x))
+
+    def blocks(self, x: Tensor) -> Tensor:
+        for block in (block for stage in self.stages for block in stage.blocks):
+            x = block(x)
+        return x
 
     def embed(self, x: Tensor, index_t: Tensor | None) -> Tensor:
         """x (N, T, J, C) plus where each token is in the clip and on the bodies (equation 10)."""
         N, T, _, _ = x.shape
         if not self.index_t:
-            if self.num_frames != T:
-                raise UsageError(f"num_frames={self.num_frames} but the window has {T} frames")
+            sizes.check_frames(self.num_frames, T)
             return x + self.joint_person_temporal_embedding.permute(0, 2, 3, 1)
         sizes.check_positions(None if index_t is None else index_t.shape, N, T)
         angles = index_t[..., None] * self.frequencies
         frame = torch.stack([angles.sin(), angles.cos()], -1).flatten(-2).unsqueeze(2)  # (N, T, 1, C)
         return torch.addcmul(x, frame.to(x.dtype), self.joint_person_embedding.t())
-
-    def tell_reduced(self, T: int) -> None:
-        """One line for the log, the first time that a window's stages need smaller partitions."""
-        if T in self._told:
-            return
-        self._told.add(T)
-        frames = [-(-T // 2**s) for s in range(len(self.stages))]
-        for a in sorted({a for a, _ in self.types}):
-            used = [largest_divisor(n, a) for n in frames]
-            if set(used) != {a}:
-                logging.getLogger("skeleton_lab").info(
-                    f"SkateFormer: window {T} gives stages of {', '.join(map(str, frames))} frames; "
-                    f"partition length {a} is reduced to {', '.join(map(str, used))}"
-                )
 
 
 def SkateFormer_(**kwargs) -> SkateFormer:

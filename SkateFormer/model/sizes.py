@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from skeleton_lab.errors import UsageError
@@ -55,7 +56,7 @@ def check_partitions(sizes: Sequence[Sequence[int]], num_points: int, num_people
             )
 
 
-def check_rest(kernel_size: int, global_pool: str, rates: dict[str, float]) -> None:
+def check_rest(kernel_size: int, global_pool: str, **rates: float) -> None:
     """UsageError for an even kernel, an unknown pooling or a rate outside [0, 1)."""
     if kernel_size % 2 == 0:
         raise UsageError(f"kernel_size={kernel_size} must be odd: an even kernel would shorten the temporal branch")
@@ -81,3 +82,29 @@ def check_positions(shape: Sequence[int] | None, N: int, T: int) -> None:
         raise UsageError(f"index_t=True needs the frames' positions ({N}, {T}) as second input")
     if tuple(shape) != (N, T):
         raise UsageError(f"index_t of shape {tuple(shape)}; expected ({N}, {T}), a position for every frame")
+
+
+def check_frames(num_frames: int, T: int) -> None:
+    """UsageError unless the learned embedding has as many frames as the window."""
+    if num_frames != T:
+        raise UsageError(f"num_frames={num_frames} but the window has {T} frames")
+
+
+def largest_divisor(T: int, a: int) -> int:
+    """The largest divisor of T that is at most a: the frames of a window where a does not divide T."""
+    return next(n for n in range(min(a, T), 0, -1) if T % n == 0)
+
+
+def tell_reduced(T: int, stages: int, lengths: Sequence[int], told: set[int]) -> None:
+    """One line for the log, the first time that a window's stages need smaller partitions than ``lengths`` frames."""
+    if T in told:
+        return
+    told.add(T)
+    frames = [-(-T // 2**s) for s in range(stages)]
+    for a in sorted(set(lengths)):
+        used = [largest_divisor(n, a) for n in frames]
+        if set(used) != {a}:
+            logging.getLogger("skeleton_lab").info(
+                f"SkateFormer: window {T} gives stages of {', '.join(map(str, frames))} frames; "
+                f"partition length {a} is reduced to {', '.join(map(str, used))}"
+            )

@@ -15,23 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.cost import counting
-from skeleton_lab.cost.counting import BUDGET_GIB, GIB, Cost, fits, largest_batch
+from skeleton_lab.cost.counting import GIB, Cost, fits, largest_batch
+from skeleton_lab.cost.flags import FLOATS, parser
 from skeleton_lab.data.feeders.base import MOST
-from skeleton_lab.engine import size_checks
 from skeleton_lab.engine.config import options as engine_options
 from skeleton_lab.engine.config import yaml_file
+from skeleton_lab.engine.network import construct
 from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.nn import fuse
 from skeleton_lab.registry import ROOMS, Room, find, room
 from skeleton_lab.utils import trust
-from skeleton_lab.utils.cli import Parser
 from skeleton_lab.utils.importing import check_arguments, import_class
 
 WHOLE = 300  # frames of a clip of NTU RGB+D or Kinetics as stored
 WHOLE_WORDS = " (whole clips as stored)"
 MEASURED = 600  # frames that are measured with at once: 8 samples of 64, 2 of 300
-VARIANTS = {"FS-VAE": "fsvae", "MSF-GZSSAR": "msf"}  # the zero-shot rooms
 FEATURES, TEXTS, LATENT, CLIPS = 256, 3 * 512, 100, 56_578  # of the zero-shot recipes on NTU RGB+D 60: three texts
-FLOATS = {"32": "float32", "64": "float64", "16-mixed": "mixed precision", "bf16-mixed": "mixed precision (bfloat16)"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Answer:
     room: Room
     recipe: Recipe
     sample: str
-    counting: Cost
+    cost: Cost
     checkpointed: Cost | None = None  # with activation checkpointing, where the recipe does not fit without
 
 
@@ -76,7 +75,7 @@ def configuration(this: Room, config: str | None) -> Path:
 
 
 def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a room's configuration, and its ``model_args``.
+    """The model of a room's configuration, fused as for training, and its ``model_args``.
 
     Args:
         arguments: room, config, frames, num_class, activation_checkpointing as of ``parser``.
@@ -96,7 +95,7 @@ def build(arguments: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
         check_arguments(model_args, f"--config {path}: model_args")
         if "frame_size" in inspect.signature(network).parameters:
             model_args["frame_size"] = arguments.frames
-        model = size_checks.construct(network, settings["model"], model_args)
+        model = construct(network, settings["model"], model_args)
     if arguments.activation_checkpointing:
         if not hasattr(model, "activation_checkpointing"):
             raise UsageError(f"--activation-checkpointing: {settings['model']} does not know it")
@@ -108,7 +107,7 @@ def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, A
     """The recipe of a room's configuration with the flags' values in place of its own, and its feeder's arguments."""
     path = configuration(this, arguments.config)
     words = ["--config", str(path.resolve()), "--work-dir", "unused"]
-    options = engine_options.parse(this.program, ["recognition", *words] if this.program == "T" else words, this.path)
+    options = engine_options.parse(this.recipe, words, this.path)
     feeder = options.train_feeder_args
     window = feeder.get("window_size")
     whole = not (isinstance(window, int) and window > 0)
@@ -163,9 +162,9 @@ class Pair(nn.Module):
 
     def __init__(self, variant: str):
         super().__init__()
-        from skeleton_lab.zero_shot.model.vae import build as networks
+        from skeleton_lab.zero_shot.model.variants import build as networks
 
-        self.networks = networks(variant, FEATURES, TEXTS, LATENT)
+        self.networks = fuse(networks(variant, FEATURES, TEXTS, LATENT))
 
     def forward(self, x: Tensor) -> Tensor:
         latents = []
@@ -193,9 +192,7 @@ def zero_shot(this: Room, arguments: argparse.Namespace) -> Answer:
     batch = arguments.batch or BATCH
     recipe = Recipe("the published scripts", "skeleton_lab.zero_shot", 0, True, batch, batch, optimizer="Adam")
     count = arguments.samples or min(8, batch)
-    found = counting.measure(
-        Pair(VARIANTS[this.folder]), torch.randn(count, FEATURES + TEXTS), torch.zeros(count).long()
-    )
+    found = counting.measure(Pair(this.variant), torch.randn(count, FEATURES + TEXTS), torch.zeros(count).long())
     found = dataclasses.replace(found, states=4, resident_bytes=2 * 4 * FEATURES * CLIPS)
     return Answer(this, recipe, f"a feature of {FEATURES}, 3 texts of {TEXTS // 3}", found)
 
@@ -204,12 +201,12 @@ def answer(name: str, arguments: argparse.Namespace) -> Answer:
     this = find(name)
     if not this.path.is_dir():
         raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
-    return zero_shot(this, arguments) if this.folder in VARIANTS else supervised(this, arguments)
+    return zero_shot(this, arguments) if this.variant else supervised(this, arguments)
 
 
 def remedy(found: Answer, budget: float) -> str:
     """What makes a recipe fit that does not."""
-    if found.room.folder in VARIANTS:
+    if found.room.variant:
         return "a smaller --batch"
     batch, ways = found.recipe.batch, []
     if found.checkpointed is not None and fits(found.checkpointed, found.recipe.forward, budget):
@@ -261,27 +258,6 @@ def row(found: Answer, budget: float) -> str:
     return f"{found.room.folder:14} {sample:38} {batch:>9} {forward:>12} {need:>9}  {told}"
 
 
-def parser() -> Parser:
-    options = Parser(
-        prog="python -m skeleton_lab.cost",
-        description="What a room's training costs by its own recipe, and whether it fits a GPU.",
-    )
-    add = options.add_argument
-    add("--room", default="all", help="folder, image name or program letter; all: a table (default: %(default)s)")
-    add("--config", help="YAML of the room; default: the room's own")
-    add("--batch", type=int, help="instead of the recipe's batch")
-    add("--frames", type=int, help="instead of the recipe's")
-    add("--forward-batch-size", type=int, help="samples on the GPU at once, instead of the recipe's")
-    add("--precision", choices=tuple(FLOATS), help="instead of the recipe's")
-    add("--num-class", type=int, help="instead of the configuration's")
-    add("--single-person", type=float, default=0.0, help="share of samples without a second person")
-    add("--activation-checkpointing", action="store_true")
-    add("--trust-code", action="store_true", help=trust.HELP)
-    add("--samples", type=int, help="measure with so many (default: 8, of long clips 2); figures are per sample")
-    add("--budget", type=float, default=BUDGET_GIB, help="GPU memory in GiB (default: %(default)s, of an 8 GB card)")
-    return options
-
-
 def program(argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
     arguments = parser().parse_args(argv)
@@ -300,7 +276,7 @@ def program(argv: Sequence[str] | None = None) -> None:
     print(HEADER.format(arguments.budget), flush=True)
     for this in (each for each in ROOMS if each.path.is_dir()):
         wishes = argparse.Namespace(**vars(arguments))
-        if this.folder in VARIANTS:
+        if this.variant:
             wishes.frames = wishes.num_class = wishes.forward_batch_size = wishes.precision = None
             wishes.activation_checkpointing = False
         print(row(answer(this.folder, wishes), arguments.budget), flush=True)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.data.archives.locate import default_archive, held
-from skeleton_lab.data.archives.readers import h5, npy, npz
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.archives.readers import h5, npz
 from skeleton_lab.doctor.examine import examine
-from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded, listing
 from skeleton_lab.utils.atomic import check_output, write_atomically
 from skeleton_lab.utils.cli import Parser
 
@@ -31,13 +31,12 @@ def show_members(path: Path) -> int:
     print()
     for key in file.keys():  # noqa: SIM118  (not a dict)
         array = file.array(key)
-        print(f"{npy.listing([key])}: shape={array.shape}, dtype={array.dtype}")
+        print(f"{listing([key])}: shape={array.shape}, dtype={array.dtype}")
     return 0
 
 
 def parser(doctor: bool) -> Parser:
     made = Parser(
-        prog="python -m skeleton_lab.doctor" if doctor else None,
         description="What is in an archive of skeleton clips"
         + ("" if doctor else "; with --doctor, --json or --picture also what is wrong with it")
         + ". Exit code 1: something is wrong.",

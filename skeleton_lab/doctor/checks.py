@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skeleton_lab.data.archives import column_order
+from skeleton_lab.data.archives import scrambled
 from skeleton_lab.data.archives.ntu_protocol import PATTERN, sample
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Facts
 from skeleton_lab.doctor.intake import Part
@@ -69,7 +69,7 @@ def _order(part: Part, found: Scan, diagnosis: Diagnosis) -> bool:
     if (M, V, C) != (2, 25, 3):
         return False
     if part.flat:
-        if found.odd.sum() >= column_order.ENOUGH * N and not found.traces[2]:
+        if found.odd.sum() >= scrambled.ENOUGH * N and not found.traces[2]:
             diagnosis.add(
                 ERROR, "column-order", f"{part.key}: in {found.odd.sum()} clips every second column is zero: the "
                 "person varies fastest in this file, it should vary slowest (column 75m + 3v + c)",
@@ -77,7 +77,7 @@ def _order(part: Part, found: Scan, diagnosis: Diagnosis) -> bool:
             )  # fmt: skip
             return True
         return False
-    order = column_order.verdict(found.traces, N)
+    order = scrambled.verdict(found.traces, N)
     if order:
         diagnosis.add(
             ERROR, "column-order", f"{part.key}: written by a converter that mixed up joints, axes and persons "

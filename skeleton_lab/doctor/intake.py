@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from skeleton_lab.data.archives import npy_format
 from skeleton_lab.data.archives.both_splits import alone, open_source, refuse_labels
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import held
+from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.data.archives.opening import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLITS
-from skeleton_lab.data.archives.readers import h5, npy, npz
-from skeleton_lab.data.archives.readers.npy import StoredArray, parsing
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.archives.readers import h5, npz
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Member
-from skeleton_lab.errors import ArchiveError, LabError, UsageError
+from skeleton_lab.errors import ArchiveError, LabError, UsageError, listing
 
 BLOCK_BYTES = 32 << 20
 AGAIN = "get the file again; compare its size and checksum"
@@ -151,8 +153,8 @@ def _others_keys(keys: Sequence[str], diagnosis: Diagnosis) -> None:
     if not others:
         return
     parts = sorted({key.partition("_")[2] for key in others if key.startswith(("x_", "y_"))})
-    advice = f"splits called {npy.listing(parts)} are not read: call them train or test" if parts else ""
-    diagnosis.add(WARNING if parts else NOTE, "not-read", f"members that are not read: {npy.listing(others)}", advice)
+    advice = f"splits called {listing(parts)} are not read: call them train or test" if parts else ""
+    diagnosis.add(WARNING if parts else NOTE, "not-read", f"members that are not read: {listing(others)}", advice)
 
 
 def _checked(array: StoredArray) -> StoredArray:
@@ -167,16 +169,16 @@ def _checked(array: StoredArray) -> StoredArray:
 def _header_before(file, array: StoredArray) -> int:
     """Bytes of the ``.npy`` header that ends where the member's data begins."""
     assert array.offset is not None
-    reach = min(array.offset, npy.LONGEST_HEADER + 16)
+    reach = min(array.offset, npy_format.LONGEST_HEADER + 16)
     file.seek(array.offset - reach)
-    return reach - file.read(reach).rfind(npy.MAGIC)
+    return reach - file.read(reach).rfind(npy_format.MAGIC)
 
 
 def _part(split: str, arrays: dict[str, StoredArray], broken: set[str], diagnosis: Diagnosis) -> Part | None:
     for key in (f"x_{split}", f"y_{split}"):
         if key not in arrays and key not in broken:
             diagnosis.add(
-                ERROR, "missing-key", f"there is no member {key}; the file has {npy.listing(arrays)}",
+                ERROR, "missing-key", f"there is no member {key}; the file has {listing(arrays)}",
                 "wanted are x_train, y_train, x_test, y_test",
             )  # fmt: skip
     x, y = arrays.get(f"x_{split}"), arrays.get(f"y_{split}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skeleton_lab.data.archives import column_order
-from skeleton_lab.data.preprocessing.person_slots import CENTRE
+from skeleton_lab.data.archives import scrambled
+from skeleton_lab.data.archives.prenormalize import CENTRE
 from skeleton_lab.doctor.intake import Part
 
 NTU = (2, 25, 3)  # persons, joints, coordinates of the files that the orders of columns are about
@@ -99,7 +99,7 @@ def _measure(found: Scan, here: slice, x: np.ndarray, flat: bool) -> None:
         other = (begin[:, 1, CENTRE] == 0).all(1) & begin[:, 1].any(axis=(1, 2)) & ~found.same[here]
         found.swapped[here] = alone | (other & (begin[:, 0, CENTRE] != 0).any(1))
     if x.shape[2:] == NTU:
-        found.traces += column_order.traces(x)
+        found.traces += scrambled.traces(x)
         if flat:
             columns = x.reshape(len(x), x.shape[1], -1).any(axis=1)  # (B, 150)
             found.odd[here] = ~columns[:, 1::2].any(1) & columns[:, 75:].any(1)

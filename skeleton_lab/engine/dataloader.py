@@ -157,12 +157,18 @@ def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
         raise UsageError(f"feeder {options.feeder}: {error}") from error
     except OSError as error:
         raise UsageError(f"feeder {options.feeder}: {error.filename or ''}: {error.strerror or error}") from error
+    feeder = adopted(feeder, options)
+    return feeder if observe is None else observed(feeder, checked_interval(observe, "observe"))
+
+
+def adopted(feeder: Dataset, options: Namespace) -> Dataset:
+    """The feeder with the seed of the run and with as many people as its network takes."""
     count = people(options)
     if count is not None and isinstance(feeder, Feeder):
         feeder.take_people(count)
     if hasattr(feeder, "seed"):
         feeder.seed = options.seed
-    return feeder if observe is None else observed(feeder, checked_interval(observe, "observe"))
+    return feeder
 
 
 def observed(feeder: Dataset, shares: tuple[float, ...]) -> Dataset:
@@ -231,13 +237,23 @@ def check_labels(feeder: Dataset, classes: int | None, where: str) -> None:
         )
 
 
-def unpack(batch: Sequence[Tensor], index_t: bool) -> tuple[list[Tensor], Tensor]:
+def underlying(loader: DataLoader) -> Dataset:
+    """The user's feeder behind a loader."""
+    return loader.dataset.dataset if isinstance(loader.dataset, Seeded) else loader.dataset
+
+
+def unpack(batch: Sequence[Tensor], index_t: bool | None = None) -> tuple[list[Tensor], Tensor]:
     """What the network is called with, and the labels: of (data, label), (data, label, index) or, with ``index_t``,
     (data, index_t, label, index). ``data`` may be a tuple of several inputs, each with the clips along its first axis.
+
+    Args:
+        index_t: None: there is one if the second part is a matrix, (N, T), and no label.
 
     Raises:
         UsageError: the items are of another form.
     """
+    if index_t is None:
+        index_t = len(batch) > 2 and isinstance(batch[1], Tensor) and batch[1].dim() == 2
     inputs = 2 if index_t else 1
     if len(batch) <= inputs:
         raise UsageError(

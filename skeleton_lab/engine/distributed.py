@@ -83,12 +83,17 @@ class Team:
         device: where this process computes.
     """
 
-    def __init__(self, fabric: Fabric) -> None:
-        self.rank, self.world = fabric.global_rank, fabric.world_size
-        self.device: torch.device = fabric.device
+    def __init__(self, rank: int, world: int, device: torch.device) -> None:
+        self.rank, self.world, self.device = rank, world, device
         self.first = self.rank == 0
         # Flags are settled between the hosts: that does not wait for the GPU's queue.
         self._hosts = dist.new_group(backend="gloo") if self.world > 1 else None
+
+    @classmethod
+    def launched(cls, fabric: Fabric) -> Team:
+        """Start the processes; this one's view of them."""
+        fabric.launch()
+        return cls(fabric.global_rank, fabric.world_size, fabric.device)
 
     def any(self, *flags: bool) -> list[bool]:
         """For each flag, whether any process has it raised."""

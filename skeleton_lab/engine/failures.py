@@ -10,8 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from skeleton_lab.engine.out_of_memory import is_out_of_memory
-from skeleton_lab.engine.run_state import Diverged, Stopped
+from skeleton_lab.engine.signals import Diverged, Stopped
 from skeleton_lab.errors import FAILURE, USAGE, LabError, one_line
 
 SHARED = "/dev/shm"
@@ -113,6 +112,8 @@ def _resources(error: BaseException) -> str | None:
         r"DefaultCPUAllocator|[Cc]an(no|')t allocate memory|MemoryError|can't start new thread", text
     ):
         return NO_MEMORY
+    from skeleton_lab.engine.out_of_memory import is_out_of_memory  # here: mistakes on the command line need no PyTorch
+
     if is_out_of_memory(error):
         return f"out of GPU memory: {one_line(error)[:200]}"
     if "Connection closed by peer" in text or "Connection reset by peer" in text:

@@ -8,110 +8,113 @@ from typing import Any
 
 from skeleton_lab.engine.anticipation import anticipate
 from skeleton_lab.engine.checkpoint import weights_of
-from skeleton_lab.engine.evaluate import Evaluation, evaluate, report_evaluation, write_results
+from skeleton_lab.engine.evaluate import Evaluation
 from skeleton_lab.engine.pretrained import epoch_of, step_of
-from skeleton_lab.engine.run_state import Job
-from skeleton_lab.engine.train import save_last
+from skeleton_lab.engine.run_evaluation import measure, report_evaluation, write_results
+from skeleton_lab.engine.runtime import Run
+from skeleton_lab.engine.saving import save_last
 from skeleton_lab.engine.work_dir import holds_run
 
 
-def finish(job: Job) -> None:
+def finish(run: Run) -> None:
     """After the last epoch. The network and last.ckpt end with the last epoch's weights."""
-    state, style = job.state, job.style
+    state, recipe = run.state, run.recipe
     best = None if state.best is None else {"epoch": state.best.epoch, "step": state.best.step, **state.best.results}
     last = state.last
-    if state.best is not None and style.final_test:
-        ends_with = weights_of(job.net)
-        if job.loaders.split == "val":  # the test set has not been looked at yet
-            last = {"epoch": last["epoch"], "step": last["step"], **_test(job, "last epoch on test").results()}
-        job.net.load_state_dict(state.best.weights)
-        result = _test(job, "best epoch on test")
-        stem = Path(style.weights.format(epoch=state.best.epoch, step=state.best.step)).stem
-        _keep_first_scores(job)
+    if state.best is not None and recipe.final_test:
+        ends_with = weights_of(run.learner.net)
+        if run.loaders.split == "val":  # the test set has not been looked at yet
+            last = {"epoch": last["epoch"], "step": last["step"], **_test(run, "last epoch on test").results()}
+        run.learner.net.load_state_dict(state.best.weights)
+        result = _test(run, "best epoch on test")
+        stem = Path(recipe.weights.format(epoch=state.best.epoch, step=state.best.step)).stem
+        _keep_first_scores(run)
         write_results(
-            job, result, job.loaders.test, 1, scores=True, lists=(job.work_dir, stem), final=True,
+            run, result, run.loaders.test, 1, scores=True, lists=(run.work_dir, stem), final=True,
             trained=state.best.epoch, class_file=f"epoch{state.best.epoch}_test_each_class_acc.csv",
         )  # fmt: skip
         best = {"epoch": state.best.epoch, "step": state.best.step, **result.results()}
-        job.net.load_state_dict(ends_with)
+        run.learner.net.load_state_dict(ends_with)
     if state.best is not None:
-        summarise(job, best, last)
-    job.metrics("result", best=best, last=last or None, seconds=job.seconds(), work_dir=str(job.work_dir))
-    job.summaries.close()
-    save_last(job, finished=True)
-    write_report(job)
+        summarise(run, best, last)
+    run.results = {"best": best, "last": last or None}
+    run.metrics("result", **run.results, seconds=run.seconds(), work_dir=str(run.work_dir))
+    run.summaries.close()
+    save_last(run, finished=True)
+    write_report(run)
 
 
-def _keep_first_scores(job: Job) -> None:
+def _keep_first_scores(run: Run) -> None:
     """Epoch 1's own scores make room for the best epoch's, which ensembles look for under the published name."""
-    own, kept = (job.work_dir / f"epoch1_{word}test_score.pkl" for word in ("", "own_"))
-    written = job.style.scores == "always" or job.options.save_score
-    if job.team.first and written and job.loaders.split == "test" and own.exists() and not kept.exists():
+    own, kept = (run.work_dir / f"epoch1_{word}test_score.pkl" for word in ("", "own_"))
+    written = run.recipe.scores == "always" or run.options.save_score
+    if run.team.first and written and run.loaders.split == "test" and own.exists() and not kept.exists():
         own.replace(kept)
 
 
-def _test(job: Job, title: str) -> Evaluation:
-    return evaluate(job, job.loaders.test, title)
+def _test(run: Run, title: str) -> Evaluation:
+    return measure(run, run.loaders.test, title)
 
 
-def summarise(job: Job, best: dict[str, Any], last: dict[str, Any]) -> None:
+def summarise(run: Run, best: dict[str, Any], last: dict[str, Any]) -> None:
     """The published closing lines, then which number is which."""
-    state, options = job.state, job.options
+    state, options = run.state, run.options
     values = {
-        **options.settings(), "accuracy": state.best.accuracy, "epoch": state.best.epoch, "parameters": job.parameters,
-        "work_dir": job.work_dir, "seed": options.seed, "forward_batch_size": options.forward_batch_size,
+        **options.settings(), "accuracy": state.best.accuracy, "epoch": state.best.epoch,
+        "parameters": run.learner.parameters, "work_dir": run.work_dir,
     }  # fmt: skip
-    for line in job.style.summary:
-        job.log(line.format(**values))
-    if job.loaders.split == "val":
+    for line in run.recipe.summary:
+        run.log(line.format(**values))
+    if run.loaders.split == "val":
         chosen = "Best on validation (subjects held out of training), measured on test"
     else:
         chosen = "Best on test (chosen on the test set itself)"
     for name, result in ((chosen, best), ("Last epoch", last)):
         tops = ", ".join(f"Top{key[3:]} {100 * value:.2f}%" for key, value in result.items() if key.startswith("top"))
-        job.log(f"{name}: epoch {result['epoch']}, {tops}, loss {result['loss']:.4f}")
+        run.log(f"{name}: epoch {result['epoch']}, {tops}, loss {result['loss']:.4f}")
 
 
-def test_phase(job: Job) -> None:
+def test_phase(run: Run) -> None:
     """--phase test: one evaluation of --weights."""
-    options, style = job.options, job.style
+    options, recipe = run.options, run.recipe
     weights = Path(options.weights)
-    for line in style.test_lines:
-        job.log(line.format(model=options.model, weights=weights))
-    file = style.letter in "GT"  # the others' log ends where the evaluation begins
-    job.log(style.eval_lines["epoch"].format(number=style.number(1)), file=file)
-    result = evaluate(job, job.loaders.test, "test")
-    report_evaluation(job, result, file=file)
-    scores = options.save_result if style.scores == "result" else options.save_score
-    if style.letter == "G":
-        lists = None if options.debug else (job.work_dir, weights.stem)
-    else:
+    for line in recipe.test_lines:
+        run.log(line.format(model=options.model, weights=weights))
+    file = recipe.logs_evaluation  # the others' log ends where the evaluation begins
+    run.log(recipe.eval_lines["epoch"].format(number=recipe.number(1)), file=file)
+    result = measure(run, run.loaders.test, "test")
+    report_evaluation(run, result, file=file)
+    scores = options.save_result if recipe.scores == "result" else options.save_score
+    if recipe.lists_beside_weights:
         beside = weights.parent
-        lists = (beside if os.access(beside, os.W_OK) else job.work_dir, weights.stem)
+        lists = (beside if os.access(beside, os.W_OK) else run.work_dir, weights.stem)
+    else:
+        lists = None if options.debug else (run.work_dir, weights.stem)
     # In the folder of a training the published name is that of its first epoch.
-    class_file = f"{weights.stem}_test_each_class_acc.csv" if holds_run(job.work_dir) else None
+    class_file = f"{weights.stem}_test_each_class_acc.csv" if holds_run(run.work_dir) else None
     write_results(
-        job, result, job.loaders.test, 1, scores=scores, lists=lists, final=True, trained=epoch_of(weights),
+        run, result, run.loaders.test, 1, scores=scores, lists=lists, final=True, trained=epoch_of(weights),
         class_file=class_file,
     )  # fmt: skip
-    job.metrics("eval", epoch=1, split="test", seconds=result.seconds, **result.results())
+    run.metrics("eval", epoch=1, split="test", seconds=result.seconds, **result.results())
     measured = {"epoch": 1, "step": step_of(weights), **result.results()}
     if options.observe:
-        anticipate(job, result)
-    job.metrics("result", best=measured, last=measured, seconds=job.seconds(), work_dir=str(job.work_dir))
-    if style.letter in "CFHSG":
-        job.log("Done.\n")
-    if job.metrics.path is not None:
-        write_report(job)
+        anticipate(run, result)
+    run.results = {"best": measured, "last": measured}
+    run.metrics("result", **run.results, seconds=run.seconds(), work_dir=str(run.work_dir))
+    if recipe.tested:
+        run.log(recipe.tested)
+    if run.metrics.path is not None:
+        write_report(run)
 
 
-def write_report(job: Job) -> None:
+def write_report(run: Run) -> None:
     """report.html and plots; a report that fails never fails the run."""
-    if not job.options.report or not job.team.first:
+    if not run.options.report or not run.team.first:
         return
     try:
         from skeleton_lab.reporting import run_report
 
-        job.log(f"Report: {run_report.write(job.work_dir)}", file=False)
+        run.log(f"Report: {run_report.write(run.work_dir)}", file=False)
     except Exception as error:
-        job.log(f"No report: {type(error).__name__}: {error}")
+        run.log(f"No report: {type(error).__name__}: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skeleton_lab.errors import UsageError
 
-SMOOTHING = 0.1  # Hyper-GCN and SkateFormer
+SMOOTHING = 0.1  # of --loss-type LSCE
 
 
 def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -19,44 +19,21 @@ def cross_entropy(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
     return F.cross_entropy(logits.float(), y, label_smoothing=smoothing)
 
 
-def divergence(h: Sequence[Tensor]) -> Tensor:
-    """Mean positive cosine similarity between different hyper-joints (Hyper-GCN, "divergence loss").
+class Criterion:
+    """What a program minimises: ``criterion(output, y)``, of what a network returns (see ``heads_of``).
 
     Args:
-        h: L matrices (V, C_l), one per block; V is read from the first.
-
-    Returns:
-        ``(1/L) sum_l [sum_ij max(0, c_ij) - V] / (V (V-1))`` with ``c_ij = <h_i, h_j> / (|h_i||h_j| + 1e-8)``; 0 for
-        V <= 1, where no pair exists.
+        smoothing: of the labels; extra: a loss of the whole output, added to the heads' cross entropies.
     """
-    joints = h[0].shape[0]
-    if joints <= 1:
-        return h[0].new_zeros(())
-    by_shape: dict[torch.Size, list[Tensor]] = {}
-    for matrix in h:  # blocks of equal width share one batched product
-        by_shape.setdefault(matrix.shape, []).append(matrix)
-    total = h[0].new_zeros((), dtype=torch.float32)
-    for same in by_shape.values():
-        rows = torch.stack(same).float()  # (l, V, C)
-        norm = rows.norm(dim=-1)
-        cosines = rows @ rows.mT / (norm.unsqueeze(-1) * norm.unsqueeze(-2) + 1e-8)
-        total = total + cosines.clamp(min=0).sum() - joints * len(same)
-    return total / (joints * (joints - 1) * len(h))
 
-
-class Criterion:
-    """What a program minimises: ``criterion(output, y)``, of what a network returns (see ``heads_of``)."""
-
-    def __init__(self, smoothing: float = 0.0, diverge: bool = False) -> None:
+    def __init__(self, smoothing: float = 0.0, extra: Callable[[Any], Tensor | float] | None = None) -> None:
         self.smoothing = smoothing
-        self.diverge = diverge
+        self.extra = extra
 
     def __call__(self, output: Any, y: Tensor) -> Tensor:
         """The sum of the heads' losses."""
         loss = sum(cross_entropy(head, y, self.smoothing) for head in heads_of(output))
-        if self.diverge and isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], (list, tuple)):
-            loss = loss + divergence(output[1])
-        return loss
+        return loss if self.extra is None else loss + self.extra(output)
 
     def of_batches(self, heads: Tensor, y: Tensor, size: int) -> list[float]:
         """Losses of consecutive batches of ``size`` clips; the last may be smaller. heads (N, H, K), or one (N, K)."""

@@ -1,13 +1,18 @@
-"""Learning rates of the published programs, as functions of epoch and optimizer step.
+"""Optimizers, and learning rates as functions of epoch and optimizer step.
 
-e is the 0-based epoch, t the number of optimizer steps done before this one, n the iterations of an epoch.
+e is the 0-based epoch, t the number of optimizer steps done before this one, n the iterations of an epoch. A schedule
+takes the options and n and returns the function (e, t) -> rate.
 """
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 def decayed(epoch: int, base: float, milestones: Sequence[int], rate: float = 0.1, warm_up: int = 0) -> float:
@@ -17,47 +22,33 @@ def decayed(epoch: int, base: float, milestones: Sequence[int], rate: float = 0.
     return base * rate ** sum(epoch >= milestone for milestone in milestones)
 
 
-def cosine(
-    t: int,
-    total: int,
-    base: float,
-    minimum: float,
-    warm_up: int = 0,
-    warm_up_from: float = 0.0,
-    prefix: bool = False,
-) -> float:
-    """SkateFormer's schedule: linear from ``warm_up_from`` over ``warm_up`` steps, then half a cosine to ``minimum``.
-
-    Without ``prefix`` the cosine counts from step 0, so the rate drops a little where the warm-up ends; with it the
-    cosine starts there.
-    """
-    if t < warm_up:
-        return warm_up_from + t * (base - warm_up_from) / warm_up
-    if prefix:
-        t, total = t - warm_up, total - warm_up
-    if t >= total:
-        return minimum
-    return minimum + (base - minimum) * (1 + math.cos(math.pi * t / total)) / 2
+def milestones_of(options: Namespace) -> list[int]:
+    return [options.step] if isinstance(options.step, int) else list(options.step or [])
 
 
-def schedule(kind: str, options: Namespace, iterations: int) -> Callable[[int, int], float]:
-    """The function (epoch, step) -> learning rate of a program.
+def warm_up_and_steps(options: Namespace, iterations: int) -> Callable[[int, int], float]:
+    """Of 2s-AGCN's program: base_lr, step, lr_decay_rate, warm_up_epoch."""
+    milestones = milestones_of(options)
+    return lambda epoch, t: decayed(epoch, options.base_lr, milestones, options.lr_decay_rate, options.warm_up_epoch)
+
+
+def steps(options: Namespace, iterations: int) -> Callable[[int, int], float]:
+    """A tenth at each of ``step``."""
+    milestones = milestones_of(options)
+    return lambda epoch, t: decayed(epoch, options.base_lr, milestones)
+
+
+def make_optimizer(net: nn.Module, options: Namespace, *, cuda: bool, clips: bool) -> torch.optim.Optimizer:
+    """SGD with momentum 0.9, Adam or AdamW over one group of all parameters.
 
     Args:
-        kind: ``warmup`` (CTR-GCN, Hyper-GCN, FreqMixFormer), ``steps`` (MS-G3D), ``sgd_steps`` (ST-GCN: steps with
-            SGD, constant otherwise) or ``cosine`` (SkateFormer).
-        options: base_lr, step, lr_decay_rate, warm_up_epoch, num_epoch, min_lr, warmup_lr, warmup_prefix, optimizer.
-        iterations: n, iterations per epoch.
+        clips: whether gradients are clipped between backward and step.
     """
-    base = options.base_lr
-    if kind == "cosine":
-        total, warm_up = options.num_epoch * iterations, options.warm_up_epoch * iterations
-        return lambda epoch, t: cosine(
-            t, total, base, options.min_lr, warm_up, options.warmup_lr, options.warmup_prefix
-        )
-    milestones = [options.step] if isinstance(options.step, int) else list(options.step or [])
-    if kind == "warmup":
-        return lambda epoch, t: decayed(epoch, base, milestones, options.lr_decay_rate, options.warm_up_epoch)
-    if kind == "sgd_steps" and options.optimizer != "SGD":
-        return lambda epoch, t: base
-    return lambda epoch, t: decayed(epoch, base, milestones)
+    import torch  # here: a room's recipe, which is read before the command line, names the schedules above
+
+    # A fused step undoes the loss scaling itself, which clipping has to do before it.
+    how = {"foreach": True} if cuda and clips else {"fused": True} if cuda else {}
+    common = {"lr": options.base_lr, "weight_decay": options.weight_decay, **how}
+    if options.optimizer == "SGD":
+        return torch.optim.SGD(net.parameters(), momentum=0.9, nesterov=options.nesterov, **common)
+    return {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[options.optimizer](net.parameters(), **common)

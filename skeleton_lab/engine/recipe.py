@@ -1,21 +1,24 @@
-"""In what the published programs differ, as data: one row each, one engine for all.
+"""In what published training programs differ, as data: a room's ``recipe.py`` holds one ``Recipe``, the engine runs it.
 
-=======  ===============  ======================================================================
-letter   program          notable
-=======  ===============  ======================================================================
-C        CTR-GCN          warm-up and step schedule; best epoch tested at the end
-F        FreqMixFormer    as C
-H        Hyper-GCN        as C; smoothed loss plus divergence of the hyper-joints
-S        SkateFormer      cosine schedule; batches carry ``index_t``; saves and evaluates late
-G        MS-G3D           own folders, pieces of a batch, no final test
-T        ST-GCN           0-based epochs in the log, own names, no final test
-=======  ===============  ======================================================================
+The defaults are the program of 2s-AGCN (Shi et al., CVPR 2019), which most later papers took over.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skeleton_lab.engine import optim
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from skeleton_lab.engine.config.flags import Flag
+
+Rate = Callable[[int, int], float]  # (0-based epoch, optimizer steps done) -> learning rate
+Rule = tuple[str, Callable[[Namespace], bool], str]  # flag, when it changes nothing, and why
 
 TRAIN_LINES = {
     "epoch": "Training epoch: {number}",
@@ -27,32 +30,79 @@ EVAL_LINES = {
     "loss": "\tMean test loss of {batches} batches: {loss}.",
     "top": "\tTop{k}: {acc:.2f}%",
 }
+# Flags that only some programs know (``Flag.optional``), and flags that the published program takes for nothing.
+FLAGS = ("step", "warm_up_epoch", "save_score", "save_epoch", "model_saved_name")
+WITHOUT_EFFECT = ("model_saved_name", "log_interval")
 
 
 @dataclass(frozen=True)
-class Style:
-    """One program's habits.
+class Recipe:
+    """One published program's habits.
 
     Attributes:
-        schedule: see ``schedules.schedule``.
-        smoothing: True, False, or None for "as --loss-type says".
+        name: of the program, as help and notices say it.
+        mark: what ``last.ckpt`` calls it, which a resumed run must share.
+
+        flags: names of the optional flags that it honours; the others it takes with a notice.
+        without_effect: flags that it knows and that change nothing; defaults: flag -> value where it is another than
+            everybody's; helps: flag -> another help text; rules: of its own, see ``config.unused_flags``.
+        subcommand: word in front of the flags; demos: other such words, of programs that are not here.
+        workers_per_device: loader processes where none are asked for; None: one per core.
+        crops: split -> how clips longer than an asked for window are cut, where the feeder leaves them whole.
+        memory_friendly: what --memory-friendly adds to the training feeder's arguments.
+
+        schedule: (options, iterations per epoch) -> learning rate as a function of epoch and step.
+        longer_run: said when a run is resumed with another --num-epoch.
+        extra_loss: added to the cross entropy, of the network's whole output.
+        clips_gradients: whether --grad-clip is looked at.
+        initialise: the network's start, where the program and not the network draws it.
+        index_t: batches carry the times of the frames, which the network takes too.
+        pieces: the log shows the loss of a forward batch too; ``loss_l1`` goes to TensorBoard.
         deterministic: cuDNN deterministic (True), benchmark (False) or left alone (None).
+
         weights: file of the weights after epoch ``{epoch}`` at ``{step}`` optimizer steps, in the work dir.
+        checkpoint: file of optimizer and scheduler beside it; empty: none.
+        summaries: folder of TensorBoard's files; empty: none.
         saving: ``after_save_epoch``, ``last_tenth`` or ``interval``; evaluating: ``interval`` or ``last_tenth``.
-        scores: score pickle: ``asked`` (--save-score), ``always`` or ``result`` (ST-GCN's test_result.pkl).
+        final_test: whether the best epoch is tested at the end.
+        scores: score pickle: ``asked`` (--save-score), ``always`` or ``result`` (test_result.pkl).
+        class_csv: per-class accuracy after each evaluation.
         ignores: which keys --ignore-weights drops: ``contains``, ``equals`` or ``starts``.
         results: name of the right/wrong lists (stem of the weights file, word right or wrong); empty: none.
+        lists_beside_weights: phase test writes them beside the weights, else into the work dir, and not with --debug.
+        copies: what goes into the work dir: ``network`` (its module), ``main.py``.
+        arrays_turned: its published .npy arrays hold clips that its generator has centred and turned.
+        yaml_indent, yaml_command: of config.yaml, and whether it begins with the command line.
+
+        counts_from_zero: epochs in the log; points_from_one: epochs in TensorBoard.
+        print_log_is_screen: --print-log is about the screen and --save-log about the file.
+        logs_network: the log begins with the network's class; logs_evaluation: phase test logs its results, too.
         stamp: ``time.strftime`` format in front of a log line.
     """
 
-    letter: str
-    schedule: str = "warmup"
-    smoothing: bool | None = False
-    diverge: bool = False
+    name: str
+    mark: str = ""
+
+    flags: tuple[str, ...] = FLAGS
+    without_effect: tuple[str, ...] = WITHOUT_EFFECT
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    helps: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    subcommand: str = ""
+    demos: tuple[str, ...] = ()
+    workers_per_device: int | None = None
+    crops: Mapping[str, str] = field(default_factory=dict)
+    memory_friendly: Mapping[str, Any] = field(default_factory=dict)
+
+    schedule: Callable[[Namespace, int], Rate] = optim.warm_up_and_steps
+    longer_run: str = ""
+    extra_loss: Callable[[Any], Tensor | float] | None = None
+    clips_gradients: bool = False
+    initialise: Callable[[nn.Module], None] | None = None
     index_t: bool = False
     pieces: bool = False
     deterministic: bool | None = None
-    normal_init: bool = False
+
     weights: str = "runs-{epoch}-{step}.pt"
     checkpoint: str = ""
     summaries: str = "runs"
@@ -63,9 +113,17 @@ class Style:
     class_csv: bool = True
     ignores: str = "contains"
     results: str = "{stem}_{word}.txt"
-    copies_source: bool = True
-    clips_gradients: bool = False
+    lists_beside_weights: bool = True
+    copies: tuple[str, ...] = ("network",)
+    arrays_turned: bool = False
+    yaml_indent: int = 2
+    yaml_command: bool = True
+
     counts_from_zero: bool = False
+    points_from_one: bool = False
+    print_log_is_screen: bool = False
+    logs_network: bool = True
+    logs_evaluation: bool = False
     stamp: str = "[ %a %b %e %H:%M:%S %Y ] "
     header: tuple[str, ...] = ("Parameters: {options}", "# Parameters: {parameters}")
     summary: tuple[str, ...] = (
@@ -80,9 +138,21 @@ class Style:
         "seed: {seed}",
     )
     test_lines: tuple[str, ...] = ("Model:   {model}.", "Weights: {weights}.")
+    tested: str = "Done.\n"
     loading: str = "Load weights from {file}."
-    train_lines: dict[str, str] = field(default_factory=lambda: TRAIN_LINES)
-    eval_lines: dict[str, str] = field(default_factory=lambda: EVAL_LINES)
+    train_lines: Mapping[str, str] = field(default_factory=lambda: TRAIN_LINES)
+    eval_lines: Mapping[str, str] = field(default_factory=lambda: EVAL_LINES)
+
+    def honours(self, flag: Flag) -> bool:
+        """Whether the program knows the flag."""
+        return not flag.optional or flag.name in self.flags
+
+    def unused(self, flag: Flag) -> bool:
+        """Whether the published flag has no effect."""
+        return flag.unused or flag.name in self.without_effect
+
+    def default(self, flag: Flag) -> Any:
+        return self.defaults.get(flag.name, flag.default)
 
     def saves_after(self, epoch: int, options: Namespace) -> bool:
         """Whether the weights are written after 1-based ``epoch``."""
@@ -104,86 +174,3 @@ class Style:
     def number(self, epoch: int) -> int:
         """1-based ``epoch`` as the log shows it."""
         return epoch - self.counts_from_zero
-
-
-STYLES = {
-    "C": Style("C", deterministic=True),
-    "F": Style("F", deterministic=True),
-    "H": Style(
-        "H",
-        smoothing=True,
-        diverge=True,
-        deterministic=False,
-        train_lines={**TRAIN_LINES, "loss": "\tMean training loss: {loss:.4f}. Mean training acc: {acc:.2f}%."},
-    ),
-    "S": Style(
-        "S",
-        schedule="cosine",
-        smoothing=None,
-        index_t=True,
-        deterministic=True,
-        saving="last_tenth",
-        evaluating="last_tenth",
-        scores="always",
-        clips_gradients=True,
-        train_lines={**TRAIN_LINES, "lr": "\tLearning Rate: {lr:.4f}"},
-    ),
-    "G": Style(
-        "G",
-        schedule="steps",
-        pieces=True,
-        weights="weights/weights-{epoch}-{step}.pt",
-        checkpoint="checkpoints/checkpoint-{epoch}-fwbz{forward_batch_size}-{step}.pt",
-        summaries="trainlogs",
-        saving="interval",
-        final_test=False,
-        class_csv=False,
-        ignores="equals",
-        results="{word}-samples.txt",
-        header=("Parameters: {options}", "Model total number of params: {parameters}"),
-        summary=(
-            "Best accuracy: {accuracy}",
-            "Epoch number: {epoch}",
-            "Model name: {work_dir}",
-            "Weight decay: {weight_decay}",
-            "Base LR: {base_lr}",
-            "Batch Size: {batch_size}",
-            "Forward Batch Size: {forward_batch_size}",
-            "Test Batch Size: {test_batch_size}",
-        ),
-        loading="Loading weights from {file}",
-        train_lines={
-            **TRAIN_LINES,
-            "epoch": "Training epoch: {number}, LR: {lr:.4f}",
-            "loss": "\tMean training loss: {piece_loss:.4f} (BS {batch_size}: {loss:.4f}).",
-        },
-        eval_lines={**EVAL_LINES, "top": "\tTop {k}: {acc:.2f}%"},
-    ),
-    "T": Style(
-        "T",
-        schedule="sgd_steps",
-        normal_init=True,
-        weights="epoch{epoch}_model.pt",
-        summaries="",
-        saving="interval",
-        final_test=False,
-        scores="result",
-        class_csv=False,
-        ignores="starts",
-        results="",
-        copies_source=False,
-        counts_from_zero=True,
-        stamp="[%m.%d.%y|%H:%M:%S] ",
-        header=("Parameters: {options}",),
-        summary=(),
-        test_lines=("Model:   {model}.", "Weights: {weights}.", "Evaluation Start:"),
-        train_lines={
-            "epoch": TRAIN_LINES["epoch"],
-            "iteration": "\tIter {iteration} Done. | loss: {loss:.4f} | lr: {lr:.6f}",
-            "loss": "\tMean training loss: {loss}",
-            "time": "Time consumption:\n\t[train]: {seconds:.1f} s\nDone.",
-            "saved": "The model has been saved as {file}.",
-        },
-        eval_lines={**EVAL_LINES, "loss": "\tMean test loss: {loss}", "done": "Done."},
-    ),
-}

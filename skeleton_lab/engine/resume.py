@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.checkpoint import load_tensors, restore_random_states
 from skeleton_lab.engine.config.options import Options
+from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.digests import of_data
 from skeleton_lab.engine.distributed import Team
-from skeleton_lab.engine.evaluate import underlying
-from skeleton_lab.engine.last_checkpoint import LAST, check_fits, damaged, load_last, optimizer_fault
+from skeleton_lab.engine.last_checkpoint import check_fits, damaged, load_last, optimizer_fault
 from skeleton_lab.engine.logging import Log
-from skeleton_lab.engine.optim import schedule
+from skeleton_lab.engine.optim import make_optimizer
 from skeleton_lab.engine.run_files import source_names
-from skeleton_lab.engine.run_state import Job
+from skeleton_lab.engine.runtime import Run
 from skeleton_lab.engine.train_state import changes, check_same, check_same_data, circumstances, digest, new_state
+from skeleton_lab.engine.work_dir import LAST
 from skeleton_lab.errors import UsageError, WeightsError
 
 
@@ -57,55 +56,47 @@ def earlier_run(options: Options, team: Team, log: Log) -> dict[str, Any] | None
     return content
 
 
-def prepare_training(job: Job, earlier: dict[str, Any] | None) -> None:
+def prepare_training(run: Run, earlier: dict[str, Any] | None) -> None:
     """Optimizer, learning rate, place in the run."""
-    options, team, loaders = job.options, job.team, job.loaders
+    options, team, loaders = run.options, run.team, run.loaders
     options.forward_batch_size = options.forward_batch_size or options.batch_size
+    recipe, learner, fabric = run.recipe, run.learner, run.runtime.fabric
     samples, iterations = len(loaders.train.dataset), len(loaders.train)
-    job.optimizer = job.fabric.setup_optimizers(make_optimizer(job))
-    job.rate = schedule(job.style.schedule, options, iterations)
-    job.state = new_state(options, iterations, -(-options.forward_batch_size // team.world), team.device)
-    job.digest = digest(options, samples)
+    optimizer = make_optimizer(
+        learner.net, options, cuda=team.device.type == "cuda", clips=recipe.clips_gradients and options.grad_clip
+    )
+    learner.optimizer = fabric.setup_optimizers(optimizer)
+    learner.rate = recipe.schedule(options, iterations)
+    run.state = new_state(options, iterations, -(-options.forward_batch_size // team.world), team.device)
+    identity = run.state.identity
+    identity.options = digest(options, samples)
     if earlier is not None:
-        check_same(earlier["options"], job.digest)
+        check_same(earlier["options"], identity.options)
     feeders = {"train": loaders.train, "test": loaders.test}
-    job.data = {split: of_data(underlying(loader)) for split, loader in feeders.items() if loader is not None}
-    job.circumstances = circumstances(options, team.device.type, team.world)
+    identity.data = {split: of_data(underlying(loader)) for split, loader in feeders.items() if loader is not None}
+    identity.circumstances = circumstances(options, team.device.type, team.world)
     if earlier is not None:
-        resume(job, earlier)
+        resume(run, earlier)
         return
     if options.checkpoint:
-        load_published_checkpoint(job)
-    moved = team.agree(workdir.move_earlier(job.work_dir, source_names(options)) if team.first else None)
+        load_published_checkpoint(run)
+    moved = team.agree(workdir.move_earlier(run.work_dir, source_names(options)) if team.first else None)
     if moved is not None:
-        job.log(f"The earlier run in {job.work_dir} was moved to {moved}.")
+        run.log(f"The earlier run in {run.work_dir} was moved to {moved}.")
 
 
-def make_optimizer(job: Job) -> torch.optim.Optimizer:
-    """SGD with momentum 0.9, Adam or AdamW over one group of all parameters."""
-    options, parameters = job.options, job.net.parameters()
-    cuda = job.team.device.type == "cuda"
-    clips = job.style.clips_gradients and options.grad_clip
-    # A fused step undoes the loss scaling itself, which clipping has to do before it.
-    how = {"foreach": True} if cuda and clips else {"fused": True} if cuda else {}
-    common = {"lr": options.base_lr, "weight_decay": options.weight_decay, **how}
-    if options.optimizer == "SGD":
-        return torch.optim.SGD(parameters, momentum=0.9, nesterov=options.nesterov, **common)
-    return {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[options.optimizer](parameters, **common)
-
-
-def resume(job: Job, earlier: dict[str, Any]) -> None:
+def resume(run: Run, earlier: dict[str, Any]) -> None:
     """Take over everything from the content of last.ckpt."""
-    options, team, path, state = job.options, job.team, job.work_dir / LAST, job.state
+    options, team, path, state = run.options, run.team, run.work_dir / LAST, run.state
     said = ["an earlier version of the lab wrote this last.ckpt: there are no digests to check it and the data with"]
     if "digest" in earlier:
-        said = check_same_data(earlier["data"], job.data, earlier["state"]["best"] is not None)
-        said += changes(earlier["circumstances"], job.circumstances)
-    check_fits(path, earlier, job.net, job.optimizer.optimizer, len(state.losses))
+        said = check_same_data(earlier["data"], run.state.identity.data, earlier["state"]["best"] is not None)
+        said += changes(earlier["circumstances"], run.state.identity.circumstances)
+    check_fits(path, earlier, run.learner.net, run.learner.optimizer.optimizer, len(state.losses))
     try:
-        job.net.load_state_dict(earlier["model"])
-        job.optimizer.optimizer.load_state_dict(earlier["optimizer"])
-        job.fabric.strategy.precision.load_state_dict(earlier["precision"])
+        run.learner.net.load_state_dict(earlier["model"])
+        run.learner.optimizer.optimizer.load_state_dict(earlier["optimizer"])
+        run.runtime.fabric.strategy.precision.load_state_dict(earlier["precision"])
         state.restore(earlier["state"], own=team.first)
         restore_random_states(earlier["random"][team.rank % len(earlier["random"])], team.device)
     except Exception as error:  # nearly anything, by values of the right kind that make no sense
@@ -113,27 +104,27 @@ def resume(job: Job, earlier: dict[str, Any]) -> None:
     asked = earlier.get("circumstances", {}).get("forward_batch_size", options.forward_batch_size)
     if asked == options.forward_batch_size:  # the memory may have allowed less
         state.forward_batch = min(state.forward_batch, earlier["state"]["forward_batch"])
-    job.finished = earlier["finished"] and options.num_epoch <= state.epoch
-    if job.finished:
+    run.state.finished = earlier["finished"] and options.num_epoch <= state.epoch
+    if run.state.finished:
         return
-    job.log(f"Resuming {path} at epoch {state.epoch + 1}, batch {state.iteration + 1}, step {state.step}.")
-    if options.num_epoch != earlier["num_epoch"] and job.style.schedule == "cosine":
-        said.append("num_epoch has changed: the cosine schedule changes with it.")
+    run.log(f"Resuming {path} at epoch {state.epoch + 1}, batch {state.iteration + 1}, step {state.step}.")
+    if options.num_epoch != earlier["num_epoch"] and run.recipe.longer_run:
+        said.append(run.recipe.longer_run)
     for line in said:
-        job.log(line)
+        run.log(line)
 
 
-def load_published_checkpoint(job: Job) -> None:
-    """--checkpoint of MS-G3D: optimizer and scheduler; the learning rate follows --start-epoch in any case."""
-    options, log = job.options, job.log
+def load_published_checkpoint(run: Run) -> None:
+    """--checkpoint: published optimizer and scheduler; the learning rate follows --start-epoch in any case."""
+    options, log = run.options, run.log
     content = load_tensors(Path(options.checkpoint))
     try:
         states, scheduler = content["optimizer_states"], content["lr_scheduler_states"]
-        if fault := optimizer_fault(states, job.optimizer.optimizer):
+        if fault := optimizer_fault(states, run.learner.optimizer.optimizer):
             raise ValueError(fault)
         log(f"Loading optimizer states from: {options.checkpoint}")
-        job.optimizer.optimizer.load_state_dict(states)
-        group = job.optimizer.optimizer.param_groups[0]
+        run.learner.optimizer.optimizer.load_state_dict(states)
+        group = run.learner.optimizer.optimizer.param_groups[0]
         log(f"Starting LR: {group['lr']}")
         log(f"Starting WD1: {group['weight_decay']}")
         log(f"Loading LR scheduler states from: {options.checkpoint}")

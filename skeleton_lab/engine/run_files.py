@@ -16,11 +16,9 @@ import torch
 
 from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.config import options as command_line
-from skeleton_lab.engine.config.flags import NAMES
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.logging import Log, Metrics, Summaries
-from skeleton_lab.engine.recipe import Style
-from skeleton_lab.engine.run_state import Job
+from skeleton_lab.engine.runtime import Run
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.importing import import_class
 
@@ -32,71 +30,70 @@ def keeps_config(options: Options) -> bool:
     return options.phase == "train" or not workdir.holds_run(Path(options.work_dir))
 
 
-def say_header(options: Options, style: Style, log: Log, parameters: int) -> None:
+def say_header(options: Options, log: Log, parameters: int) -> None:
     """What runs; the published programs print all their options here, which config.yaml holds in a readable form."""
     work_dir = Path(options.work_dir)
     text = str(work_dir / CONFIG) if keeps_config(options) else shlex.join(options.argv)
-    if getattr(options, "warm_up_epoch", 0) and style.schedule in ("warmup", "cosine") and options.phase == "train":
+    if options.warm_up_epoch and options.phase == "train":
         log(f"using warm up, epoch: {options.warm_up_epoch}")
-    if style.letter in "CHSG":
+    if options.recipe.logs_network:
         log(str(import_class(options.model, "model")), file=False, stamp=False)
-    for line in style.header:
+    for line in options.recipe.header:
         log(line.format(options=text, parameters=parameters))
 
 
-def open_work_dir(job: Job, classes: int | None) -> None:
+def open_work_dir(run: Run, classes: int | None) -> None:
     """From here on the run leaves files: config.yaml, log.txt, the network's source, metrics, TensorBoard."""
-    options, work_dir, style = job.options, job.work_dir, job.style
-    if not job.team.first:
+    options, work_dir, recipe = run.options, run.work_dir, run.recipe
+    if not run.team.first:
         return
     training = options.phase == "train"
     beside_run = not keeps_config(options)
-    job.log.open(work_dir / "log.txt")
-    if job.finished:
+    run.log.open(work_dir / "log.txt")
+    if run.finished:
         return
     if not beside_run:  # the configuration of a training stays with it
         command_line.save(options, work_dir / CONFIG)
-    if style.copies_source and training:
-        copy_sources(options, style, work_dir)
+    if training:
+        copy_sources(options, work_dir)
     metrics = work_dir / "metrics.jsonl"
     if not beside_run:
-        job.metrics = Metrics(metrics)
+        run.metrics = Metrics(metrics)
         if options.resume:
-            job.metrics.rewind(job.state.epoch)
+            run.metrics.rewind(run.state.epoch)
         else:
             metrics.unlink(missing_ok=True)
-        job.metrics("start", **environment(job, classes))
-    if training and style.summaries:
-        job.summaries = Summaries(work_dir / style.summaries)
+        run.metrics("start", **environment(run, classes))
+    if training and recipe.summaries:
+        run.summaries = Summaries(work_dir / recipe.summaries)
 
 
 def source_names(options: Options) -> list[str]:
     return [Path(inspect.getfile(import_class(options.model, "model"))).name, "main.py"]
 
 
-def copy_sources(options: Options, style: Style, work_dir: Path) -> None:
-    """The module that defines the network, as it was (MS-G3D: and main.py)."""
-    sources = [Path(inspect.getfile(import_class(options.model, "model")))]
-    if style.letter == "G":
-        sources.append(options.room_dir / "main.py")
-    for source in sources:
+def copy_sources(options: Options, work_dir: Path) -> None:
+    """What the recipe names, as it was: the module that defines the network, the program."""
+    sources = {"network": Path(inspect.getfile(import_class(options.model, "model")))}
+    for name in options.recipe.copies:
+        source = sources.get(name, options.room_dir / name)
         if source.is_file() and source.parent.resolve() != work_dir.resolve():
             text = source.read_bytes()
             write_atomically(work_dir / source.name, lambda file, text=text: file.write(text))
 
 
-def environment(job: Job, classes: int | None) -> dict[str, Any]:
+def environment(run: Run, classes: int | None) -> dict[str, Any]:
     """The ``start`` event of metrics.jsonl."""
-    options, device = job.options, job.team.device
+    options, device = run.options, run.runtime.device
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-    train, test = job.loaders.train, job.loaders.test
+    train, test = run.loaders.train, run.loaders.test
     return {
         "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "program": NAMES[options.program],
+        "program": options.recipe.name,
         "model": options.model,
         "feeder": options.feeder,
-        "parameters": job.parameters,
-        "device": str(device) + (f" x {job.team.world}" if job.team.world > 1 else ""),
+        "parameters": run.learner.parameters,
+        "device": str(device) + (f" x {run.team.world}" if run.team.world > 1 else ""),
         "precision": options.precision,
         "argv": list(options.argv),
         "versions": {**versions, "skeleton_lab": importlib.metadata.version("skeleton-lab")},

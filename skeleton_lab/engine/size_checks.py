@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from skeleton_lab.data.feeders.base import Feeder
-from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.errors import UsageError
 from skeleton_lab.utils.importing import import_class
 
 CLASSES, JOINTS = ("num_class", "num_classes"), ("num_point", "num_points")
@@ -28,17 +28,6 @@ def check_arguments(arguments: dict[str, Any]) -> None:
             whole = isinstance(value, Integral) and not isinstance(value, bool)
             if not whole or not 1 <= value <= most:
                 raise UsageError(f"model_args: {name} must be a whole number from 1 to {most}, not {value!r}")
-
-
-def construct(network: Any, name: str, arguments: dict[str, Any]) -> nn.Module:
-    """The network ``name``, of sizes that are some; UsageError where it does not take the arguments."""
-    check_arguments(arguments)
-    try:
-        return network(**arguments)
-    except LabError:
-        raise
-    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        raise UsageError(f"model {name} with {arguments}: {error}") from error
 
 
 def told(names: tuple[str, ...], arguments: dict[str, Any], network: Any) -> int | None:
@@ -69,7 +58,7 @@ def check_clips(shape: tuple[int, ...], options: Namespace, net: nn.Module, wher
     """UsageError if clips (C, T, V, M) are of other sizes than the network was built for, as far as it tells."""
     for names, axis, what in AXES:
         built = told(names, options.model_args, type(net))
-        if built is None and names is JOINTS:  # ST-GCN's networks know them by their graph
+        if built is None and names is JOINTS:  # some networks know them by their graph
             built = getattr(getattr(net, "graph", None), "num_node", None)
         if built is not None and built != shape[axis]:
             name = next((name for name in names if name in options.model_args), names[0])

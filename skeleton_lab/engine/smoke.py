@@ -6,46 +6,18 @@ A smoke test answers "does this image run at all?" and needs no file.  Used by t
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.devices import pick_device
+
+if TYPE_CHECKING:  # --help needs no PyTorch, so the functions import it
+    import torch
+    from torch import nn
 
 CLASSES = 60
-
-
-def pick_device(text: str) -> torch.device:
-    """The one device that a script works on: ``auto`` (or nothing), ``cpu``, ``cuda``, ``cuda:N``.
-
-    What cannot be had becomes what comes nearest, with a line on stderr: these scripts are for looking at a machine,
-    so they run everywhere.
-    """
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    best = torch.device("cuda:0" if count else "cpu")
-    asked = re.fullmatch(r"(auto)?|cpu|cuda(?::(\d+))?", text.strip().lower())
-    if asked is None:
-        print(f"warning: --device {text} is none of auto, cpu, cuda, cuda:N: using {best}", file=sys.stderr)
-        return best
-    name = asked[0]
-    if name in ("", "auto"):
-        return best
-    if name == "cpu":
-        return torch.device("cpu")
-    if not count:
-        print(f"warning: --device {text}: there is no CUDA device, using the CPU", file=sys.stderr)
-        return best
-    index = int(asked[2] or 0)
-    if index >= count:
-        print(f"warning: --device {text}: this machine has {count} CUDA device(s), using cuda:0", file=sys.stderr)
-        index = 0
-    return torch.device("cuda", index)
 
 
 def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
@@ -62,6 +34,10 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     Raises:
         UsageError: so few values that batch normalisation has only one per channel.
     """
+    import torch
+
+    from skeleton_lab.engine.losses import Criterion, logits_of
+
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     try:
@@ -79,15 +55,10 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     return loss.item(), 100 * (logits.argmax(1) == y).float().mean().item()
 
 
-def check_sizes(options: argparse.Namespace, *flags: str) -> None:
-    """UsageError if one of the flags is below 1."""
-    for flag in flags:
-        if getattr(options, flag) < 1:
-            raise UsageError(f"--{flag.replace('_', '-')} must be at least 1, not {getattr(options, flag)}")
-
-
 def random_clips(count: int, frames: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Gaussian clips (N, 3, T, 25, 2), and labels (N,) among CLASSES."""
+    import torch
+
     x = torch.randn(count, 3, frames, 25, 2, device=device)
     return x, torch.randint(CLASSES, (count,), device=device)
 
@@ -111,10 +82,12 @@ def smoke_test(
 
     def program() -> int:
         check_sizes(options, "batch_size", "frames")
+        from skeleton_lab.nn import fuse
+
         device = pick_device(options.device)
         print(f"Running {name} smoke test on {device}")
         x, y = random_clips(options.batch_size, options.frames, device)
-        loss, accuracy = sgd_step(build(options.frames).to(device), x, y)
+        loss, accuracy = sgd_step(fuse(build(options.frames)).to(device), x, y)
         print(f"Smoke test ok - frames={options.frames}, loss={loss:.4f}, acc={accuracy:.2f}%")
         return 0
 

@@ -27,6 +27,7 @@ SPOKEN = {
     "eval_interval": "other epochs are evaluated",
     "eval_start": "other epochs are evaluated",
     "compile": "the numbers may differ in the last digits",
+    "fused": "the numbers may differ in the last digits",
     "device": "the numbers may differ in the last digits",
     "processes": "the numbers may differ in the last digits",
     "torch": "the numbers may differ in the last digits",
@@ -47,8 +48,22 @@ class Best:
 
 
 @dataclass
-class State:
-    """The place in a run.
+class Identity:
+    """What tells a run from another one when it is resumed.
+
+    Attributes:
+        options: what a resumed run must share (``digest``); data: the same of what it learns from; circumstances: what
+            may change, and is said.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    circumstances: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainState:
+    """The place in a run: what ``last.ckpt`` holds besides the network, the optimizer and random states.
 
     Attributes:
         epoch: epochs finished (0-based number of the one in work).
@@ -57,6 +72,7 @@ class State:
         losses, accuracies: one value per batch of the epoch in work, on the device.
         best, last: results of the best and of the latest evaluation.
         seconds: spent in earlier processes of this run.
+        finished: resuming found a run that is complete.
     """
 
     epoch: int
@@ -68,6 +84,8 @@ class State:
     best: Best | None = None
     last: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    finished: bool = False
+    identity: Identity = field(default_factory=Identity)
 
     def content(self) -> dict[str, Any]:
         """As plain containers and CPU tensors."""
@@ -99,17 +117,17 @@ class State:
         self.last, self.seconds = dict(content["last"]), content["seconds"]
 
 
-def new_state(options: Namespace, iterations: int, forward_batch: int, device: torch.device) -> State:
+def new_state(options: Namespace, iterations: int, forward_batch: int, device: torch.device) -> TrainState:
     def empty() -> Tensor:
         return torch.zeros(iterations, device=device)
 
-    return State(options.start_epoch, options.start_epoch * iterations, forward_batch, empty(), empty())
+    return TrainState(options.start_epoch, options.start_epoch * iterations, forward_batch, empty(), empty())
 
 
 def digest(options: Namespace, train_samples: int) -> dict[str, Any]:
     """The options that a resumed run must share with the one it continues."""
     values = {name: _plain(getattr(options, name, None)) for name in ESSENTIAL}
-    return {"program": options.program, **values, "train_samples": train_samples}
+    return {"program": options.recipe.mark or options.recipe.name, **values, "train_samples": train_samples}
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -140,7 +158,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"--resume: {name} was {before.get(name)} and is {now[name]} now{': ' * bool(why)}{why}"
         for name, why in SPOKEN.items()
-        if before.get(name) != now[name]
+        if before.get(name, now[name]) != now[name]  # an earlier version did not know all of them
     ]
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from skeleton_lab.data.archives import sample_names
 from skeleton_lab.data.archives.labels import class_ids
 from skeleton_lab.data.archives.opening import open_archive
-from skeleton_lab.data.archives.readers.npy import listing, parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers.safe_pickle import load
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError
+from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, listing
 
-SCORES, SCORES_OF_STGCN = "epoch1_test_score.pkl", "test_result.pkl"
+SCORES, RESULT = "epoch1_test_score.pkl", "test_result.pkl"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_scores(place: str | Path) -> Scores:
     """
     path = Path(place)
     if path.is_dir():
-        path /= SCORES if (path / SCORES).exists() or not (path / SCORES_OF_STGCN).exists() else SCORES_OF_STGCN
+        path /= SCORES if (path / SCORES).exists() or not (path / RESULT).exists() else RESULT
     if not path.is_file():
         raise ArchiveNotFoundError(
             f"no score file {path}; a test with --save-score true writes it (ST-GCN: --save_result true), and so does "

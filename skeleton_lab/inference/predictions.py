@@ -64,8 +64,9 @@ def as_json(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], f
     for k, name in enumerate(recordings.names):
         mine = of.get(k, [])
         clip: dict[str, Any] = {"name": name}
-        if recordings.labels is not None and recordings.labels[k] is not None:
-            label = int(recordings.labels[k])
+        told = None if recordings.labels is None else recordings.labels[k]
+        if told is not None:
+            label = int(told)
             clip |= {"label": label, "label_name": names[label] if 0 <= label < len(names) else None}
         clip["top"] = {who: top(p, names) for who, p in whole(mine).items()}
         clip["windows"] = [

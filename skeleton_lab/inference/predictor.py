@@ -1,164 +1,130 @@
-"""A room's network with its weights, and the logits of an archive by the room's own test feeder."""
+"""``Predictor``: a trained network that is asked about recordings of one's own, as ``predict.py`` does it."""
 
 from __future__ import annotations
 
-import inspect
-import tempfile
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.archives import array_clips, both_splits
-from skeleton_lab.data.feeders.base import Feeder
-from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
-from skeleton_lab.engine.build import classes_of, make_net
-from skeleton_lab.engine.config import devices
-from skeleton_lab.engine.config import options as command_line
-from skeleton_lab.engine.dataloader import BatchPlan, make_feeder, make_loader
-from skeleton_lab.engine.distributed import Team, make_fabric
-from skeleton_lab.engine.evaluate import evaluate
-from skeleton_lab.engine.logging import Log, Metrics, Summaries
-from skeleton_lab.engine.losses import Criterion
-from skeleton_lab.engine.pretrained import load_weights
-from skeleton_lab.engine.recipe import STYLES
-from skeleton_lab.engine.run import precision_of, seed_everything
-from skeleton_lab.engine.run_state import Job, Loaders, Stop
-from skeleton_lab.engine.size_checks import people
-from skeleton_lab.errors import UsageError
-from skeleton_lab.utils.importing import import_class
-
-BLOCK = 128  # clips written and tested at once: 23 MB in the layout of 300 frames and two persons
+from skeleton_lab import registry
+from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.inference import predictions
+from skeleton_lab.inference.network import Network
+from skeleton_lab.inference.predict import predict
+from skeleton_lab.inference.wishes import Wishes
+from skeleton_lab.skeletons.schemes import SCHEMES
 
 
-class Network:
-    """What ``main.py --phase test`` would test, in the room's folder.
-
-    Args:
-        program: letter of the published program; room: its folder.
-        config, weights: as of ``main.py``; device: ``--device``.
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says to one window of a recording.
 
     Attributes:
-        joints: of the skeletons that its feeder takes; K: its classes, None if nothing tells; weights: the path.
-
-    Raises:
-        UsageError: what the program's own options raise. WeightsError: the weights do not fit.
+        clip: name of the recording; first, last: its frames, both included, from 0.
+        who: "all", or "person 1", "person 2": as if nobody else were there.
+        logits: (K,) float32; classes: K names; label: the class of the recording, where it is known.
     """
 
-    def __init__(self, program: str, room: Path, config: Path, weights: Path, device: str) -> None:
-        argv = ["--config", str(config), "--phase", "test", "--weights", str(weights), "--work-dir", "unused"]
-        options = command_line.parse(program, [*argv, "--num-worker", "0", "--device", *device.split()], room)
-        style, found = STYLES[program], devices.resolve(options)
-        precision, _ = precision_of(options, found.kind)
-        self.notices = [found.notice] if found.notice else []
-        fabric = make_fabric(found.kind, found.indices[:1], precision)
-        fabric.launch()
-        team, log = Team(fabric), Log(style.stamp, screen=False, file=False)
-        options.seed = options.seed or 0
-        seed_everything(options, style, team)
-        net = make_net(options)
-        load_weights(
-            net, weights, ignore=options.ignore_weights, rule=style.ignores, strict=True, complete=True,
-            say=self.notices.append,
-        )  # fmt: skip
-        net.to(team.device)
-        self.K, self.weights = classes_of(options, net), weights
-        self.job = Job(
-            options=options, style=style, work_dir=Path("unused"), fabric=fabric, team=team, log=log, stop=Stop(),
-            net=net, model=fabric.setup_module(net), criterion=Criterion(0.0, style.diverge), loaders=Loaders(),
-            parameters=0, metrics=Metrics(None), summaries=Summaries(None), test_piece=options.test_batch_size,
-        )  # fmt: skip
-        self.feeder_class = import_class(options.feeder, "feeder")
-        if not issubclass(self.feeder_class, Feeder):
-            raise UsageError(f"--config {config}: {options.feeder} is no feeder of this lab; predict.py needs one")
-        self.joints = _joints(self.feeder_class, options)
-        self.arguments: dict[str, Any] = {**options.test_feeder_args, "debug": False}
-        told = str(options.test_feeder_args.get("data_path", ""))
-        # MS-G3D's own arrays hold clips that its generator has turned, or the bones of these.
-        self.generated = program == "G" and self.joints == 25 and told.endswith(".npy")
-        self.bones = self.generated and "bone" in Path(told).name
+    clip: str
+    first: int
+    last: int
+    who: str
+    logits: np.ndarray = field(repr=False)
+    classes: Sequence[str] = field(repr=False)
+    label: int | None = None
 
     @property
-    def ucla(self) -> bool:
-        return issubclass(self.feeder_class, UCLAFeeder)
+    def probabilities(self) -> np.ndarray:
+        """(K,) float64."""
+        return predictions.probabilities(self.logits)
 
     @property
-    def window(self) -> int | None:
-        """Frames of a window of the configuration; None where it takes clips as long as they are."""
-        if self.ucla:
-            return self.feeder_class.frames
-        default = inspect.signature(self.feeder_class).parameters.get("window_size")
-        told = self.arguments.get("window_size", default and default.default)
-        return told if isinstance(told, int) and told > 0 else None
+    def top(self) -> list[tuple[str, float]]:
+        """The five most probable classes with their probabilities, best first."""
+        return [(each["name"], each["probability"]) for each in predictions.top(self.probabilities, self.classes)]
 
     @property
-    def persons(self) -> int:
-        """How many people the network sees at once."""
-        return min(people(self.job.options) or 2, 1 if self.ucla else 2)
+    def best(self) -> str:
+        """Name of the most probable class."""
+        return self.top[0][0]
 
-    def archive_feeder(
-        self, path: Path, split: str | None, label_path: Path | None, rows: Sequence[int] | None,
-        layout: str | None = None,
-    ) -> Feeder:  # fmt: skip
-        """The test feeder, on another archive than the configuration names: its test split unless told otherwise."""
-        data, label = both_splits.located(path, split or "test", label_path)
-        given: dict[str, Any] = {"data_path": str(data), "split": split or "test"}
-        given["label_path"] = None if label is None else str(label)
-        if self.ucla:
-            given = {"root": str(path), "label_path": "train" if split == "train" else "val"}
-        if layout is not None:
-            given["layout"] = layout
-        if self.feeder_class.__name__ == "Feeder_kinetics":
-            del given["split"]
-        feeder = make_feeder(self.job.options, self.arguments | given)
-        if rows is not None:
-            feeder.restrict(rows)
-        feeder.repeat = 1
-        return feeder
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} {100 * p:.1f} %" for name, p in self.top)
+        return f"{self.clip}, frames {self.first}-{self.last}, {self.who}: {shown}"
 
-    def logits(self, feeder: Feeder, title: str = "predicting") -> np.ndarray:
-        """(N, K) float32, exactly as the test phase computes them."""
-        job = self.job
-        plan = BatchPlan(len(feeder), job.options.test_batch_size, shuffle=False)
-        loader = make_loader(feeder, plan, workers=0, device=job.team.device, seed=job.options.seed)
-        feeder.label = np.zeros_like(feeder.label)  # nobody asks for the loss; foreign labels could be out of range
-        return evaluate(job, loader, title).logits.numpy()
 
-    def clips_logits(self, clips: Iterator[np.ndarray], total: int, title: str = "predicting") -> np.ndarray:
-        """(R, K) logits of clips (T, M, V, 3) float32 that are not in an archive; they pass through small ones."""
-        if self.arguments.get("normalization"):
-            raise UsageError(
-                "--config: the test feeder has normalization=True, the mean of its archive, which own recordings lack"
+class Predictor:
+    """A trained network; called with a recording it returns a ``Prediction`` per window and person, in order.
+
+    Args:
+        name: one of ``list_models()``; weights: file of its training.
+        config: YAML file of the training; by default the published configuration of that name.
+        device: "cpu", 0, "cuda:0"; where there is no GPU it is the CPU.
+        classes: K names of classes; by default the published ones.
+
+    Raises:
+        UsageError: an unknown name, a configuration that cannot work, another number of names than classes.
+        WeightsError: the weights are missing, damaged, or those of another network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path,
+        *,
+        config: str | Path | None = None,
+        device: str | int = "cpu",
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        this = registry.supervised(name, "Predictor")
+        with registry.room(this.room) as room:
+            self._config = this.path if config is None else Path(config)
+            other = this.network if config is None else None
+            self._network = Network(room.recipe, room.path, self._config, Path(weights), str(device), other)
+        for notice in self._network.notices:
+            print(notice, file=sys.stderr)
+        count = self._network.K
+        if classes is not None and count is not None and len(classes) != count:
+            raise UsageError(f"classes: {len(classes)} names; the network has {count} classes")
+        self._room, self._classes = this.room, None if classes is None else list(classes)
+
+    def __call__(self, given: str | Path | np.ndarray | Clips, **wishes: Any) -> list[Prediction]:
+        """What the network says.
+
+        Args:
+            given: a file or folder that ``predict.py --input`` takes; an array of key points (T, V, C), (T, M, V, C)
+                or (N, T, M, V, C): frames, joints, persons, clips; clips as an array (N, C, T, V, M), or of
+                ``open_archive``.
+            wishes: flags of ``predict.py``, as ``keypoints="coco17"``, ``window=64``; see ``inference.wishes.Wishes``.
+
+        Raises:
+            ArchiveError, ArchiveNotFoundError: the input is missing, damaged, or shows nobody.
+            UsageError: a wish that cannot be met, joints that the network's do not go together with.
+        """
+        known = [each.name for each in fields(Wishes)]
+        for word in wishes:
+            if word not in known:
+                raise UsageError(f"Predictor: unknown '{word}'.{nearest(word, known)} Known are {', '.join(known)}")
+        if wishes.get("keypoints") not in (None, *SCHEMES):
+            word = str(wishes["keypoints"])
+            raise UsageError(f"keypoints '{word}': choose from {', '.join(SCHEMES)}.{nearest(word, SCHEMES)}")
+        if wishes.get("label_path") is not None:
+            wishes["label_path"] = Path(wishes["label_path"])
+        data = given if isinstance(given, (np.ndarray, Clips)) else Path(given)
+        with registry.room(self._room):
+            answer = predict(self._network, data, Wishes(**wishes), str(self._config))
+        count = len(answer.rows[0].logits)
+        names = self._classes or predictions.class_names(count, self._network.ucla, None)
+        recordings, labels = answer.recordings, answer.recordings.labels
+        return [
+            Prediction(
+                recordings.names[row.recording], row.first, row.last - 1, row.who, row.logits, names,
+                None if labels is None else labels[row.recording],
             )
-        made = []
-        for first in range(0, total, BLOCK):
-            block = [next(clips) for _ in range(min(BLOCK, total - first))]
-            with tempfile.TemporaryDirectory(prefix="skeleton-lab-predict-") as folder:
-                made.append(self.logits(self._written(block, Path(folder)), f"{title} {first}/{total}"))
-        return np.concatenate(made)
-
-    def _written(self, block: list[np.ndarray], folder: Path) -> Feeder:
-        if self.ucla:
-            array_clips.ucla_folder(folder, block)
-            given: dict[str, Any] = {"root": str(folder), "label_path": "val"}
-        else:
-            path = folder / "clips.npz"
-            array_clips.kaggle_file(path, block, self.K, self.generated, self.bones)
-            given = {"data_path": str(path), "label_path": None, "split": "test"}
-            if not str(self.arguments.get("layout") or "scrambled").startswith("scrambled"):
-                given["layout"] = None  # it speaks of the configured archive; a scrambling is of the network
-        return make_feeder(self.job.options, self.arguments | given)
-
-
-def _joints(feeder_class: type, options: Any) -> int:
-    """V of the clips that the feeder reads."""
-    if issubclass(feeder_class, UCLAFeeder):
-        return 20
-    if (
-        feeder_class.__name__ == "Feeder_kinetics"
-        or options.model_args.get("graph_args", {}).get("layout") == "openpose"
-    ):
-        return 18
-    told = getattr(feeder_class, "joints", None) or options.model_args.get("num_point")
-    return told if told in (17, 18) else 25
+            for row in answer.rows
+        ]  # fmt: skip

@@ -13,8 +13,8 @@ import numpy as np
 
 from skeleton_lab.data.archives import ntu_protocol as raw_names
 from skeleton_lab.data.archives.labels import NTU_NAME
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import safe_pickle
-from skeleton_lab.data.archives.readers.npy import parsing
 from skeleton_lab.data.preprocessing.actors import scene
 from skeleton_lab.data.preprocessing.denoise import denoise
 from skeleton_lab.data.preprocessing.recordings import Source
@@ -53,7 +53,8 @@ def raw(sources: Sequence[Source], notices: Notices) -> Found:
 
 def _kept(items: Sequence[Any], made: Callable[[Any], Keypoints]) -> list[tuple[Any, Keypoints]]:
     """The items that can be read, with what was read of them."""
-    kept, errors = [], []
+    kept: list[tuple[Any, Keypoints]] = []
+    errors: list[ArchiveError] = []
     for item in items:
         try:
             kept.append((item, made(item)))
@@ -61,8 +62,8 @@ def _kept(items: Sequence[Any], made: Callable[[Any], Keypoints]) -> list[tuple[
             errors.append(error)
     if not kept:
         raise errors[0]
-    for error in errors:
-        print(f"left out: {error}", file=sys.stderr)
+    for each in errors:
+        print(f"left out: {each}", file=sys.stderr)
     return kept
 
 
@@ -87,7 +88,7 @@ def _class(name: str) -> int | None:
     return raw_names.sample(match[0]).label if match else None
 
 
-def annotations(path: Path) -> list[dict[str, Any]] | None:
+def annotation_list(path: Path) -> list[dict[str, Any]] | None:
     """The annotations of a pickle that holds one, or a list of them; None where it is something else.
 
     Raises:

@@ -32,7 +32,8 @@ def stretches(rows: Sequence[Row]) -> list[list[float]]:
     made: list[list[float]] = []
     weight = 0
     for place, row in enumerate(rows):
-        first, end = row.first, row.last
+        first: float = row.first
+        end = row.last
         if place and rows[place - 1].last > first:
             first = made[-1][1]
         if place + 1 < len(rows) and rows[place + 1].first < end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Own(Recordings):
         notices = Notices() if notices is None else notices
         self._points = [
             self._placed(
-                lambda each=each: normalise.placed(each, source, target, up, notices),
+                partial(normalise.placed, each, source, target, up, notices),
                 each.name, (len(each.points), target.V), notices,
             )
             for each in found
@@ -89,11 +90,12 @@ class Stored(Recordings):
         clip = self.clips.gather(np.array([k]), np.arange(length)[None])[0]
         if self._scheme is None or self._target is None or self._scheme is self._target:
             return clip
-        return self._placed(lambda: self._mapped(clip, k), self.names[k], (length, self._target.V), self._notices)
+        mapped = partial(self._mapped, clip, k, self._scheme, self._target)
+        return self._placed(mapped, self.names[k], (length, self._target.V), self._notices)
 
-    def _mapped(self, clip: np.ndarray, k: int) -> np.ndarray:
-        keypoints = reading.of_archive(clip, self._scheme, self.names[k], self.clips.path, self._score, self._notices)
-        return normalise.placed(keypoints, self._scheme, self._target, self._up, self._notices)
+    def _mapped(self, clip: np.ndarray, k: int, source: Scheme, target: Scheme) -> np.ndarray:
+        keypoints = reading.of_archive(clip, source, self.names[k], self.clips.path, self._score, self._notices)
+        return normalise.placed(keypoints, source, target, self._up, self._notices)
 
 
 @dataclass

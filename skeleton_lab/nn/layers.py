@@ -1,4 +1,7 @@
-"""Layers that two or more papers share, as they print them. Activations are (B, C, T, V): bodies, channels, frames, joints."""
+"""Layers that two or more papers share, as they print them.
+
+Activations are (B, C, T, V): bodies, channels, frames, joints.
+"""
 
 from __future__ import annotations
 

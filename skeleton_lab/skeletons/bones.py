@@ -19,6 +19,11 @@ def parents(num_joints: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
     return table
 
 
+def bone(x: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Each joint of (..., V, M) minus its parent, in all channels."""
+    return x - x[..., parents, :]
+
+
 # Kinect v2, 25 joints (CTR-GCN, FreqMixFormer). 22-23 and 24-25 chain hand tip to thumb, as published.
 NTU = parents(25, (
     (1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11), (13, 1),

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 Bones = list[tuple[str, str]]
+SCORE = 0.3  # of a joint that was found, the custom of the field
 
 
 @dataclass(frozen=True)

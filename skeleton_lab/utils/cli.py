@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from skeleton_lab.errors import USAGE, nearest, one_line
+from skeleton_lab.errors import USAGE, UsageError, nearest, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,3 +35,10 @@ class Parser(argparse.ArgumentParser):
         word = words[0] if words else ""
         hint = nearest(word, self._option_string_actions) if word.startswith("-") else ""
         self.exit(USAGE, f"error: {one_line(message)}{hint} (--help lists the flags)\n")
+
+
+def check_sizes(options: argparse.Namespace, *flags: str) -> None:
+    """UsageError if one of the flags is below 1."""
+    for flag in flags:
+        if getattr(options, flag) < 1:
+            raise UsageError(f"--{flag.replace('_', '-')} must be at least 1, not {getattr(options, flag)}")

@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,14 @@ LAB = Path(__file__).resolve().parent.parent
 NO_CODE = ("config", "data", "work_dir")  # of a room: where files of others are laid
 INSTALLED = ("site-packages", "dist-packages")
 HELP = "import whatever the configuration names, also from outside the room (off: nobody's code but the room's runs)"
+_known: list[Path] = []  # the folders of all rooms
 _open: list[Path] = []  # rooms whose programs are running
 _everything: list[bool] = [False]  # the last one counts
+
+
+def know(folders: Iterable[Path]) -> None:
+    """Folders that are rooms, and whose code may be named at any time."""
+    _known.extend(folders)
 
 
 @contextlib.contextmanager
@@ -47,12 +53,10 @@ def everything() -> bool:
 
 
 def _rooms() -> list[Path]:
-    """The open rooms, the lab's own ones, and the folder of the running script where that looks like a room."""
-    from skeleton_lab.registry import ROOMS
-
+    """The open rooms, those it was told of, and the folder of the running script where that looks like a room."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     here = [Path(os.path.abspath(script)).parent] if script else []  # noqa: PTH100  links stay
-    return [*_open, *(room.path for room in ROOMS), *(folder for folder in here if (folder / "main.py").is_file())]
+    return [*_open, *_known, *(folder for folder in here if (folder / "main.py").is_file())]
 
 
 def trusted(place: str | os.PathLike[str]) -> bool:

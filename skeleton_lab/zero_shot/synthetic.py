@@ -14,7 +14,7 @@ import numpy as np
 
 from skeleton_lab.data.archives import class_splits
 from skeleton_lab.data.archives.class_splits import Split
-from skeleton_lab.data.archives.readers.npy import open_npy
+from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from options_helpers import options
+from options_helpers import ALL, options, recipe
 
-from skeleton_lab.engine.config.flags import ALL, FLAGS, GROUPS
+from skeleton_lab.engine.config.flags import FLAGS, GROUPS
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_every_program_has_every_flag_as_attribute():
     for program in ALL:
         parsed = options(program)
         assert set(parsed.settings()) == set(FLAGS)
-        assert parsed.program == program and parsed.notices == []
+        assert parsed.recipe is recipe(program) and parsed.notices == []
     assert options("C").num_worker == 32 and options("S").num_worker == 4
     assert options("T").num_worker == 4 and options("T", "--device", "0", "1", "2", "3").num_worker == 16
 
@@ -82,7 +82,11 @@ def test_every_program_has_every_flag_as_attribute():
 def test_table_is_consistent():
     for name, flag in FLAGS.items():
         assert flag.name == name and flag.help and flag.group in GROUPS
-        assert set(flag.unused) <= set(flag.programs) <= set(ALL), name
+    for program in ALL:
+        own = recipe(program)
+        assert set(own.flags) <= {name for name, flag in FLAGS.items() if flag.optional}
+        assert {*own.without_effect, *own.defaults, *own.helps, *(rule[0] for rule in own.rules)} <= set(FLAGS)
+        assert all(own.honours(FLAGS[name]) for name in own.without_effect)
 
 
 # ------------------------------------------------------------------------------------------------- spelling

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from options_helpers import ROOM, options
+from options_helpers import ALL, ROOM, options, recipe
 
-from skeleton_lab.engine.config.flags import ALL, FLAGS, GROUPS
+from skeleton_lab.engine.config.flags import FLAGS, GROUPS
 from skeleton_lab.engine.config.options import parse, save
 from skeleton_lab.errors import LabError
 
@@ -25,7 +25,7 @@ def test_help(program, capsys):
     out = capsys.readouterr().out
     assert done.value.code == 0
     for flag in FLAGS.values():
-        assert (flag.option in out) == (program in flag.programs) or flag.option in " ".join(
+        assert (flag.option in out) == recipe(program).honours(flag) or flag.option in " ".join(
             f.help for f in FLAGS.values()
         )
     assert all(f"{group}:" in out for group in GROUPS)
@@ -42,7 +42,7 @@ def test_config_yaml_can_be_used_again(program, here):
         program, *argv, config={"train_feeder_args": {"window_size": 64}, "test_feeder_args": {"a": "1e-3"}}
     )
     save(first, "config.yaml")
-    again = parse(program, ["--config", "config.yaml"], ROOM)
+    again = parse(recipe(program), ["--config", "config.yaml"], ROOM)
     expected = first.settings() | {
         "config": "config.yaml", "resume": False, "memory_friendly": False, "train_window_size": None,
     }  # fmt: skip
@@ -63,7 +63,7 @@ def test_config_yaml_layout():
     save(options("G"), "g.yaml")
     assert not Path("g.yaml").read_text().startswith("#")
     save(options("C", "--work-dir", "a\nb: 1"), "n.yaml")
-    assert parse("C", ["--config", "n.yaml"], ROOM).work_dir == "a\nb: 1"
+    assert parse(recipe("C"), ["--config", "n.yaml"], ROOM).work_dir == "a\nb: 1"
 
 
 def test_config_yaml_that_cannot_be_written(here):
@@ -78,7 +78,8 @@ def test_smoke_and_8gb_change_what_they_say(monkeypatch):
     monkeypatch.chdir(ROOM)
     folder = "config/nturgbd-cross-subject/"
     default, smoke, small = (
-        parse("C", ["--config", folder + name], ROOM).settings() for name in ("default.yaml", "smoke.yaml", "8gb.yaml")
+        parse(recipe("C"), ["--config", folder + name], ROOM).settings()
+        for name in ("default.yaml", "smoke.yaml", "8gb.yaml")
     )
     differing = {key for key in default if default[key] != small[key]}
     assert differing == {"config", "work_dir", "activation_checkpointing", "num_worker"}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from options_helpers import recipe
 from places import ROOT
 
 from skeleton_lab.engine.config.options import parse
@@ -201,7 +202,7 @@ def room(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("program, command, expected", COMMANDS, ids=[f"{c[0]}{i}" for i, c in enumerate(COMMANDS)])
 def test_documented_command(program, command, expected, room, monkeypatch):
     monkeypatch.chdir(room)
-    options = parse(program, shlex.split(command), room)
+    options = parse(recipe(program), shlex.split(command), room)
     for name, value in expected.items():
         flag, _, key = name.partition(".")
         got = getattr(options, flag)

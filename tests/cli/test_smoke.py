@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from skeleton_lab.engine.smoke import CLASSES, pick_device, sgd_step, smoke_test
+from skeleton_lab.engine.smoke import CLASSES, sgd_step, smoke_test
+from skeleton_lab.utils.devices import pick_device
 
 
 class Tiny(nn.Module):

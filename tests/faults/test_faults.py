@@ -262,7 +262,7 @@ def test_one_line_and_exit_code_2(name, arrays, good, tmp_path, monkeypatch, cap
     monkeypatch.chdir(ROOM)
     argv = ["--config", CONFIG, "--work-dir", str(tmp_path / "work"), *more]
     with registry.room("CTR-GCN"):
-        code = run("C", str(ROOM / "main.py"), argv)
+        code = run(registry.find("C").recipe, str(ROOM / "main.py"), argv)
     err = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
     errors = [line for line in err if line.startswith("error:")]
     assert code == 2, err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from options_helpers import ROOM, options
+from options_helpers import ROOM, options, recipe
 
 from skeleton_lab.engine.config.options import parse
 from skeleton_lab.errors import UsageError
@@ -127,9 +127,9 @@ def test_files_that_cannot_be_read():
 
 def test_work_dir_of_msg3d():
     with pytest.raises(UsageError, match="--work-dir"):
-        parse("G", [], ROOM)
+        parse(recipe("G"), [], ROOM)
     assert options("G", config={"work_dir": "from_yaml"}).work_dir == "w"
-    assert parse("G", ["--config", "x.yaml"], ROOM).work_dir == "from_yaml"
+    assert parse(recipe("G"), ["--config", "x.yaml"], ROOM).work_dir == "from_yaml"
 
 
 def test_accumulation_needs_whole_pieces():

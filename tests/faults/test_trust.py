@@ -150,9 +150,12 @@ SEVEN = {"model": "os.system", "model_args": {"command": "touch X"}, "feeder": "
 
 def programs(config: str, weights: str):
     room = registry.find("CTR-GCN").path
+    recipe = registry.find("CTR-GCN").recipe
     shared = ["--config", config, "--weights", weights]
-    yield lambda: run("C", str(room / "main.py"), [*shared, "--work-dir", "w", "--phase", "model_size"])
-    yield lambda: inference.run("C", str(room / "predict.py"), [*shared, "--input", weights])
+    yield lambda: run(
+        registry.find("C").recipe, str(room / "main.py"), [*shared, "--work-dir", "w", "--phase", "model_size"]
+    )
+    yield lambda: inference.run(recipe, str(room / "predict.py"), [*shared, "--input", weights])
     yield lambda: extract.main(["--room", "CTR-GCN", *shared, "--archive", weights])
 
 

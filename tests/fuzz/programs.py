@@ -66,7 +66,7 @@ def _understood(letter: str, argv: list[str], folder: Path) -> None:
     from skeleton_lab.engine.config import options
     from skeleton_lab.utils.importing import import_class
 
-    found = options.parse(letter, argv, find(letter).path)
+    found = options.parse(find(letter).recipe, argv, find(letter).path)
     options.save(found, folder / "written.yaml")
     with room(letter):
         for name in (found.model, found.feeder, found.model_args.get("graph")):
@@ -103,8 +103,8 @@ def _strange_flags(letter: str) -> Callable[[Random], bytes]:
 # --- the other programs: their parsers alone, since what they do begins with writing files ---------------------------
 
 SCRIPTS: dict[str, tuple[str, tuple]] = {
-    "predict": ("skeleton_lab.inference.program:_parser", ("C",)),
-    "cost": ("skeleton_lab.cost.program:parser", ()),
+    "predict": ("skeleton_lab.inference.program:_parser", ("CTR-GCN",)),
+    "cost": ("skeleton_lab.cost.flags:parser", ()),
     "doctor": ("skeleton_lab.doctor.__main__:parser", (True,)),
     "view": ("skeleton_lab.reporting.viewer.__main__:_parser", ()),
     "synthetic": ("skeleton_lab.data.synthetic.archive:_parser", ()),

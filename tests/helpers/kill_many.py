@@ -62,7 +62,7 @@ class Trainer:
         os.chdir(self.room.path)
         torch.set_num_threads(1)
         with registry.room(self.room.folder):
-            code = run(self.room.program, str(self.room.path / "main.py"), [*self.line, "--work-dir", str(work), *more])
+            code = run(self.room.recipe, str(self.room.path / "main.py"), [*self.line, "--work-dir", str(work), *more])
         os._exit(code)
 
     def finish(self, child: int) -> None:

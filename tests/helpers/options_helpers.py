@@ -7,9 +7,12 @@ from pathlib import Path
 import yaml
 from places import ROOT
 
+from skeleton_lab import registry
 from skeleton_lab.engine.config.options import Options, parse
+from skeleton_lab.engine.recipe import Recipe
 
 ROOM = ROOT / "CTR-GCN"
+ALL = "CFHSGT"  # the programs, by the letter of their room
 
 
 def write(content: dict | str, name: str = "x.yaml") -> str:
@@ -17,9 +20,13 @@ def write(content: dict | str, name: str = "x.yaml") -> str:
     return name
 
 
+def recipe(program: str) -> Recipe:
+    return registry.find(program).recipe
+
+
 def options(program: str, *argv: str, config: dict | str | None = None) -> Options:
-    """Options of an argument list, with the YAML file ``x.yaml`` here if its content is given."""
+    """Options of a room (its letter) from arguments, with the YAML file ``x.yaml`` here if its content is given."""
     arguments = list(argv) if config is None else ["--config", write(config), *argv]
     if program == "G" and not any("work" in argument for argument in arguments):
         arguments += ["--work-dir", "w"]
-    return parse(program, arguments, ROOM)
+    return parse(recipe(program), arguments, ROOM)

@@ -42,7 +42,7 @@ class Lab:
     def __call__(self, name: str, line: str) -> int:
         room = self.enter(name)
         with registry.room(room.folder):
-            return run(room.program, str(room.path / "main.py"), shlex.split(line))
+            return run(room.recipe, str(room.path / "main.py"), shlex.split(line))
 
     def weights(self, name: str, config: str, path: Path, **changes: Any) -> Path:
         """Weights of the network of a configuration, untrained, saved at ``path``."""

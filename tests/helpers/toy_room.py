@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from places import ROOT
 
+from skeleton_lab import registry
 from skeleton_lab.engine import run
 
 MODEL = '''
@@ -80,19 +81,23 @@ class Pairs(Feeder):
 '''
 
 MAIN = """
+from recipe import RECIPE
+
 from skeleton_lab.engine import run
 
 if __name__ == "__main__":
-    raise SystemExit(run("{program}", __file__))
+    raise SystemExit(run(RECIPE, __file__))
 """
 
 
 def make_room(folder: Path, program: str = "C") -> Path:
-    """Write the room and return its folder."""
-    for name, text in {"model/toy_net.py": MODEL, "feeders/toy_feeder.py": FEEDER, "main.py": MAIN}.items():
+    """Write the room, with the recipe of another one (its letter), and return its folder."""
+    recipe = (registry.find(program).path / "recipe.py").read_text()
+    files = {"model/toy_net.py": MODEL, "feeders/toy_feeder.py": FEEDER, "main.py": MAIN, "recipe.py": recipe}
+    for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("{program}", program))
+        path.write_text(text)
     return folder
 
 
@@ -116,7 +121,7 @@ def call(room: Path, argv: list[str], program: str = "C") -> int:
     path, folder = list(sys.path), Path.cwd()
     os.chdir(room)
     try:
-        return run(program, str(room / "main.py"), argv)
+        return run(registry.find(program).recipe, str(room / "main.py"), argv)
     finally:
         os.chdir(folder)
         sys.path[:] = path

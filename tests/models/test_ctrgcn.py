@@ -1,4 +1,4 @@
-"""CTR-GCN and its baseline: the published fixtures, and the plain transcription in ``reference`` as oracle."""
+"""CTR-GCN and its baseline: the published fixtures on the plain and on the fused form, and the forms side by side."""
 
 from __future__ import annotations
 
@@ -10,18 +10,34 @@ import pytest
 import replay
 import torch
 import torch.nn.functional as F
-from parity.protocol import compare, fill
-from reference.ctrgcn import Model as Reference
-from replay import Fixture, check_buffers, step
+from parity.protocol import fill
+from replay import Fixture, step
+
+NETWORKS = ["model.ctrgcn.Model", "model.baseline.Model"]
 
 
-def build(name: str = "model.ctrgcn.Model", **kwargs):
+def build(name: str = NETWORKS[0], **kwargs):
     return replay.build("CTR-GCN", name, **{"graph": "graph.ntu_rgb_d.Graph", **kwargs})
 
 
+@pytest.fixture(scope="module", params=["plain", "fused"])
+def form(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=["ctrgcn", "ctrgcn_baseline"])
-def fixture(request):
+def fixture(request, form):
+    return Fixture("CTR-GCN", request.param, fused=form == "fused")
+
+
+@pytest.fixture(scope="module", params=["ctrgcn", "ctrgcn_baseline"])
+def fused_fixture(request):
     return Fixture("CTR-GCN", request.param)
+
+
+@pytest.fixture(scope="module", params=["ctrgcn", "ctrgcn_baseline"])
+def plain_fixture(request):
+    return Fixture("CTR-GCN", request.param, fused=False)
 
 
 # --- the published numbers ---------------------------------------------------------------------------------------
@@ -35,22 +51,31 @@ def test_names_shapes_and_order(fixture):
         np.testing.assert_allclose(matrix, A, atol=fixture.facts["tolerance"]["A"])
 
 
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_eval_logits(fixture, merge):
-    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
+def test_eval_logits(fixture):
+    replay.check_eval(fixture)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_training_step(fixture, merge, checkpointing):
+def test_training_step(fixture):
+    replay.check_step(fixture)
+
+
+def test_eval_logits_unmerged(fused_fixture):
+    replay.check_eval(fused_fixture, lambda model: setattr(model, "merge_empty_bodies", False))
+
+
+@pytest.mark.parametrize(("merge", "checkpointing"), [(True, True), (False, False), (False, True)])
+def test_training_step_with_switches(fused_fixture, merge, checkpointing):
     def prepare(model):
         model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
 
-    replay.check_step(fixture, prepare)
+    replay.check_step(fused_fixture, prepare)
 
 
 def test_stages(fixture):
-    compared = replay.check_stages(fixture, inner_stage, lambda model: setattr(model, "merge_empty_bodies", False))
+    def unmerged(model):
+        model.merge_empty_bodies = False  # of the fused form, whose stages have fewer bodies with it
+
+    compared = replay.check_stages(fixture, inner_stage, unmerged)
     assert compared == 2 * len(fixture.facts["stage_shapes"])
 
 
@@ -65,12 +90,12 @@ def inner_stage(model, name: str, given: dict[str, torch.Tensor]) -> torch.Tenso
     return model.get_submodule(name)(x)
 
 
-def test_initialisation(fixture):
+def test_initialisation(plain_fixture):
     torch.manual_seed(1)
-    model = fixture.build()
-    for name, law in fixture.facts["init_law"].items():
+    model = plain_fixture.build()
+    for name, law in plain_fixture.facts["init_law"].items():
         parameter = model.get_parameter(name).detach().double()
-        expected_mean, expected_std = law_moments(law, parameter, fixture, name)
+        expected_mean, expected_std = law_moments(law, parameter, plain_fixture, name)
         mean, std = parameter.mean().item(), parameter.std(correction=0).item()
         if expected_std == 0:
             assert std == 0 and mean == pytest.approx(expected_mean, abs=1e-12), f"{name}: {law}"
@@ -97,10 +122,10 @@ def law_moments(law: str, p: torch.Tensor, fixture: Fixture, name: str) -> tuple
     }[law]
 
 
-def test_initialisation_of_what_keeps_the_default(fixture):
+def test_initialisation_of_what_keeps_the_default(plain_fixture):
     torch.manual_seed(1)
-    model = fixture.build()
-    for name, (mean, std) in fixture.group("init/").items():
+    model = plain_fixture.build()
+    for name, (mean, std) in plain_fixture.group("init/").items():
         parameter = model.get_parameter(name)
         if std == 0:
             assert torch.all(parameter == float(mean)), name
@@ -108,45 +133,54 @@ def test_initialisation_of_what_keeps_the_default(fixture):
             assert parameter.abs().max() <= 1 / 16 and abs(parameter.std() - 1 / 16 / math.sqrt(3)) < 0.01
 
 
-# --- the plain transcription -------------------------------------------------------------------------------------
+# --- plain and fused ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def pair():
-    """The network and the reference with the same, filled weights in float64."""
-    network = fill(build(num_class=5)).double()
-    reference = Reference(torch.tensor(network.graph.A), num_class=5).double()
-    reference.load_state_dict(network.state_dict())
-    return network, reference
-
-
-def test_reference_replays_the_fixture():
-    fixture = Fixture("CTR-GCN", "ctrgcn")
-    reference = fill(Reference(torch.from_numpy(fixture.values["A/graph.A"]).float())).eval()
-    assert [name for name, _ in reference.named_parameters()] == list(fixture.facts["parameters"])
-    for prefix, _, inputs in fixture.cases():
-        with torch.no_grad():
-            compare(reference(*inputs), fixture.values[prefix + "eval_logits"])
-    step(reference, *fixture.main())
-    check_buffers(reference, fixture)
+def forms(name: str):
+    """The plain and the fused network with the same, filled weights in float64."""
+    plain = fill(build(name, fused=False, num_class=5)).double()
+    fused = build(name, num_class=5).double()
+    fused.load_state_dict(plain.state_dict())
+    return plain, fused
 
 
 @pytest.mark.parametrize("frames", [1, 7, 16])
-def test_every_gradient_and_buffer_equals_the_reference(pair, frames):
-    network, reference = (copy.deepcopy(model) for model in pair)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_gradient_and_buffer_equals_the_plain_form(name, frames):
     torch.manual_seed(0)
-    x = torch.randn(4, 3, frames, 25, 2, dtype=torch.float64)
-    x[:3, ..., 1] = 0  # three empty second bodies, run as one
-    # Empty bodies do not move, so the max pool meets ties there, which rounding breaks: gradients are compared below.
-    torch.testing.assert_close(step(network, x), step(reference, x))
-    for (name, a), b in zip(network.named_buffers(), reference.buffers()):
+    replay.check_forms(*forms(name), torch.randn(2, 3, frames, 25, 2))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_empty_bodies_run_as_one(name):
+    plain, fused = forms(name)
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 16, 25, 2, dtype=torch.float64)
+    x[:3, ..., 1] = 0
+    # Empty bodies do not move, so the max pool meets ties there, which rounding breaks: gradients are compared above.
+    torch.testing.assert_close(step(fused, x), step(plain, x))
+    for (name, a), b in zip(fused.named_buffers(), plain.buffers()):
         torch.testing.assert_close(a, b, msg=name)
-    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
-    network, reference = (copy.deepcopy(model) for model in pair)
-    x = torch.randn(2, 3, frames, 25, 2, dtype=torch.float64)
-    step(network, x), step(reference, x)
-    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8, msg=name)
+    torch.testing.assert_close(fused.eval()(x), plain.eval()(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_names_and_same_draws(name):
+    networks = []
+    for fused in (False, True):
+        torch.manual_seed(3)
+        networks.append(build(name, fused=fused).state_dict())
+    assert list(networks[0]) == list(networks[1])
+    assert all(torch.equal(a, b) for a, b in zip(*(state.values() for state in networks)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_plain_form_exports_and_needs_autograd_alone(name):
+    torch.manual_seed(0)
+    plain = fill(build(name, fused=False))
+    x = torch.randn(2, 3, 16, 25, 2)
+    replay.check_export(plain, (x,), (torch.randn(5, 3, 33, 25, 2),), [{0: replay.BATCH, 2: replay.FRAMES}])
+    replay.check_autograd_alone(plain, x)
 
 
 def test_checkpointing_recomputes_the_same_bits():
@@ -165,7 +199,7 @@ def test_checkpointing_recomputes_the_same_bits():
 # --- shapes, modes, arguments ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["model.ctrgcn.Model", "model.baseline.Model"])
+@pytest.mark.parametrize("name", NETWORKS)
 class TestUse:
     def test_one_person_20_joints_and_flat_input(self, name):
         model = build(name, num_class=10, num_point=20, num_person=1, graph="graph.ucla.Graph").eval()

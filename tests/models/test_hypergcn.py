@@ -1,4 +1,4 @@
-"""Hyper-GCN, base and large: the published fixtures, and the plain transcription in ``reference`` as oracle."""
+"""Hyper-GCN, base and large: the published fixtures on the plain and on the fused form, and the forms side by side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import replay
 import torch
 import torch.nn.functional as F
 from parity.protocol import compare, fill
-from reference.hypergcn import build as reference_of
 from replay import Fixture, step
+from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
-from skeleton_lab.engine.losses import divergence
 
+divergence = registry.load("Hyper-GCN", "recipe.divergence")
 GRAPH = {"graph": "graph.ntu_rgb_d.Graph", "graph_args": {"labeling_mode": "virtual_ensemble"}}
 HYPER = ("alpha", "hyper_joint", "to_V", "to_W")  # their gradients pass through distances and a choice of neighbours
 
@@ -35,8 +35,18 @@ def build(size: str = "base", **kwargs):
     return replay.build("Hyper-GCN", f"model.hypergcn_{size}.Model", **{**GRAPH, "hyper_joints": 3, **kwargs})
 
 
+@pytest.fixture(scope="module", params=["plain", "fused"])
+def form(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=["hypergcn_base", "hypergcn_large"])
-def fixture(request):
+def fixture(request, form):
+    return Fixture("Hyper-GCN", request.param, fused=form == "fused")
+
+
+@pytest.fixture(scope="module", params=["hypergcn_base", "hypergcn_large"])
+def fused_fixture(request):
     return Fixture("Hyper-GCN", request.param)
 
 
@@ -61,17 +71,23 @@ def test_names_shapes_and_order(fixture):
     np.testing.assert_array_equal(model.graph.A, fixture.values["A/graph.A"])
 
 
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_eval_logits(fixture, merge):
-    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
+def test_eval_logits(fixture):
+    replay.check_eval(fixture)
 
 
-@pytest.mark.parametrize(("merge", "checkpointing"), [(True, False), (False, True)], ids=["merged", "recomputed"])
-def test_training_step(fixture, merge, checkpointing):
+def test_training_step(fixture):
+    replay.check_step(fixture, **FLOAT32)
+
+
+def test_eval_logits_unmerged(fused_fixture):
+    replay.check_eval(fused_fixture, lambda model: setattr(model, "merge_empty_bodies", False))
+
+
+def test_training_step_unmerged_and_recomputed(fused_fixture):
     def prepare(model):
-        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+        model.merge_empty_bodies, model.activation_checkpointing = False, True
 
-    replay.check_step(fixture, prepare, **FLOAT32)
+    replay.check_step(fused_fixture, prepare, **FLOAT32)
 
 
 def test_training_step_in_float64(fixture):
@@ -91,7 +107,7 @@ def test_hypergraph_of_the_first_block(fixture):
     with torch.no_grad():
         model(*fixture.main())
         H, W = model.l1.gcn1.incidence(given["l1.gcn1"].mean(2))
-    G = hyper("hypergraph")(H, W, 28)
+    G = plain("hypergraph")(H, W, 28)
     for name, value in (("H", H), ("W", W), ("G", G)):
         compare(value[0], fixture.values[f"hyper/l1.gcn1/{name}"], fixture.facts["tolerance"]["hyper"])
 
@@ -148,7 +164,11 @@ def test_initialisation(fixture):
 
 
 def hyper(name: str):
-    return registry.load("Hyper-GCN", f"model.hypergraph.{name}")
+    return registry.load("Hyper-GCN", f"model.hypergcn_fused.{name}")
+
+
+def plain(name: str):
+    return registry.load("Hyper-GCN", f"model.hypergcn.{name}")
 
 
 def test_distances():
@@ -177,12 +197,12 @@ def test_hyperedges_and_hypergraph_by_hand():
             nearest = np.argsort(D[0, k, i])[:9]
             weights = np.exp(-D[0, k, i, nearest])
             H[0, k, i, nearest] = weights / weights.sum()
-    np.testing.assert_allclose(hyper("hyperedges")(torch.tensor(D)), H, atol=1e-12)
+    np.testing.assert_allclose(plain("hyperedges")(torch.tensor(D)), H, atol=1e-12)
     for k in range(2):
         h, w = H[0, k], np.diag(W[0, k])
         r = 1 / (np.abs(h @ w).sum(1) + 1e-8)
         G = np.diag(r) @ h @ w @ w @ np.diag(1 / (h.sum(0) + 1e-8)) @ h.T
-        actual = hyper("hypergraph")(torch.tensor(H), torch.tensor(W), 10)
+        actual = plain("hypergraph")(torch.tensor(H), torch.tensor(W), 10)
         np.testing.assert_allclose(actual[0, k], G[:10], atol=1e-12)
 
 
@@ -195,28 +215,57 @@ def test_virtual_graph(module, V, ones):
         replay.build("Hyper-GCN", f"graph.{module}.Graph", hyper_joints=3, labeling_mode="virtual_spatial")
 
 
-# --- the plain transcription -------------------------------------------------------------------------------------
+# --- plain and fused ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize(("size", "h", "frames"), [("base", 3, 16), ("large", 3, 7), ("base", 0, 7), ("base", 3, 1)])
-def test_every_gradient_and_buffer_equals_the_reference(size, h, frames):
-    network = as_graph_variant(fill(build(size, num_class=5, hyper_joints=h))).double()
-    network.l2.gcn1.alpha.data.fill_(-0.5)  # no hyper-graph here
-    reference = reference_of(network).double()
+def test_every_gradient_and_buffer_equals_the_plain_form(size, h, frames, training):
+    network, fused = forms(size, hyper_joints=h)
     torch.manual_seed(0)
-    x = torch.randn(3, 3, frames, 25, 2, dtype=torch.float64)
-    # Empty bodies do not move, so the max pool meets ties there, which rounding breaks: gradients are compared below.
-    empty = x.clone()
-    empty[:2, ..., 1] = 0
-    pair = copy.deepcopy(network), copy.deepcopy(reference)
-    torch.testing.assert_close(step(pair[0], empty)[0], step(pair[1], empty)[0])
-    torch.testing.assert_close(step(network, x)[0], step(reference, x)[0])
-    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
-        if a.requires_grad and "to_V.bias" not in name:
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-8, msg=name)
-    for (name, a), b in zip(network.named_buffers(), reference.buffers()):
-        torch.testing.assert_close(a, b, msg=name)
-    torch.testing.assert_close(network.eval()(x)[0], reference.eval()(x)[0])
+    replay.check_forms(network, fused, torch.randn(3, 3, frames, 25, 2), training=training)
+
+
+def forms(size: str, **kwargs):
+    """Both forms with the same filled weights, all but one block with a hyper-graph."""
+    network = as_graph_variant(fill(build(size, fused=False, num_class=5, **kwargs)))
+    network.l2.gcn1.alpha.data.fill_(-0.5)
+    fused = build(size, num_class=5, **kwargs)
+    fused.load_state_dict(network.state_dict())
+    return network, fused
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_empty_bodies_run_as_one(checkpointing):
+    network, fused = forms("base")
+    fused.activation_checkpointing = checkpointing
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 16, 25, 2)
+    x[:3, ..., 1] = 0
+    replay.check_forms(network, fused, x)
+    torch.testing.assert_close(fused.eval()(x.double())[0], network.eval()(x.double())[0])
+
+
+@pytest.mark.parametrize("size", ["base", "large"])
+def test_a_network_changes_its_form_and_back(size):
+    replay.check_change_of_form(lambda fused: build(size, fused=fused), torch.randn(2, 3, 8, 25, 2))
+
+
+@pytest.mark.parametrize("size", ["base", "large"])
+def test_plain_form_exports_and_needs_autograd_alone(size):
+    network = as_graph_variant(fill(build(size, fused=False)))
+    x = torch.randn(2, 3, 16, 25, 2)
+    replay.check_export(network, (x,), (torch.randn(5, 3, 33, 25, 2),), [{0: replay.BATCH, 2: replay.FRAMES}])
+    replay.check_autograd_alone(network, x)
+
+
+def test_own_backward_passes():
+    torch.manual_seed(0)
+    a = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(hyper("Distances").apply, a)
+    shapes = (2, 6, 4, 5), (3, 2, 2), (3, 2), (2, 3, 4, 4)  # x, W, b, R of 3 heads
+    tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert gradcheck(hyper("HeadMix").apply, tensors)
 
 
 # --- use -----------------------------------------------------------------------------------------------------------

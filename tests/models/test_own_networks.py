@@ -22,7 +22,7 @@ from skeleton_lab.cost import counting
 from skeleton_lab.engine import run, smoke
 from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.skeletons import graph_tools
 from skeleton_lab.utils import trust
 from skeleton_lab.zero_shot.features.penultimate import WithFeatures
@@ -134,11 +134,11 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
         "device": "cpu", "save_score": True,
     }  # fmt: skip
     Path("c.yaml").write_text(yaml.safe_dump(settings))
-    assert run("C", str(ctrgcn / "main.py"), ["--config", "c.yaml", "--work-dir", "w"]) == 0
+    assert run(registry.find("C").recipe, str(ctrgcn / "main.py"), ["--config", "c.yaml", "--work-dir", "w"]) == 0
     assert Path("w/report.html").exists() and Path("w/epoch1_test_score.pkl").exists()
     weights = next(Path("w").glob("runs-1-*.pt"))
     argv = ["--config", "w/config.yaml", "--work-dir", "t", "--phase", "test", "--weights", str(weights)]
-    assert run("C", str(ctrgcn / "main.py"), argv) == 0
+    assert run(registry.find("C").recipe, str(ctrgcn / "main.py"), argv) == 0
     first, again = (np.load(f"{folder}/evaluation.npz")["logits"] for folder in "wt")
     np.testing.assert_allclose(first, again, rtol=1e-5, atol=1e-6)
     given = [
@@ -152,11 +152,11 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
         "p",
         "--together",
     ]
-    assert inference.run("C", str(ctrgcn / "predict.py"), given) == 0
+    assert inference.run(registry.find("C").recipe, str(ctrgcn / "predict.py"), given) == 0
     rows = json.loads(Path("p/predictions.json").read_text())["clips"]
     assert len(rows) == len(first)
     with trust.opened(ctrgcn):
-        network = Network("C", ctrgcn, Path("w/config.yaml"), weights, "cpu")
+        network = Network(registry.find("CTR-GCN").recipe, ctrgcn, Path("w/config.yaml"), weights, "cpu")
         network.job.model = WithFeatures(network.job.model)
         both = network.logits(network.archive_feeder(Path("few.npz"), "test", None, None))
     np.testing.assert_allclose(both[:, :60], first, rtol=1e-5, atol=1e-6)

@@ -15,12 +15,12 @@ from replay import Fixture, step
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
-from skeleton_lab.engine.build import initialise
 from skeleton_lab.engine.pretrained import load_weights
 
 with registry.room("ST-GCN"):
     from net.dropout import dropout, packed, unpacked
 
+initialise = registry.load("ST-GCN", "recipe.initialise")
 GRADIENTS = {"relative": 5e-3, "floor": 5e-6, "single": 5e-3}
 NTU = {"layout": "ntu-rgb+d", "strategy": "spatial"}
 

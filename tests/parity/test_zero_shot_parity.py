@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
 import numpy as np
 import pytest
+import replay
 import torch
 from parity.protocol import values
 from places import PARITY
-from reference import zero_shot as plain
 
 from skeleton_lab.data.archives import class_splits
-from skeleton_lab.zero_shot.align.loss_weights import Objective, schedule
+from skeleton_lab.nn import fuse, is_fused
+from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
 from skeleton_lab.zero_shot.features import folder
@@ -21,7 +23,9 @@ from skeleton_lab.zero_shot.gate import gate
 from skeleton_lab.zero_shot.model.frequency import band_edges
 from skeleton_lab.zero_shot.model.fused.packed import Packed
 from skeleton_lab.zero_shot.model.fused.step import Batch, Step
-from skeleton_lab.zero_shot.model.vae import MLP, build
+from skeleton_lab.zero_shot.model.objective import Objective
+from skeleton_lab.zero_shot.model.vae import MLP, TRAINED
+from skeleton_lab.zero_shot.model.variants import build, losses
 
 FILES = {"fsvae": "fsvae", "msf": "msf_gzssar"}
 FIXTURES = {variant: json.loads((PARITY / f"{name}.json").read_text()) for variant, name in FILES.items()}
@@ -39,10 +43,12 @@ def off(actual, expected) -> float:
 
 
 @torch.no_grad()
-def filled(variant: str, case: dict) -> torch.nn.ModuleDict:
+def filled(variant: str, case: dict, fused: bool = True) -> torch.nn.ModuleDict:
     """The networks of a case with the fixture's weights."""
     networks = build(variant, case["vis_dim"], case["text_dim"], case["latent"])
     networks["cls"] = MLP([case["latent"], case["unseen"]])
+    if fused:
+        assert is_fused(fuse(networks))
     for name, tensor in networks.state_dict().items():
         if tensor.ndim:
             tensor.copy_(torch.from_numpy(values(name, tuple(tensor.shape))))
@@ -101,10 +107,11 @@ def test_names_shapes_and_counts(variant, name):
         assert list(band_edges(case["text_dim"])) == case["band_edges"]["text"]
 
 
+@pytest.mark.parametrize("form", ["plain", "fused"])
 @pytest.mark.parametrize(("variant", "name"), CASES)
-def test_forward(variant, name):
+def test_forward(variant, name, form):
     case, told = FIXTURES[variant]["cases"][name], ARRAYS[variant]
-    nets, given = filled(variant, case), Inputs(case, case["seed"])
+    nets, given = filled(variant, case, form == "fused"), Inputs(case, case["seed"])
     smu, slv = nets["se"](given.s)
     tmu, tlv = nets["te"](given.t)
     sz, tz = smu + given.eps[0] * (slv / 2).exp(), tmu + given.eps[1] * (tlv / 2).exp()
@@ -114,8 +121,7 @@ def test_forward(variant, name):
     }  # fmt: skip
     if variant == "fsvae":
         for part, x in (("s", given.s), ("t", given.t)):
-            encoder = nets[f"{part}e"]
-            found[f"enhanced_{part}"] = encoder.enhance(encoder.spectrum(x))
+            found[f"enhanced_{part}"] = nets[f"{part}e"].enhance(x)
     for key, value in found.items():
         assert off(value, told[f"{name}/{key}"]) < 1e-4, key
     assert off(nets["se"].mean(given.s), told[f"{name}/smu"]) < 1e-4  # the form that evaluation uses
@@ -159,20 +165,73 @@ def test_steps(variant, name, classes_once):
                 assert off(grad.double().norm(), norm) < 1e-4, key
 
 
+@pytest.mark.parametrize(("variant", "name"), CASES)
+def test_plain_steps(variant, name):
+    """Every term, also those of weight 0, and the gradients that autograd finds."""
+    case = FIXTURES[variant]["cases"][name]
+    nets, given = filled(variant, case, fused=False), Inputs(case, case["seed"])
+    for step in case["steps"]:
+        nets.zero_grad()
+        found = plain_losses(variant, case, nets, given, step["cycle"], step["cycle_length"], step["offset"])
+        assert set(found) >= {"s_recons", "t_recons", "s_kld", "t_kld", "loss"}
+        for key, value in found.items():
+            assert off(value, step["terms"][key]) < 1e-4, key
+        found["loss"].backward()
+        for key, norm in step["grad_norms"].items():
+            grad = nets.get_parameter(key).grad
+            if norm is None:
+                assert grad is None, key
+            elif math.isnan(norm):  # the published sigmoid overflows here; ours does not
+                assert case["lmd"] == 1 and grad.isfinite().all(), key
+            else:
+                assert off(grad.double().norm(), norm) < 1e-4, key
+
+
+def plain_losses(variant: str, case: dict, nets, given: Inputs, *place: int) -> dict[str, torch.Tensor]:
+    aim, weights = objective(variant, case), schedule(*place)
+    return losses(aim, nets, given.s, given.t, given.eps, given.permutation, weights)
+
+
+class Plain:
+    """Steps as published: the plain loss, autograd, Adam over the parameters one by one."""
+
+    def __init__(self, variant: str, case: dict):
+        self.variant, self.case, self.networks = variant, case, filled(variant, case, fused=False)
+        order = [parameter for name in TRAINED for parameter in self.networks[name].parameters()]
+        self.optimizer = torch.optim.Adam(order, lr=1e-4)
+
+    def __call__(self, given: Inputs, *place: int) -> torch.Tensor:
+        loss = plain_losses(self.variant, self.case, self.networks, given, *place)["loss"]
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+
+class Fused:
+    def __init__(self, variant: str, case: dict):
+        self.networks = filled(variant, case)
+        self.packed = Packed(self.networks)
+        self.step = Step(self.packed, objective(variant, case))
+
+    def __call__(self, given: Inputs, *place: int) -> torch.Tensor:
+        loss = self.step(given.batch(self.networks, True), schedule(*place))["loss"]
+        self.packed.optimizer.step()
+        return loss
+
+
+@pytest.mark.parametrize("form", [Plain, Fused])
 @pytest.mark.parametrize(("variant", "name"), [(v, n) for v, n in CASES if "trajectory" in FIXTURES[v]["cases"][n]])
-def test_trajectory(variant, name):
+def test_trajectory(variant, name, form):
     """Consecutive steps of Adam."""
     case, told = FIXTURES[variant]["cases"][name], ARRAYS[variant]
     course = case["trajectory"]
-    nets, table = filled(variant, case), Inputs(case, case["seed"]).table
-    packed = Packed(nets)
-    step = Step(packed, objective(variant, case))
+    step, table = form(variant, case), Inputs(case, case["seed"]).table
+    nets = step.networks
     for place, offset in enumerate(course["offsets"]):
         given = Inputs(case, case["seed"] + 100 * (place + 1), table)
-        weights = schedule(course["cycle"], course["cycle_length"], offset)
-        loss = step(given.batch(nets, True), weights)["loss"]
+        loss = step(given, course["cycle"], course["cycle_length"], offset)
         assert off(loss, course["losses"][place]) < 1e-3
-        packed.optimizer.step()
     own = nets.state_dict()
     for key, norm in course["final_norms"].items():
         assert off(own[key].double().norm(), norm) < 1e-3, key
@@ -322,22 +381,69 @@ def test_first_gate_rows():
 def test_every_gradient_against_autograd(variant, offset):
     """Entry by entry, against the plain loss; widths without round numbers, some classes twice, some not at all."""
     torch.manual_seed(0)
-    nets, other = build(variant, 65, 130, 12), plain.build(variant, 65, 130, 12)
+    other = build(variant, 65, 130, 12).double()
     with torch.no_grad():
-        for parameter in nets.parameters():
+        for parameter in other.parameters():
             if parameter.ndim:
                 parameter.add_(0.2 * torch.randn_like(parameter))
-    other.load_state_dict(nets.state_dict())
-    packed = Packed(nets)
-    s, table, y = torch.rand(16, 65), torch.randn(7, 130), torch.randint(6, (16,))
-    torch.manual_seed(3)
-    loss = plain.loss_of(other, s, table[y], variant, 2, 1700, offset)
+    nets = fuse(copy.deepcopy(other))
+    packed, aim, weights = Packed(nets), Objective(variant), schedule(2, 1700, offset)
+    s, table, y = torch.rand(16, 65).double(), torch.randn(7, 130).double(), torch.randint(6, (16,))
+    eps, permutation = torch.randn(2, 16, 1).double(), torch.randperm(16)
+    loss = losses(aim, other, s, table[y], eps, permutation, weights)["loss"]
     loss.backward()
-    torch.manual_seed(3)
-    eps, permutation = torch.stack([torch.randn(16, 1), torch.randn(16, 1)]), torch.randperm(16)
     batch = Batch(s, table[y], nets["se"].spectrum(s), nets["te"].spectrum(table), y, eps, permutation)
-    found = Step(packed, Objective(variant))(batch, schedule(2, 1700, offset))
-    assert off(found["loss"], loss.detach()) < 1e-5
+    found = Step(packed, aim)(batch, weights)
+    assert off(found["loss"], loss.detach()) < 1e-10
     for name, parameter in other.named_parameters():
+        own = nets.get_parameter(name)
+        assert packed.learns(own) == (parameter.grad is not None), name
         if parameter.grad is not None:
-            assert off(packed.grad(nets.get_parameter(name)), parameter.grad) < 1e-4, name
+            assert off(packed.grad(own), parameter.grad) < 1e-7, name  # the goal is 1e-5
+
+
+@pytest.mark.parametrize("variant", FIXTURES)
+def test_the_twins_of_the_encoders(variant):
+    """Forward, the mean that evaluation takes and, through autograd, every gradient."""
+    torch.manual_seed(0)
+    plain = build(variant, 65, 130, 12)["se"]
+    x, target = torch.rand(5, 65).double(), torch.randn(5, 12).double()
+    fused = fuse(copy.deepcopy(plain))
+    replay.check_forms(plain, fused, x, loss=lambda both: ((both[0] - target).square() + both[1].square()).sum())
+    torch.testing.assert_close(fused.mean(x), plain.mean(x))
+
+
+class Zero(torch.nn.Module):
+    """All that a zero-shot network computes: logits of unseen classes, and what the latents decode to."""
+
+    def __init__(self, nets: torch.nn.ModuleDict):
+        super().__init__()
+        self.nets = nets
+
+    def forward(self, s, t):
+        (smu, slv), (tmu, tlv) = self.nets["se"](s), self.nets["te"](t)
+        return self.nets["cls"](smu), slv, tlv, self.nets["sd"](tmu), self.nets["td"](smu)
+
+
+@pytest.mark.parametrize("variant", FIXTURES)
+def test_plain_form_exports_and_needs_autograd_alone(variant):
+    case = FIXTURES[variant]["cases"]["small"]
+    network = Zero(filled(variant, case, fused=False))
+    given, fewer = Inputs(case, case["seed"]), slice(3)
+    exported = replay.check_export(
+        network, (given.s, given.t), (given.s[fewer], given.t[fewer]), [{0: replay.BATCH}, {0: replay.BATCH}]
+    )
+    torch.testing.assert_close(exported.module()(given.s, given.t), network(given.s, given.t))
+    replay.check_autograd_alone(network, given.s, given.t)
+
+
+def test_control_values_of_a_loaded_file_count():
+    plain = build("fsvae", 65, 130, 12)["se"]
+    state = {**plain.state_dict(), "split_freq": torch.tensor(5.0), "dct_enhancement": torch.tensor(1.0)}
+    x = torch.rand(4, 65)
+    for encoder in (plain, fuse(copy.deepcopy(plain))):
+        before = encoder(x)[0]
+        encoder.load_state_dict(state)
+        assert off(encoder(x)[0], before.detach()) > 1e-4
+        encoder.load_state_dict({**state, "dct_enhancement": torch.tensor(0.0)})
+        assert torch.equal(encoder.enhance(x), x)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.nn.fused.graph_conv import shared_aggregate
 
 
 class ConvTemporalGraphical(nn.Module):
@@ -33,17 +32,5 @@ class ConvTemporalGraphical(nn.Module):
         K = self.kernel_size
         if len(A) != K:
             raise UsageError(f"kernel_size is {K}, but A has {len(A)} subsets")
-        if self.conv.kernel_size == (1, 1) and self.conv.stride == (1, 1) and self.conv.padding == (0, 0):
-            return self.mixed_first(x, A), A
         z = self.conv(x).unflatten(1, (K, -1))
         return torch.einsum("nkctv,kvw->nctw", z, A), A
-
-    def mixed_first(self, x: Tensor, A: Tensor) -> Tensor:
-        """sum_k W_k (x A_k) + sum_k b_k colsum(A_k): the sum over joints on the narrower side of the projection."""
-        K = self.kernel_size
-        W = self.conv.weight.view(K, -1, x.shape[1])  # (K, O, C)
-        y = shared_aggregate(x, W.permute(1, 2, 0).flatten(1), A)
-        if self.conv.bias is None:
-            return y
-        offset = self.conv.bias.view(K, -1).t() @ A.sum(1)  # (O, V)
-        return y + offset.to(y.dtype)[:, None, :]

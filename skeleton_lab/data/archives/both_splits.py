@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skeleton_lab.data.archives import npy_format
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import held
 from skeleton_lab.data.archives.opening import JOINTS_5D, PERSONS_5D, SPLITS, open_archive
-from skeleton_lab.data.archives.readers import h5, npy, npz, nw_ucla
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.archives.readers import h5, npz, nw_ucla
 from skeleton_lab.data.archives.split_names import PARTS as WORDS
 from skeleton_lab.errors import ArchiveKeyError, UsageError, nearest
 
@@ -114,7 +115,7 @@ def alone(path: Path, label_path: str | Path | None = None) -> bool:
             single = bool(names) and not any(nw_ucla.FILE_NAME.fullmatch(name) for name in names)
         else:
             with open(path, "rb") as file:
-                single = file.read(len(npy.MAGIC)) == npy.MAGIC
+                single = file.read(len(npy_format.MAGIC)) == npy_format.MAGIC
     if not single:
         refuse_labels(path, label_path)
     return single

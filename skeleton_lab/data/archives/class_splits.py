@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives.readers.npy import open_npy
+from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.errors import ArchiveError, UsageError, nearest
 
 RESOURCE = Path(__file__).parent / "resources" / "class_splits.json"

@@ -6,11 +6,12 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skeleton_lab.data.archives.column_order import Order
-from skeleton_lab.data.archives.readers.npy import StoredArray
+from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.errors import ArchiveError
 
 FLOAT = np.dtype(np.float32)
@@ -129,7 +130,9 @@ class MappedClips(Clips):
     faulting in the map's pages, of which most hold padding.
     """
 
-    def __init__(self, array: StoredArray, layout: str, shape: tuple[int, int, int, int], labels: np.ndarray, **kwargs):
+    def __init__(
+        self, array: StoredArray, layout: str, shape: tuple[int, int, int, int], labels: np.ndarray, **kwargs: Any
+    ):
         super().__init__(array.path, layout, shape, labels, key=array.key, **kwargs)
         self._array = array
         self._planes = self.C if len(array.shape) == 5 else 1

@@ -20,11 +20,10 @@ from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import held
 from skeleton_lab.data.archives.opening import SPLITS
-from skeleton_lab.data.archives.readers.npy import listing
 from skeleton_lab.data.archives.readers.pyskl import divisions_of
 from skeleton_lab.data.archives.writers import layouts
 from skeleton_lab.data.archives.writers.layouts import Material, Materials
-from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError, guarded, nearest
+from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError, guarded, listing, nearest
 from skeleton_lab.utils.cli import Parser
 from skeleton_lab.utils.progress import clip_bar
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from skeleton_lab.data.archives.readers.npy import listing, parsing
-from skeleton_lab.errors import ArchiveNotFoundError, UsageError
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.errors import ArchiveNotFoundError, UsageError, listing
 
 log = logging.getLogger("skeleton_lab")
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives import column_order
+from skeleton_lab.data.archives import column_order, npy_format, scrambled
 from skeleton_lab.data.archives.clips import Clips, MappedClips
 from skeleton_lab.data.archives.labels import class_ids, subjects_of
 from skeleton_lab.data.archives.locate import held
+from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.data.archives.packed import BLOCK, PackedClips, Writer, state_of, stored
-from skeleton_lab.data.archives.readers import h5, kinetics, npy, npz, nw_ucla, pyskl, safe_pickle
-from skeleton_lab.data.archives.readers.npy import StoredArray, listing, parsing
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, nearest
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.archives.readers import h5, kinetics, npz, nw_ucla, pyskl, safe_pickle
+from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, listing, nearest
 
 SPLITS = ("train", "test")
 MEMBERS = tuple(f"{kind}_{split}" for split in SPLITS for kind in ("x", "y", "name"))  # of NPZ and HDF5
@@ -107,7 +108,7 @@ def _file(path: Path, split: str, label_path, joints: int | None, layout: str | 
         return _members(npz.Npz(path), split, joints, layout, cache_dir, pack)
     if start.startswith(h5.MAGIC):
         return _members(h5.H5(path), split, joints, layout, cache_dir, pack)
-    if start.startswith(npy.MAGIC):
+    if start.startswith(npy_format.MAGIC):
         return _npy(path, label_path, joints, layout, cache_dir, pack)
     if start.startswith(TAR) or start[257:262] == b"ustar":
         _only_layout(path, layout, "nw-ucla")
@@ -193,7 +194,7 @@ def _names(file: npz.Npz | h5.H5, key: str, count: int) -> list[str]:
 def _npy(path: Path, label_path, joints: int | None, layout: str | None, cache_dir, pack: bool) -> Clips:
     if label_path is None:
         raise ArchiveError(f"{path} is a .npy file, which has no labels: give label_path (.pkl or .npy) as well")
-    x = npy.open_npy(path)
+    x = npy_format.open_npy(path)
     if len(x.shape) != 5:
         raise _shape_error(x)
     shape = _five_shape(x, (joints,) if joints else None, MOST_PERSONS)
@@ -211,8 +212,8 @@ def _label_file(path: Path) -> tuple[list[str] | None, np.ndarray, int | None]:
         raise ArchiveNotFoundError(f"label file {path} does not exist (looked for {path.absolute()})")
     with parsing(path), open(path, "rb") as file:
         start = file.read(6)
-    if start == npy.MAGIC:
-        ids, columns = class_ids(npy.open_npy(path).read(), str(path))
+    if start == npy_format.MAGIC:
+        ids, columns = class_ids(npy_format.open_npy(path).read(), str(path))
         return None, ids, columns
     pair = safe_pickle.load(path)
     fits = isinstance(pair, (tuple, list)) and len(pair) == 2
@@ -252,7 +253,7 @@ def _array(
         )  # fmt: skip
         clips = PackedClips(x.path, kind, store, labels, key=x.key, **about)
     if len(x.shape) == 5 and layout is None:
-        column_order.refuse_scrambled(clips)
+        scrambled.refuse_scrambled(clips)
     return clips
 
 

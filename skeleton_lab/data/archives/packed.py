@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.archives.clips import Clips, non_finite
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import LabError
 from skeleton_lab.utils.atomic import open_lock
 from skeleton_lab.utils.progress import clip_bar

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from skeleton_lab.data.archives.readers.npy import listing
-from skeleton_lab.errors import ArchiveKeyError, UsageError
+from skeleton_lab.errors import ArchiveKeyError, UsageError, listing
 
 PARTS = {"train": ("train",), "test": ("val", "test")}  # what the splits of the lab are called, the usual word first
 _NAME = re.compile(

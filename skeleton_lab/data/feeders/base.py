@@ -51,6 +51,9 @@ class Feeder(Dataset):
         observe: (a, b), the share of each clip that is seen, from its beginning; random between a and b where they
             differ (``skeleton_lab.data.feeders.observation``). The engine sets it from a feeder argument ``observe``.
         room_dir: the room's folder, where data is looked for besides the working directory.
+        required: arguments that must be given; unused: those of the published feeder that change nothing, which is
+            said once (``accept``).
+        joints: V of the clips, where the feeder takes no others.
     """
 
     seed = 0
@@ -59,6 +62,9 @@ class Feeder(Dataset):
     repeat = 1
     observe = (1.0, 1.0)
     room_dir: Path | None = None
+    joints: int | None = None
+    required: tuple[str, ...] = ("data_path",)
+    unused: tuple[str, ...] = ()
 
     def __init__(self, clips: Any, steps: Sequence[Step], sample_name: Sequence[Any], debug: bool = False) -> None:
         self.clips = clips
@@ -69,6 +75,18 @@ class Feeder(Dataset):
         self.edges = bones.edges(bones.BY_JOINTS[clips.V]) if clips.V in bones.BY_JOINTS else []
         if debug:
             self.restrict(range(min(DEBUG_SAMPLES, len(self.label))))
+
+    def accept(self, given: dict[str, Any]) -> None:
+        """What a published constructor begins with; ``given``: its ``locals()``, of which ``unknown`` has no name.
+
+        Raises:
+            FeederArgumentError: unknown or missing argument. UsageError: num_person is no number of people.
+        """
+        refuse_unknown(type(self), given["unknown"])
+        require(type(self), **{name: given[name] for name in self.required})
+        note_unused(type(self), **{name: given[name] for name in self.unused})
+        if given.get("num_person") is not None:
+            self.num_person = checked_count("num_person", given["num_person"])
 
     def __len__(self) -> int:
         return len(self.label) * self.repeat
@@ -192,6 +210,6 @@ def checked_interval(value: Any, name: str = "p_interval") -> tuple[float, ...]:
 
 def checked_share(name: str, value: Any) -> float:
     """A probability: intra_p, inter_p, p."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise UsageError(f"feeder argument {name} must lie between 0 and 1, got {value!r}")
     return float(value)

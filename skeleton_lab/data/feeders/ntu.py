@@ -6,30 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.feeders import pipeline
-from skeleton_lab.data.feeders.base import Feeder, checked_count, checked_interval, note_unused, refuse_unknown, require
+from skeleton_lab.data.feeders.base import Feeder, checked_count, checked_interval
 from skeleton_lab.errors import ArchiveError
 from skeleton_lab.skeletons import bones
 
-NAMED_BY_FILE = ("npy", "pyskl")  # archives whose published feeders store scores under the file's own names
+NAMED_BY_FILE = ("npy", "pyskl", array_clips.LAYOUT)  # whose published feeders store scores under the file's own names
 
 
 def open_ntu(
-    data_path: str, split: str, label_path: str | None, layout: str | None, joints: int, room_dir: Path | None
+    data_path: str | Path | Clips | None,
+    split: str,
+    label_path: str | None,
+    layout: str | None,
+    joints: int,
+    room_dir: Path | None,
 ) -> tuple[Clips, Sequence[str]]:
-    """The clips of a split and the names that their scores are stored under.
+    """The clips of a split and the names that their scores are stored under; clips that are open already as they are.
 
     Raises:
         ArchiveError: they are not of so many joints with three coordinates; what ``open_archive`` raises.
     """
-    path = locate(data_path, room_dir)
-    clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
+    clips = array_clips.given(data_path, layout)
+    if clips is None:
+        path = locate(str(data_path), room_dir)
+        clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
     if joints != clips.V or clips.C != 3:
         raise ArchiveError(
-            f"{path} holds {clips.V} joints of {clips.C} coordinates, this feeder takes {joints} joints of 3"
+            f"{clips.path} holds {clips.V} joints of {clips.C} coordinates, this feeder takes {joints} joints of 3"
         )
     names = clips.names if clips.layout in NAMED_BY_FILE else None
     return clips, names or [f"{split}_{i}" for i in range(len(clips))]
@@ -39,7 +47,7 @@ class NTUFeeder(Feeder):
     """Crop a clip, resize it to a window, rotate it, take the stream (Chen et al. 2021, section 4.2).
 
     Args:
-        data_path: archive in any accepted layout (docs/data.md).
+        data_path: archive in any accepted layout (docs/data.md), or the clips of one.
         label_path: labels of a .npy archive; no effect with others.
         p_interval: [p] or p crops the middle share p; [a, b] a random share between a and b.
         split: "train" or "test", which part of the archive; changes nothing else.
@@ -57,11 +65,12 @@ class NTUFeeder(Feeder):
         ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
     """
 
-    joints = 25
+    joints: int = 25
+    unused = ("random_choose", "random_shift", "random_move", "normalization", "use_mmap")
 
     def __init__(
         self,
-        data_path: str | None = None,
+        data_path: str | Clips | None = None,
         label_path: str | None = None,
         p_interval: float | list[float] = 1,
         split: str = "train",
@@ -79,14 +88,8 @@ class NTUFeeder(Feeder):
         layout: str | None = None,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        require(type(self), data_path=data_path)
-        note_unused(
-            type(self), random_choose=random_choose, random_shift=random_shift, random_move=random_move,
-            normalization=normalization, use_mmap=use_mmap,
-        )  # fmt: skip
-        self.num_person = None if num_person is None else checked_count("num_person", num_person)
-        recipe = [
+        self.accept(locals())
+        recipe: list[pipeline.Step] = [
             pipeline.measure,
             pipeline.Crop(checked_interval(p_interval)),
             pipeline.Resize(checked_count("window_size", window_size)),

@@ -8,9 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.data.archives import array_clips
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.archives.readers.nw_ucla import JOINTS
 from skeleton_lab.data.feeders import augmentation, pipeline
-from skeleton_lab.data.feeders.base import Feeder, checked_count, note_unused, refuse_unknown, require
+from skeleton_lab.data.feeders.base import Feeder, checked_count
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 from skeleton_lab.skeletons import bones
 
@@ -34,8 +37,9 @@ class UCLAFeeder(Feeder):
         repeat: how often an epoch goes through the clips.
         debug: only the first 100 samples.
         bone, vel: the stream, in addition to the modality word.
-        root: folder or tar archive. Without it: data_path if that exists, the environment's NW_UCLA_ROOT, then
-            data/NW-UCLA/all_sqe and data/NW-UCLA/all_sqe.tar.xz under the working directory and the room's folder.
+        root: folder or tar archive, or the clips of one. Without it: data_path if that exists, the environment's
+            NW_UCLA_ROOT, then data/NW-UCLA/all_sqe and data/NW-UCLA/all_sqe.tar.xz under the working directory and the
+            room's folder.
         window_size, random_choose, random_shift, random_move, normalization, use_mmap: no effect, as published.
 
     Raises:
@@ -44,8 +48,11 @@ class UCLAFeeder(Feeder):
         ArchiveError, ArchiveNotFoundError: the recordings are missing or not usable.
     """
 
+    joints = JOINTS
     frames = 52  # Hyper-GCN and SkateFormer: 64
     drop = 0.0  # in training, the probability to drop a coordinate, and to drop some joints in some frames
+    required = ("data_path", "label_path")
+    unused = ("random_choose", "random_shift", "random_move", "normalization", "use_mmap", "window_size")
 
     def __init__(
         self,
@@ -61,31 +68,28 @@ class UCLAFeeder(Feeder):
         use_mmap: bool = True,
         bone: bool = False,
         vel: bool = False,
-        root: str | None = None,
+        root: str | Clips | None = None,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        require(type(self), data_path=data_path, label_path=label_path)
-        unused = {"window_size": window_size} if window_size != self.frames else {}
-        note_unused(
-            type(self), random_choose=random_choose, random_shift=random_shift, random_move=random_move,
-            normalization=normalization, use_mmap=use_mmap, **unused,
-        )  # fmt: skip
+        self.accept(locals() | {"window_size": -1 if window_size == self.frames else window_size})
         data_path = str(data_path)
         if not names_archive(data_path):
             bone, vel = bone or "bone" in data_path, vel or "motion" in data_path
         self.start(data_path, label_path, root, repeat, bone, vel, debug)
 
     def start(
-        self, data_path: str, label_path: Any, root: str | None, repeat: int, bone: bool, vel: bool, debug: bool
+        self, data_path: str, label_path: Any, root: str | Clips | None, repeat: int, bone: bool, vel: bool, debug: bool
     ) -> None:
         """Find the recordings and set the feeder up; arguments as above, the stream is ``bone`` and ``vel``."""
         self.repeat = checked_count("repeat", repeat)
         train = "val" not in str(label_path)
-        path = find_recordings(data_path, root, self.room_dir)
-        clips = open_archive(path, "train" if train else "test")
-        if clips.layout != "nw-ucla":
-            raise ArchiveError(f"{path} does not hold NW-UCLA recordings but an archive of layout {clips.layout}")
+        clips = array_clips.given(root)
+        if clips is None:
+            clips = open_archive(find_recordings(data_path, root, self.room_dir), "train" if train else "test")
+        fitting = clips.layout in ("nw-ucla", array_clips.LAYOUT)
+        if not fitting or (clips.V, clips.C) != (JOINTS, 3):
+            what = f"{clips.V} joints of {clips.C} coordinates" if fitting else f"an archive of layout {clips.layout}"
+            raise ArchiveError(f"{clips.path} does not hold NW-UCLA recordings but {what}")
         Feeder.__init__(self, clips, self.recipe(train, bone, vel), range(len(clips)), debug)
         self.num_class = NUM_CLASS
 
@@ -109,14 +113,14 @@ def names_archive(data_path: str) -> bool:
     return not MODALITY.fullmatch(data_path) and Path(data_path).exists()
 
 
-def find_recordings(data_path: str, root: str | None = None, room_dir: Path | None = None) -> Path:
+def find_recordings(data_path: str, root: str | Path | Clips | None = None, room_dir: Path | None = None) -> Path:
     """The folder of JSON files or the tar archive, see ``UCLAFeeder``.
 
     Raises:
         ArchiveNotFoundError: none of the places exists; the message lists them.
     """
     if root is not None:
-        places = _inside(Path(root))
+        places = _inside(Path(str(root)))
     elif names_archive(data_path):
         places = _inside(Path(data_path))
     else:

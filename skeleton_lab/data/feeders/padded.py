@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
-from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders import pipeline, transforms
 from skeleton_lab.data.feeders.base import Feeder, checked_most
 from skeleton_lab.data.feeders.pipeline import Step, Work
 from skeleton_lab.errors import UsageError
+from skeleton_lab.skeletons import bones
 from skeleton_lab.utils.progress import clip_bar
 
 SPLIT_WORDS = {"train": "train", "val": "test", "test": "test"}  # in names of arrays
@@ -58,7 +60,7 @@ class ReadClip:
         elif self.crop and 0 < self.window < frames.shape[1]:
             frames = self.cropped(work, frames)
         work.x = transforms.frames_last(work.clips.gather(work.sample, frames))
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             mean, std = (torch.from_numpy(t.astype(np.float32))[..., None] for t in (self.mean, self.std))
             read = torch.from_numpy((frames >= 0) & (frames < work.clips.T))[:, None, None, None]
             work.x = ((work.x - mean) / std) * read
@@ -150,6 +152,19 @@ def mean_map(clips: Any) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(std > 0, std, 1)
 
 
+def streams(bone: bool, vel: bool, joints: int, normalization: bool = False) -> list[Step]:
+    """The steps from joints to bones, and to the differences of consecutive frames.
+
+    Raises:
+        UsageError: no bones are known for so many joints; the mean to be subtracted is that of the joints.
+    """
+    if (bone or vel) and normalization:
+        raise UsageError("feeder arguments bone and vel do not go with normalization, whose mean is of the joints")
+    if bone and joints not in bones.BY_JOINTS:
+        raise UsageError(f"feeder argument bone: no bones are known for {joints} joints")
+    return [*([pipeline.Bone(bones.BY_JOINTS[joints])] if bone else []), *([pipeline.motion] if vel else [])]
+
+
 def checked_crop(value: Any) -> str:
     """``crop``: None, "random" or "middle"."""
     if value not in (None, "", *CROPS):
@@ -185,16 +200,25 @@ class WholeClipFeeder(Feeder):
 
 
 def open_whole(
-    data_path: str, split: str | None, label_path: str | None, room_dir: Path | None, layout: str | None = None
+    data_path: str | Path | Clips | None,
+    split: str | None,
+    label_path: str | None,
+    room_dir: Path | None,
+    layout: str | None = None,
 ) -> tuple[Clips, str]:
     """The clips, and the split that they are: as said, or told by the name of an array that holds only one.
+
+    Clips that are open already stay as they are.
 
     Raises:
         UsageError: an archive holds both splits, and nothing says which is meant; what ``open_archive`` raises.
     """
-    name = Path(data_path).name
+    clips = array_clips.given(data_path, layout)
+    if clips is not None:
+        return clips, split or "train"
+    name = Path(str(data_path)).name
     told = split or next((split for word, split in SPLIT_WORDS.items() if word in name), None)
-    path = locate(data_path, room_dir)
+    path = locate(str(data_path), room_dir)
     clips = open_archive(path, told or "train", label_path=label_path, layout=layout)
     if told is None and clips.layout != "npy":
         raise UsageError(f"feeder argument split: {path} holds both splits, say split='train' or split='test'")

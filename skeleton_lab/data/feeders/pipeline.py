@@ -21,6 +21,9 @@ from skeleton_lab.data.feeders.sample_rng import Draws
 LEFT_SHOULDER, RIGHT_SHOULDER = 4, 8  # of NTU's 25 joints
 
 
+NOT_YET: Any = None  # until a step puts something there
+
+
 @dataclass
 class Work:
     """One batch in the making."""
@@ -28,12 +31,12 @@ class Work:
     clips: Any  # skeleton_lab.data.archives.clips.Clips
     sample: np.ndarray  # (B,) int64, places in clips
     draws: Draws
-    n: np.ndarray | None = None  # (B,) int64, valid frames
-    stored: np.ndarray | None = None  # (B,) int64, frames up to the last that is not empty
-    start: np.ndarray | None = None  # (B,) int64, first frame of the crop
-    length: np.ndarray | None = None  # (B,) int64, frames in the crop
-    x: Tensor | None = None  # (B, M, V, C, W), see transforms
-    index_t: np.ndarray | None = None  # (B, W) float32, where in the clip each frame lies, -1..1
+    n: np.ndarray = NOT_YET  # (B,) int64, valid frames
+    stored: np.ndarray = NOT_YET  # (B,) int64, frames up to the last that is not empty
+    start: np.ndarray = NOT_YET  # (B,) int64, first frame of the crop
+    length: np.ndarray = NOT_YET  # (B,) int64, frames in the crop
+    x: Tensor = NOT_YET  # (B, M, V, C, W), see transforms
+    index_t: np.ndarray = NOT_YET  # (B, W) float32, where in the clip each frame lies, -1..1
 
 
 Step = Callable[[Work], None]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives.readers.npy import StoredArray, open_npy
+from skeleton_lab.data.archives.npy_format import StoredArray, open_npy
 from skeleton_lab.data.archives.writers.streaming import Rows, write_npy
 from skeleton_lab.data.preprocessing.openpose_json import PARENTS
-from skeleton_lab.data.preprocessing.pipelines import FLOAT, bone
+from skeleton_lab.data.preprocessing.pipelines import FLOAT
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
-from skeleton_lab.skeletons.bones import NTU
+from skeleton_lab.skeletons.bones import NTU, bone
 from skeleton_lab.utils.progress import clip_bar
 
 FOLDERS = {"ntu": ("ntu/xsub", "ntu/xview"), "ntu120": ("ntu120/xsub", "ntu120/xset"), "kinetics": ("kinetics",)}

@@ -9,10 +9,11 @@ import numpy as np
 
 from skeleton_lab.data.archives.writers.streaming import Rows, write_npy, write_pickle
 from skeleton_lab.data.preprocessing.openpose_json import FRAMES, JOINTS, PARENTS, PERSONS, clip, clips
-from skeleton_lab.data.preprocessing.pipelines import FLOAT, Tick, bone
+from skeleton_lab.data.preprocessing.pipelines import FLOAT, Tick
 from skeleton_lab.data.preprocessing.recordings import Source
 from skeleton_lab.data.preprocessing.run import Options, Run
 from skeleton_lab.data.preprocessing.spool import Converted, Spool
+from skeleton_lab.skeletons.bones import bone
 
 ROW_BYTES = 3 * FRAMES * JOINTS * PERSONS * 4
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.preprocessing.recordings import Source
 from skeleton_lab.errors import ArchiveError, UsageError
 

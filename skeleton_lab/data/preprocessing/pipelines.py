@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skeleton_lab.data.archives.ntu_protocol import DATASETS, Benchmark, Dataset, sample
+from skeleton_lab.data.archives.prenormalize import FRAMES, PERSONS, looped, normalise
 from skeleton_lab.data.archives.writers.streaming import (
     Rows,
     Streamed,
@@ -29,9 +30,9 @@ from skeleton_lab.data.preprocessing.recordings import Source
 from skeleton_lab.data.preprocessing.skeleton_text import read
 from skeleton_lab.data.preprocessing.spool import Converted, Spool
 from skeleton_lab.errors import ArchiveError
-from skeleton_lab.skeletons.bones import NTU
+from skeleton_lab.skeletons.bones import NTU, bone
 
-FLOAT, FRAMES = np.dtype(np.float32), 300
+FLOAT = np.dtype(np.float32)
 PARTS = {"train": "train", "test": "val"}  # what the .npy pipelines and PYSKL call them
 Tick = Callable[[Iterable[Any]], Iterator[Any]]  # passes items on and moves the progress bar
 
@@ -157,11 +158,11 @@ class StGcn(_Arrays):
     key: ClassVar[str] = "stgcn"
 
     def __call__(self, source: Source) -> Converted:
-        x = person_slots.checked_length(person_slots.slots(read(source), person_slots.PERSONS), self.truncate)
+        x = person_slots.checked_length(person_slots.slots(read(source), PERSONS), self.truncate)
         return Converted([x.astype(np.float32)], {}, [])
 
     def row(self, x: np.ndarray) -> np.ndarray:
-        out = np.zeros((3, FRAMES, 25, person_slots.PERSONS), np.float32)
+        out = np.zeros((3, FRAMES, 25, PERSONS), np.float32)
         out[:, : x.shape[1]] = x.transpose(3, 1, 2, 0)
         return out
 
@@ -177,7 +178,7 @@ class MsG3d(_Arrays):
     def __call__(self, source: Source) -> Converted:
         x = person_slots.liveliest(person_slots.slots(read(source), 4))
         warnings = [] if x.any() else ["nobody is in any of its frames: the clip stays empty"]
-        return Converted([person_slots.normalise(person_slots.checked_length(x, self.truncate))], {}, warnings)
+        return Converted([normalise(person_slots.checked_length(x, self.truncate))], {}, warnings)
 
     def arranged(self, sources: Sequence[Source]) -> list[Source]:
         shown = dict(self.label_names(sources))  # with the folder, for NTU 120
@@ -202,12 +203,7 @@ class MsG3d(_Arrays):
         return paths
 
     def row(self, x: np.ndarray) -> np.ndarray:
-        return person_slots.looped(x.swapaxes(0, 1), x.shape[1]).transpose(3, 0, 2, 1)
-
-
-def bone(x: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Each joint of (..., V, M) minus its parent, in all channels."""
-    return x - x[..., parents, :]
+        return looped(x.swapaxes(0, 1), x.shape[1]).transpose(3, 0, 2, 1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skeleton_lab.data.archives.ntu_protocol import PATTERN, Dataset, read_names
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
 
 LIMIT = 64 << 20  # bytes of one recording; the largest published ones have 4 MB

@@ -203,7 +203,6 @@ def _write_names(archive, key: str, recorder: Recorder, count: int, distinct: in
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m skeleton_lab.data.synthetic",
         description="Write a synthetic archive in the layout of NTU60_CS.npz.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

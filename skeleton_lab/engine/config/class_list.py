@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 SETTINGS = ((60, 5), (60, 12), (120, 10), (120, 24))  # published: number of classes, unseen among them
 SIDES = {side: (phase, kind) for side, phase, kind in (

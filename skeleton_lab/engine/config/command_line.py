@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from skeleton_lab.engine.config.flags import DEMOS, FLAGS, GROUPS, NAMES, SUBCOMMANDS, Flag
+from skeleton_lab.engine.config.flags import FLAGS, GROUPS, Flag
 from skeleton_lab.engine.config.values import convert, shown
+from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import UsageError, nearest
 
 _SHORT = {flag.short: flag.name for flag in FLAGS.values() if flag.short}
@@ -24,12 +25,12 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument "))
 
 
-def _subcommand(program: str, argv: list[str]) -> list[str]:
+def _subcommand(recipe: Recipe, argv: list[str]) -> list[str]:
     """The arguments behind the sub-command."""
-    wanted = SUBCOMMANDS.get(program)
-    if not argv or argv[0].startswith("-") or wanted is None:
+    wanted = recipe.subcommand
+    if not argv or argv[0].startswith("-") or not wanted:
         return argv
-    if argv[0] in DEMOS:
+    if argv[0] in recipe.demos:
         raise UsageError(f"'{argv[0]}' needs OpenPose and is not part of this lab; '{wanted}' trains and tests")
     if argv[0] != wanted:
         raise UsageError(f"unknown sub-command '{argv[0]}'.{nearest(argv[0], [wanted]) or f' There is {wanted!r}.'}")
@@ -44,7 +45,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _flag_name(option: str, program: str) -> str:
+def _flag_name(option: str, recipe: Recipe) -> str:
     """The flag behind ``--batch_size``, ``--batch-size``, ``--batch`` or ``-model_saved_name``.
 
     An abbreviation is looked up among the program's own flags before those of the others. It is refused where it may
@@ -57,7 +58,7 @@ def _flag_name(option: str, program: str) -> str:
         return _SHORT[option]
     if word in FLAGS or word in ALIASES:
         return ALIASES.get(word, word)
-    own = [name for name, flag in FLAGS.items() if program in flag.programs]
+    own = [name for name, flag in FLAGS.items() if recipe.honours(flag)]
     if option.startswith("--") and word:
         found = next((names for flags in (own, list(FLAGS)) if (names := _meant(word, flags))), [])
         if len(found) == 1:
@@ -83,7 +84,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(FLAGS[name].option for name in names)
 
 
-def _spelled(argv: list[str], program: str) -> list[str]:
+def _spelled(argv: list[str], recipe: Recipe) -> list[str]:
     """The arguments with every flag in its one spelling; values stay as they are."""
     result = []
     for argument in argv:
@@ -94,26 +95,26 @@ def _spelled(argv: list[str], program: str) -> list[str]:
         if option[:2] in _SHORT and option.lstrip("-").replace("-", "_") not in FLAGS:  # -wDIR, -w=DIR, -w DIR
             result += [FLAGS[_SHORT[option[:2]]].option, *([argument[2:].removeprefix("=")] if argument[2:] else [])]
             continue
-        name = _flag_name(option, program)
+        name = _flag_name(option, recipe)
         result.append("--" + name.replace("_", "-") + equals + value)
     return result
 
 
-def _help_line(flag: Flag, program: str) -> str:
-    default = flag.default_for(program)
+def _help_line(flag: Flag, recipe: Recipe) -> str:
+    default, text = recipe.default(flag), recipe.helps.get(flag.name, flag.help)
     if isinstance(default, list):
         default = " ".join(str(item) for item in default)
-    note = " (no effect here)" if program in flag.unused and not flag.help.startswith("no effect") else ""
+    note = " (no effect here)" if recipe.unused(flag) and not text.startswith("no effect") else ""
     shown_default = "" if default in (None, "", {}) else f" [{default}]"
-    return f"{flag.help}{note}{shown_default}".replace("%", "%%")
+    return f"{text}{note}{shown_default}".replace("%", "%%")
 
 
-def _parser(program: str) -> _Parser:
-    room, sub = NAMES[program], SUBCOMMANDS.get(program)
+def _parser(recipe: Recipe) -> _Parser:
     parser = _Parser(
-        prog=f"main.py {sub}" if sub else "main.py",
+        prog=f"main.py {recipe.subcommand}".rstrip(),
         usage="%(prog)s [--config FILE] [flags]",
-        description=f"Train or test {room}. Defaults in brackets; they give way to the YAML file, that to flags.",
+        description=f"Train or test {recipe.name}. Defaults in brackets; they give way to the YAML file, "
+        "that to flags.",
         epilog="Hyphens and underscores are the same; flags can be abbreviated, and --lr is --base-lr.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
@@ -130,20 +131,20 @@ def _parser(program: str) -> _Parser:
         elif flag.kind == "dict":
             shape["action"] = "append"
         names = [flag.option, *([flag.short] if flag.short else [])]
-        text = _help_line(flag, program) if program in flag.programs else argparse.SUPPRESS
+        text = _help_line(flag, recipe) if recipe.honours(flag) else argparse.SUPPRESS
         groups[flag.group].add_argument(*names, dest=flag.name, help=text, **shape)
     return parser
 
 
-def read(program: str, argv: list[str]) -> dict[str, Any]:
+def read(recipe: Recipe, argv: list[str]) -> dict[str, Any]:
     """The flags given, name -> value in its type; a dict flag given n times is a list of n dictionaries.
 
     Raises:
         UsageError: unknown, ambiguous or incomplete flag, a value that is not of the flag's type.
         SystemExit: 0, after ``--help``.
     """
-    arguments = _spelled(_subcommand(program, list(argv)), program)
-    given, left = _parser(program).parse_known_args(arguments)
+    arguments = _spelled(_subcommand(recipe, list(argv)), recipe)
+    given, left = _parser(recipe).parse_known_args(arguments)
     if left:
         raise UsageError(f"{shown(left[0])} belongs to no flag; a text with blanks needs quotes around it")
     result = {}

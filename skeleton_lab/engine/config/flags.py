@@ -1,30 +1,21 @@
-"""The flags of the six published training programs, as data: one table, from which parser, defaults and checks follow.
+"""The flags of all published training programs, as data: one table, from which parser, defaults and checks follow.
 
-Letters: C CTR-GCN, F FreqMixFormer, H Hyper-GCN, S SkateFormer, G MS-G3D, T ST-GCN.  The YAML key is the flag's
-name.  ``programs`` are those that honour a flag; the others accept it, say that it is ignored, and carry its default.
+The YAML key is the flag's name. A room's recipe names the ``optional`` flags that its program honours, and the defaults
+that are its own; the other flags it accepts, says that they are ignored, and carries their default.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skeleton_lab.utils.trust import HELP
 
-ALL = "CFHSGT"
-NAMES = {"C": "CTR-GCN", "F": "FreqMixFormer", "H": "Hyper-GCN", "S": "SkateFormer", "G": "MS-G3D", "T": "ST-GCN"}
+DEMO_KEYS = ("video", "openpose", "height", "model_input_frame", "model_fps", "output_dir")  # of demos, in YAML files
 
-SUBCOMMANDS = {"T": "recognition"}  # what stands in front of the flags
-DEMOS = ("demo", "demo_offline", "demo_old")  # sub-commands of T that need OpenPose
-DEMO_KEYS = ("video", "openpose", "height", "model_input_frame", "model_fps", "output_dir")  # their keys, in YAML files
-
-# --memory-friendly; MS-G3D's training clips also become random crops, without which its feeder ignores the window
+# --memory-friendly
 PRESET = {"batch_size": 16, "test_batch_size": 16, "forward_batch_size": 8, "num_worker": 4}
 PRESET_WINDOW = 64
-PRESET_TRAIN_FEEDER = {"G": {"random_choose": True, "random_shift": True}}
-
-# Feeders of whole clips leave longer ones than the window as they are, as published; a flag that names a window cuts.
-CROPS = {"G": {"train": "random"}, "T": {"train": "random", "test": "middle"}}  # MS-G3D's test cuts by itself
 
 GROUPS = ("run", "data", "model", "optimisation", "evaluation and files", "machine")
 
@@ -36,8 +27,10 @@ class Flag:
     Attributes:
         kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``floats``, ``strs``, ``device``,
             ``classes`` or ``dict``.
-        default: for every program that ``defaults`` (letter -> value) does not name.
-        unused: programs in which the published flag has no effect.
+        default: where a recipe names no other.
+        optional: honoured only by programs whose recipe names it.
+        unused: without effect in every program.
+        nullable: None may be given, although it is not the default.
         at_least, at_most: bounds of a number (or of each one in a list), included; ``above``, ``below``: excluded.
     """
 
@@ -46,9 +39,9 @@ class Flag:
     default: Any
     help: str
     group: str = "run"
-    programs: str = ALL
-    defaults: dict[str, Any] = field(default_factory=dict)
-    unused: str = ""
+    optional: bool = False
+    unused: bool = False
+    nullable: bool = False
     choices: tuple[str, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
@@ -60,9 +53,6 @@ class Flag:
     def option(self) -> str:
         return "--" + self.name.replace("_", "-")
 
-    def default_for(self, program: str) -> Any:
-        return self.defaults.get(program, self.default)
-
 
 def _group(name: str, *flags: Flag) -> tuple[Flag, ...]:
     return tuple(replace(flag, group=name) for flag in flags)
@@ -72,23 +62,22 @@ def _group(name: str, *flags: Flag) -> tuple[Flag, ...]:
 RUN = _group(
     "run",
     Flag("work_dir", "str", "./work_dir/temp", "folder for everything the run writes; created",
-         defaults={"S": "./work_dir", "G": None, "T": "./work_dir/tmp"}, short="-w"),
+         nullable=True, short="-w"),
     Flag("config", "str", None, "YAML file; explicit flags win over it", short="-c"),
     Flag("phase", "str", "train", "train, test (needs --weights) or print the model's size",
          choices=("train", "test", "model_size")),
     Flag("seed", "int", 1, "seed of everything random; None: drawn anew for each run",
-         defaults={"G": None, "T": None}, at_least=0, at_most=2**32 - 1),
+         nullable=True, at_least=0, at_most=2**32 - 1),
     Flag("start_epoch", "int", 0, "epochs already done (with --weights: continue published checkpoints)", at_least=0),
     Flag("num_epoch", "int", 80, "number of the last epoch, not a count after resuming", at_least=1),
     Flag("resume", "bool", False, "go on from last.ckpt in the work dir exactly where the run stopped, or begin"),
     Flag("checkpoint_minutes", "float", 10.0, "minutes between saves of last.ckpt within an epoch", at_least=0),
-    Flag("checkpoint", "str", None, "published checkpoint file: optimiser and schedule", programs="G"),
-    Flag("optimizer_states", "str", None, "no effect, use --checkpoint", programs="G", unused="G"),
+    Flag("checkpoint", "str", None, "published checkpoint file: optimiser and schedule", optional=True),
+    Flag("optimizer_states", "str", None, "no effect, use --checkpoint", optional=True),
     Flag("debug", "bool", False, "only the first 100 samples of each split"),
-    Flag("model_saved_name", "str", "", "no effect, checkpoints are {work_dir}/runs-...", programs="CFHSG",
-         unused="CFHSG"),
+    Flag("model_saved_name", "str", "", "no effect, checkpoints are {work_dir}/runs-...", optional=True),
     Flag("trust_code", "bool", False, HELP),
-    Flag("assume_yes", "bool", False, "no effect, nothing is ever asked", unused=ALL),
+    Flag("assume_yes", "bool", False, "no effect, nothing is ever asked", unused=True),
 )
 
 DATA = _group(
@@ -98,12 +87,11 @@ DATA = _group(
          "\"{'window_size':32}\", window_size=32,bone=True or {window_size: 32}"),
     Flag("test_feeder_args", "dict", {}, "the same for the test feeder"),
     Flag("num_worker", "int", 32, "loader processes; 0: none",
-         defaults={"H": 4, "S": 4, "G": None, "T": None}, at_least=0, at_most=256),
-    Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder); MS-G3D and "
-         "ST-GCN cut longer ones", at_least=-1),
+         nullable=True, at_least=0, at_most=256),
+    Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder)", at_least=-1),
     Flag("test_window_size", "int", None, "frames per test clip", at_least=-1),
     Flag("memory_friendly", "bool", False, "preset: batch sizes 16, forward batch 8, 4 workers, window 64 where none "
-         "is set (MS-G3D also crops and shifts at random); any explicit flag wins"),
+         "is set; any explicit flag wins"),
     Flag("classes", "classes", None, "train and evaluate on these classes only, e.g. 0-9,12 or ntu60_55_5:seen; labels "
          "and outputs stay those of all classes"),
     Flag("val_split", "str", "none", "subjects: choose the best epoch on training subjects that are held out",
@@ -117,6 +105,8 @@ MODEL = _group(
     Flag("model_args", "dict", {}, "arguments of the network, merged like --train-feeder-args"),
     Flag("weights", "str", None, "weights to start from, or to test"),
     Flag("ignore_weights", "strs", [], "names of weights that are not loaded from --weights"),
+    Flag("fused", "bool", True, "run the network's fused form, which computes the same with less; no: as the paper "
+         "prints it"),
     Flag("activation_checkpointing", "bool", False, "compute activations again in the backward pass: about a third "
          "slower, a fraction of the memory, same result"),
     Flag("compile", "bool", False, "torch.compile the network (needs a C compiler)"),
@@ -124,48 +114,44 @@ MODEL = _group(
 
 OPTIMISATION = _group(
     "optimisation",
-    Flag("optimizer", "str", "SGD", "SGD, Adam or AdamW", defaults={"S": "AdamW"}, choices=("SGD", "Adam", "AdamW")),
+    Flag("optimizer", "str", "SGD", "SGD, Adam or AdamW", choices=("SGD", "Adam", "AdamW")),
     Flag("base_lr", "float", 0.01, "learning rate before any schedule", at_least=0),
-    Flag("step", "ints", [20, 40, 60], "epochs at which the learning rate drops", programs="CFHGT",
-         defaults={"S": [], "T": []}, at_least=0),
-    Flag("lr_decay_rate", "float", 0.1, "factor of each drop", programs="CHS", unused="S", at_least=0),
-    Flag("warm_up_epoch", "int", 0, "epochs of warm-up", programs="CFHS", at_least=0),
-    Flag("lr_scheduler", "str", None, "the schedule", programs="S", defaults={"S": "cosine"}, choices=("cosine",)),
-    Flag("min_lr", "float", 0.01, "learning rate at the end of the cosine", programs="S", at_least=0),
-    Flag("warmup_lr", "float", 0.01, "learning rate at the start of the warm-up", programs="S", at_least=0),
-    Flag("warmup_prefix", "bool", False, "start the cosine behind the warm-up, not at epoch 0", programs="S"),
-    Flag("lr_ratio", "float", 0.001, "no effect", programs="S", unused="S"),
-    Flag("nesterov", "bool", False, "Nesterov momentum (SGD)", defaults={"T": True}),
-    Flag("weight_decay", "float", 0.0005, "L2 on all parameters", defaults={"T": 0.0001}, at_least=0),
-    Flag("grad_clip", "bool", False, "limit the norm of the gradient to --grad-max", programs="S"),
-    Flag("grad_max", "float", 1.0, "see --grad-clip", programs="S", above=0),
-    Flag("loss_type", "str", "CE", "CE, or LSCE: with labels smoothed by 0.1", programs="S",
-         defaults={"H": "LSCE"}),
-    Flag("batch_size", "int", 256, "training samples per optimiser step, all devices together",
-         defaults={"G": 32}, at_least=1),
+    Flag("step", "ints", [20, 40, 60], "epochs at which the learning rate drops", optional=True, at_least=0),
+    Flag("lr_decay_rate", "float", 0.1, "factor of each drop", optional=True, at_least=0),
+    Flag("warm_up_epoch", "int", 0, "epochs of warm-up", optional=True, at_least=0),
+    Flag("lr_scheduler", "str", None, "the schedule", optional=True, choices=("cosine",)),
+    Flag("min_lr", "float", 0.01, "learning rate at the end of the cosine", optional=True, at_least=0),
+    Flag("warmup_lr", "float", 0.01, "learning rate at the start of the warm-up", optional=True, at_least=0),
+    Flag("warmup_prefix", "bool", False, "start the cosine behind the warm-up, not at epoch 0", optional=True),
+    Flag("lr_ratio", "float", 0.001, "no effect", optional=True),
+    Flag("nesterov", "bool", False, "Nesterov momentum (SGD)"),
+    Flag("weight_decay", "float", 0.0005, "L2 on all parameters", at_least=0),
+    Flag("grad_clip", "bool", False, "limit the norm of the gradient to --grad-max", optional=True),
+    Flag("grad_max", "float", 1.0, "see --grad-clip", optional=True, above=0),
+    Flag("loss_type", "str", "CE", "CE, or LSCE: with labels smoothed by 0.1", optional=True),
+    Flag("batch_size", "int", 256, "training samples per optimiser step, all devices together", at_least=1),
     Flag("test_batch_size", "int", 256, "samples per batch in evaluation", at_least=1),
     Flag("forward_batch_size", "int", None, "samples per forward pass, a divisor of the batch size; the gradient is "
-         "that of the whole batch, batch norm sees the piece. None: the whole batch", defaults={"G": 16}, at_least=1),
+         "that of the whole batch, batch norm sees the piece. None: the whole batch", at_least=1),
 )
 
 EVALUATION = _group(
     "evaluation and files",
-    Flag("save_score", "bool", False, "write score pickles (SkateFormer: always in training)", programs="CFHSG"),
-    Flag("save_result", "bool", False, "write test_result.pkl in phase test", programs="T"),
+    Flag("save_score", "bool", False, "write score pickles", optional=True),
+    Flag("save_result", "bool", False, "write test_result.pkl in phase test", optional=True),
     Flag("observe", "floats", [], "phase test: accuracy when only these shares of each clip have been seen, e.g. "
          "0.1 0.2 0.5 1.0; writes anticipation.csv and .png", above=0, at_most=1),
     Flag("show_topk", "ints", [1, 5], "accuracies to show", at_least=1),
-    # The published default 5 of C, F, H and 1 of G had no effect, they evaluate every epoch.
-    Flag("eval_interval", "int", 1, "epochs between evaluations", unused="S", defaults={"S": 5, "T": 5}, at_least=1),
-    Flag("eval_epoch", "int", None, "no effect", programs="H", defaults={"H": 55}, unused="H"),
-    Flag("eval_start", "int", 1, "first epoch that is evaluated", programs="G", at_least=0),
-    Flag("save_interval", "int", 1, "epochs between checkpoints", unused="S", defaults={"T": 10}, at_least=1),
-    Flag("save_epoch", "int", 30, "checkpoints only after this epoch, and for the last one", programs="CFHS",
-         defaults={"H": 55, "G": 0, "T": 0}, unused="S"),
-    Flag("log_interval", "int", 100, "iterations between log lines", unused="CFHSG", at_least=1),
-    Flag("print_log", "bool", True, "append to log.txt (ST-GCN: print on the screen)"),
-    Flag("save_log", "bool", True, "append to log.txt", programs="T"),
-    Flag("pavi_log", "bool", False, "no effect", programs="T", unused="T"),
+    # Published defaults of 5 epochs that had no effect are left out: those programs evaluate every epoch.
+    Flag("eval_interval", "int", 1, "epochs between evaluations", at_least=1),
+    Flag("eval_epoch", "int", None, "no effect", optional=True),
+    Flag("eval_start", "int", 1, "first epoch that is evaluated", optional=True, at_least=0),
+    Flag("save_interval", "int", 1, "epochs between checkpoints", at_least=1),
+    Flag("save_epoch", "int", 30, "checkpoints only after this epoch, and for the last one", optional=True),
+    Flag("log_interval", "int", 100, "iterations between log lines", at_least=1),
+    Flag("print_log", "bool", True, "append to log.txt"),
+    Flag("save_log", "bool", True, "append to log.txt", optional=True),
+    Flag("pavi_log", "bool", False, "no effect", optional=True),
     Flag("report", "bool", True, "write report.html at the end"),
 )
 

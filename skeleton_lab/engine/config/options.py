@@ -9,13 +9,15 @@ import argparse
 import math
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from skeleton_lab.engine.config import command_line, unused_flags, yaml_file
 from skeleton_lab.engine.config.dict_syntax import merge
-from skeleton_lab.engine.config.flags import CROPS, DEMO_KEYS, FLAGS, NAMES, PRESET, PRESET_TRAIN_FEEDER, PRESET_WINDOW
+from skeleton_lab.engine.config.flags import DEMO_KEYS, FLAGS, PRESET, PRESET_WINDOW
 from skeleton_lab.engine.config.values import convert
+from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.utils.atomic import write_atomically
 
@@ -23,17 +25,17 @@ FILES = ("config", "weights", "checkpoint")  # flags with the name of a file
 
 
 class Options(argparse.Namespace):
-    """Every flag of ``programs.FLAGS`` as an attribute, and how they came about.
+    """Every flag of ``flags.FLAGS`` as an attribute, and how they came about.
 
     Attributes:
-        program: letter of the program.
+        recipe: of the program.
         explicit: names that the YAML file or the command line gave (not those that the program ignores).
-        argv: the arguments as typed.
+        argv: the arguments as typed; none where no command line was.
         room_dir: the program's folder.
         notices: lines to log once.
     """
 
-    program: str
+    recipe: Recipe
     explicit: set[str]
     argv: list[str]
     room_dir: Path
@@ -44,34 +46,56 @@ class Options(argparse.Namespace):
         return {name: getattr(self, name) for name in sorted(FLAGS)}
 
 
-def parse(program: str, argv: list[str], room_dir: str | Path) -> Options:
-    """The options of one run.
+def parse(recipe: Recipe, argv: Sequence[str], room_dir: str | Path) -> Options:
+    """The options of one run from its command line.
 
     Args:
-        program: letter of ``programs.NAMES``.
-        argv: arguments behind ``main.py``; for ST-GCN with its sub-command.
+        recipe: of the program.
+        argv: arguments behind ``main.py``, with its sub-command where it has one.
         room_dir: the program's folder, kept for whoever resolves paths.
 
     Raises:
         UsageError: anything the user has to put right; one line.
         SystemExit: 0, after ``--help``.
     """
-    notices: list[str] = []
-    flags = _heard(command_line.read(program, argv), program, notices)
-    config = _from_file(program, flags.get("config"), Path(room_dir), notices)
+    return completed(recipe, command_line.read(recipe, list(argv)), room_dir, argv)
 
-    values = {name: flag.default_for(program) for name, flag in FLAGS.items()} | config
+
+def from_values(recipe: Recipe, values: Mapping[str, Any], room_dir: str | Path) -> Options:
+    """The options of one run from a function's keywords, named as the flags and checked like a YAML file's keys.
+
+    ``work_dir`` may be missing, for functions that write nothing.
+
+    Raises:
+        UsageError: no such flag, or a value that it does not take.
+    """
+    flags = {}
+    for name, value in {"work_dir": "work_dir", **values}.items():
+        if name not in FLAGS:
+            raise UsageError(f"unknown option '{name}'.{nearest(name, FLAGS)}")
+        given = convert(FLAGS[name], value, name)
+        flags[name] = [given] if FLAGS[name].kind == "dict" else given
+    return completed(recipe, flags, room_dir, ())
+
+
+def completed(recipe: Recipe, flags: dict[str, Any], room_dir: str | Path, argv: Sequence[str]) -> Options:
+    """Defaults and the YAML file under the flags given; a dict flag's value is a list of dictionaries."""
+    notices: list[str] = []
+    flags = _heard(flags, recipe, notices)
+    config = _from_file(recipe, flags.get("config"), Path(room_dir), notices)
+
+    values = {name: recipe.default(flag) for name, flag in FLAGS.items()} | config
     if flags.get("memory_friendly", values["memory_friendly"]):
         values |= PRESET
     values |= {name: value for name, value in flags.items() if FLAGS[name].kind != "dict"}
     for name in (name for name, flag in FLAGS.items() if flag.kind == "dict"):
         written, typed = config.get(name, {}), flags.get(name, [])
         # A feeder that nobody configured stays that way: no test data, no evaluation.
-        between = _between(program, name, written, values, flags) if written or typed else {}
+        between = _between(recipe, name, written, values, flags) if written or typed else {}
         values[name] = merge(written, between, *typed)
 
     options = Options(
-        **values, program=program, argv=list(argv), room_dir=Path(room_dir), notices=notices,
+        **values, recipe=recipe, argv=list(argv), room_dir=Path(room_dir), notices=notices,
         explicit=set(config) | set(flags),
     )  # fmt: skip
     options.notices += unused_flags.without_effect(options, flags)
@@ -80,7 +104,7 @@ def parse(program: str, argv: list[str], room_dir: str | Path) -> Options:
     return options
 
 
-def _from_file(program: str, path: str | None, room_dir: Path, notices: list[str]) -> dict[str, Any]:
+def _from_file(recipe: Recipe, path: str | None, room_dir: Path, notices: list[str]) -> dict[str, Any]:
     """Converted values of the YAML file; the keys of other programs are dropped with a notice."""
     if path is None:
         return {}
@@ -94,17 +118,17 @@ def _from_file(program: str, path: str | None, room_dir: Path, notices: list[str
             raise UsageError(f"--config {path}: unknown key '{key}'.{nearest(str(key), FLAGS)}")
         elif key == "trust_code" and value not in (False, None):
             raise UsageError(f"--config {path}: trust_code is for the command line, where you say it yourself")
-        elif program in FLAGS[key].programs:
+        elif recipe.honours(FLAGS[key]):
             config[key] = convert(FLAGS[key], value, f"--config {path}: {key}")
-        elif value != FLAGS[key].default_for(program):
+        elif value != recipe.default(FLAGS[key]):
             foreign.append(key)
     if foreign:
-        notices.append(f"--config {path}: {NAMES[program]} ignores {', '.join(foreign)}")
-    _say_unused(config, program, notices)
+        notices.append(f"--config {path}: {recipe.name} ignores {', '.join(foreign)}")
+    _say_unused(config, recipe, notices)
     return config
 
 
-def _heard(flags: dict[str, Any], program: str, notices: list[str]) -> dict[str, Any]:
+def _heard(flags: dict[str, Any], recipe: Recipe, notices: list[str]) -> dict[str, Any]:
     """The flags that the program honours; a notice for each other one.
 
     An empty file name is refused, as of a variable of the shell that is not set: the run would go on without the file.
@@ -112,20 +136,20 @@ def _heard(flags: dict[str, Any], program: str, notices: list[str]) -> dict[str,
     for name in FILES:
         if flags.get(name) == "":
             raise UsageError(f"{FLAGS[name].option} is empty: name a file, or leave the flag out")
-    own = {name: value for name, value in flags.items() if program in FLAGS[name].programs}
-    notices += [f"{FLAGS[name].option}: {NAMES[program]} ignores this flag" for name in flags if name not in own]
-    _say_unused(own, program, notices)
+    own = {name: value for name, value in flags.items() if recipe.honours(FLAGS[name])}
+    notices += [f"{FLAGS[name].option}: {recipe.name} ignores this flag" for name in flags if name not in own]
+    _say_unused(own, recipe, notices)
     return own
 
 
-def _say_unused(given: dict[str, Any], program: str, notices: list[str]) -> None:
+def _say_unused(given: dict[str, Any], recipe: Recipe, notices: list[str]) -> None:
     for name, value in given.items():
         flag = FLAGS[name]
-        if program in flag.unused and value != flag.default_for(program):
-            notices.append(f"{flag.option}: no effect in {NAMES[program]}")
+        if recipe.unused(flag) and value != recipe.default(flag):
+            notices.append(f"{flag.option}: no effect in {recipe.name}")
 
 
-def _between(program: str, name: str, written: dict, values: dict, flags: dict) -> dict[str, Any]:
+def _between(recipe: Recipe, name: str, written: dict, values: dict, flags: dict) -> dict[str, Any]:
     """What preset, window flags and ``--debug`` put between the feeder arguments of the YAML file and explicit ones."""
     split, _, kind = name.partition("_")
     if kind != "feeder_args":
@@ -136,10 +160,10 @@ def _between(program: str, name: str, written: dict, values: dict, flags: dict) 
         if not (isinstance(window, int) and window > 0):  # -1 would make random crops of 0 or 299 frames
             result["window_size"] = PRESET_WINDOW
         if split == "train":
-            result |= PRESET_TRAIN_FEEDER.get(program, {})
+            result |= recipe.memory_friendly
     if (window := values[f"{split}_window_size"]) is not None:
         result["window_size"] = window
-    crop = CROPS.get(program, {}).get(split)
+    crop = recipe.crops.get(split)
     sizes = [given["window_size"] for given in (result, *flags.get(name, [])) if "window_size" in given]
     if crop and any(isinstance(size, int) and size > 0 for size in sizes) and not result.get("random_choose"):
         result["crop"] = crop
@@ -152,7 +176,8 @@ def _complete(options: Options, forward_is_preset: bool) -> None:
     """Values that depend on the machine or on one another."""
     if options.num_worker is None:
         named = len(options.device) if isinstance(options.device, list) else 1
-        options.num_worker = 4 * named if options.program == "T" else os.cpu_count() or 1
+        each = options.recipe.workers_per_device
+        options.num_worker = each * named if each else os.cpu_count() or 1
     if forward_is_preset:
         options.forward_batch_size = math.gcd(options.forward_batch_size, options.batch_size)
 
@@ -203,8 +228,8 @@ def save(options: Options, path: str | Path) -> None:
         "resume": False,
         "trust_code": False,
     }
-    text = yaml_file.dump(options.settings() | done, indent=4 if options.program == "T" else 2)
-    if options.program != "G":
+    text = yaml_file.dump(options.settings() | done, indent=options.recipe.yaml_indent)
+    if options.recipe.yaml_command and options.argv:
         command = shlex.join(["main.py", *options.argv])
         command = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in command)
         text = f"# command line: {command}\n\n{text}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 
 from skeleton_lab.engine.config.flags import FLAGS
+from skeleton_lab.engine.recipe import Rule
 
 
 def _overruled(split: str, o: Namespace) -> bool:
@@ -15,10 +16,9 @@ def _overruled(split: str, o: Namespace) -> bool:
     return window not in (None, getattr(o, f"{split}_window_size"))
 
 
-# flag, when it changes nothing, and why
-RULES: tuple[tuple[str, Callable[[Namespace], bool], str], ...] = (
+# of every program; recipes have some of their own
+RULES: tuple[Rule, ...] = (
     ("nesterov", lambda o: o.optimizer != "SGD", "--optimizer {optimizer} has no momentum of this kind"),
-    ("step", lambda o: o.program == "T" and o.optimizer != "SGD", "with --optimizer {optimizer} the rate is constant"),
     ("grad_max", lambda o: not o.grad_clip, "without --grad-clip nothing is limited"),
     ("warmup_lr", lambda o: not o.warm_up_epoch, "without --warm-up-epoch there is no warm-up"),
     ("warmup_prefix", lambda o: not o.warm_up_epoch, "without --warm-up-epoch there is no warm-up"),
@@ -31,8 +31,6 @@ RULES: tuple[tuple[str, Callable[[Namespace], bool], str], ...] = (
     ("train_window_size", lambda o: o.phase != "train", "--phase {phase} does not train"),
     *((f"{split}_window_size", partial(_overruled, split), f"--{split}-feeder-args names another window_size")
       for split in ("train", "test")),
-    ("save_score", lambda o: o.program == "S" and o.phase == "train" and not o.save_score,
-     "the training writes them in any case"),
 )  # fmt: skip
 
 
@@ -40,6 +38,6 @@ def without_effect(options: Namespace, typed: Collection[str]) -> list[str]:
     """A line for each flag of the command line (``typed``, names) that changes nothing here."""
     return [
         f"{FLAGS[name].option}: no effect, {why.format(**vars(options))}"
-        for name, pointless, why in RULES
-        if name in typed and options.program in FLAGS[name].programs and pointless(options)
+        for name, pointless, why in (*RULES, *options.recipe.rules)
+        if name in typed and options.recipe.honours(FLAGS[name]) and pointless(options)
     ]

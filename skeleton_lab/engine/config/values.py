@@ -149,7 +149,7 @@ def convert(flag: Flag, value: Any, place: str) -> Any:
             raise UsageError(f"{place}: names no device")
         return [_scalar(flag, "device", item, place) for item in value]
     if value is None:
-        if flag.default is None or None in flag.defaults.values():
+        if flag.default is None or flag.nullable:
             return None
         raise UsageError(f"{place}: a value is missing")
     return _scalar(flag, flag.kind, value, place)

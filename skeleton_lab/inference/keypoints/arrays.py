@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.archives.readers import npy, npz
-from skeleton_lab.data.archives.readers.npy import listing
-from skeleton_lab.errors import ArchiveError
+from skeleton_lab.data.archives import npy_format
+from skeleton_lab.data.archives.readers import npz
+from skeleton_lab.errors import ArchiveError, listing
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.skeletons.schemes import Scheme
 
@@ -27,7 +27,7 @@ DEPTH = (0.05, 50)  # a third column with more negative values than this share, 
 WIDE = 20  # x and y that spread so far are pixels, and a third value that stays in 0..1 beside them is a score
 
 
-def member(file: npz.Npz) -> tuple[npy.StoredArray, npy.StoredArray | None, bool]:
+def member(file: npz.Npz) -> tuple[npy_format.StoredArray, npy_format.StoredArray | None, bool]:
     """The array of key points, that of their scores or None, and whether persons come first.
 
     Raises:

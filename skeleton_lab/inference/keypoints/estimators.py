@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import ArchiveError
 from skeleton_lab.inference.keypoints import persons
 from skeleton_lab.inference.keypoints.notices import Notices

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skeleton_lab.data.archives.readers import npy, npz
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives import npy_format
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.archives.readers import npz
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 from skeleton_lab.inference.keypoints import arrays, estimators
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked, seen, strongest
-from skeleton_lab.skeletons.schemes import SCHEMES, Scheme
+from skeleton_lab.skeletons.schemes import SCHEMES, SCORE, Scheme
 
 PERSONS = 2  # of the networks
-SCORE = 0.3  # of a joint that was found, the custom of the field
 FARTHEST = 1e9  # of a coordinate, in whatever unit: what is beyond is no number of a pose
 SHARES = 0.99  # share of an image's x and y within 0..1 that says they are not pixels
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
@@ -50,12 +50,12 @@ def is_keypoints(path: Path) -> bool:
         raise ArchiveError(f"{path} is empty (0 bytes)")
     if start.startswith(npz.MAGIC):
         return not any(key.startswith(("x_train", "x_test")) for key in npz.Npz(path).keys())  # noqa: SIM118
-    if start.startswith(npy.MAGIC):
-        return not _holds_clips(npy.open_npy(path).shape)
+    if start.startswith(npy_format.MAGIC):
+        return not holds_clips(npy_format.open_npy(path).shape)
     return path.name.endswith(".json") or start.lstrip()[:1] in (b"[", b"{")
 
 
-def _holds_clips(shape: tuple[int, ...]) -> bool:
+def holds_clips(shape: tuple[int, ...]) -> bool:
     """Whether an array is (N, C, T, V, M) of labelled clips, as MS-G3D and ST-GCN keep them."""
     if len(shape) != 5:
         return False
@@ -85,21 +85,22 @@ def read(
     if start.startswith(npz.MAGIC):
         stored, scores, first = arrays.member(npz.Npz(path))
         found = stored.read(), None if scores is None else scores.read(), first
-        return _of_array(path, *found, choose, score, notices)
-    if start.startswith(npy.MAGIC):
-        return _of_array(path, npy.open_npy(path).read(), None, False, choose, score, notices)
+        return of_array(path, *found, choose, score, notices)
+    if start.startswith(npy_format.MAGIC):
+        return of_array(path, npy_format.open_npy(path).read(), None, False, choose, score, notices)
     with parsing(path):
         content = json.loads(path.read_bytes())
     frames = estimators.frames_of(content, path, notices)
     if frames is not None:
         return _of_people(path, frames, choose, score, notices)
-    return _of_array(path, *arrays.of_lists(path, content), choose, score, notices)
+    return of_array(path, *arrays.of_lists(path, content), choose, score, notices)
 
 
-def _of_array(
+def of_array(
     path: Path, array: np.ndarray, scores: np.ndarray | None, first: bool, choose: Choose, score: float,
     notices: Notices,
 ) -> tuple[list[Keypoints], Scheme]:  # fmt: skip
+    """As ``read``, of an array in one of the ``FORMS`` and its scores; ``first``: people come before frames."""
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4, 5) or array.shape[-1] not in (2, 3, 4):
         raise ArchiveError(f"{path}: {array.dtype} of shape {array.shape}; accepted are {FORMS}")
     if not array.size:

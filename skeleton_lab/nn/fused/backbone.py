@@ -8,13 +8,20 @@ from torch import Tensor, nn
 
 from skeleton_lab.nn import backbone
 from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.merge_empty import merge_empty
 
 
 @fuses(backbone.Block)
 class FusedBlock(backbone.Block):
     """``gcn1``, ``tcn1`` and ``residual`` are fused too: they take the multiplicities of the bodies (B,) or None."""
+
+    @staticmethod
+    def can_fuse(block: backbone.Block) -> bool:
+        """Not around layers of somebody's own, which know nothing of bodies."""
+        return all(is_fused_layer(part) for part in (block.gcn1, block.tcn1)) and (
+            block.residual is None or isinstance(block.residual, nn.Identity) or is_fused_layer(block.residual)
+        )
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         y = self.tcn1(self.gcn1(x, bodies), bodies)
@@ -33,6 +40,10 @@ class FusedTenBlocks(backbone.TenBlocks):
 
     activation_checkpointing: bool = False
     merge_empty_bodies: bool = True
+
+    @staticmethod
+    def can_fuse(network: backbone.TenBlocks) -> bool:
+        return all(is_fused_layer(getattr(network, f"l{i}")) for i in range(1, len(backbone.WIDTHS) + 1))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 3:

@@ -43,6 +43,10 @@ def norm_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for x, gamma, beta, where mean and var are statistics of x under ``weight``.
 
+    With xhat = (x - mean) / sigma, y = gamma xhat + beta and p_b = w_b / n, the share of a value in the statistics:
+    dmean/dx_b = p_b and dsigma/dx_b = p_b xhat_b, hence dy_j/dx_b = gamma / sigma (1[j = b] - p_b - p_b xhat_b xhat_j).
+    Summed over j with dy_j:
+
     dx_b = gamma / sigma * (dy_b - w_b / n * (sum dy + xhat_b * sum dy xhat)), n = frames * joints * sum of weights.
     The gradient that arrives at a body of weight w is the sum over the w bodies that it stands for.
     """
@@ -63,7 +67,7 @@ def norm_backward(
 
 
 class Norm(Function):
-    """y = gamma * (x - mean) / sigma + beta with the statistics of x itself."""
+    """y = gamma * (x - mean) / sigma + beta with the statistics of x itself: nn.BatchNorm; see ``norm_backward``."""
 
     @staticmethod
     def forward(ctx, x, gamma, beta, mean, var, weight, eps):

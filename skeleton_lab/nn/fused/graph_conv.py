@@ -6,7 +6,14 @@
 p and q come from the mean of x over frames: a mean commutes with a 1x1 convolution, so it goes first.
 
 X and S are the largest tensors of CTR-GCN.  S is rebuilt in backward from p and q, and X, where that is cheap, from x;
-both are made for a few bodies at a time.
+both are made for a few bodies at a time.  With d = tanh(p[u] - q[v]) and a gradient dz the way back is
+
+    dX[o, k, v] = sum_u S[o, k, u, v] dz[o, u]                    dS[o, k, u, v] = sum_t dz[o, u, t] X[o, k, v, t]
+    dmix[k, o, r] = sum_uv dS[o, k, u, v] d[k, r, u, v]           doffset[k, o] = sum_uv dS[o, k, u, v]
+    dA[k, u, v] = sum_o dS[o, k, u, v]                            dd[k, r, u, v] = sum_o mix[k, o, r] dS[o, k, u, v]
+    dp[k, r, u] = sum_v (1 - d^2) dd                              dq[k, r, v] = -sum_u (1 - d^2) dd
+
+and x gets W^T dX plus relate^T (dp, dq) / T on every frame.  Equals CTRGC of plain CTR-GCN, summed over the subsets.
 """
 
 from __future__ import annotations
@@ -139,7 +146,11 @@ def aggregate(
 
 
 class SharedAggregate(Function):
-    """y = W [x A_1; x A_2; ...]: one product for all subsets and one for all channels; remembers x alone."""
+    """y = W [x A_1; x A_2; ...]: one product for all subsets and one for all channels; remembers x alone.
+
+    With s_k = x A_k, made again in backward: dW_k = dy s_k^T, ds_k = W_k^T dy, dA_k = x^T ds_k, dx = sum_k ds_k A_k^T.
+    Equals sum_k conv_k(x @ A_k) of plain graph units.
+    """
 
     @staticmethod
     def forward(ctx, x, W, A):

@@ -45,6 +45,8 @@ def max3_backward(dy: Tensor, x: Tensor, stride: int) -> Tensor:
 
 
 class MaxPool3(Function):
+    """nn.MaxPool2d over three frames; dy goes to the frame that was the greatest, see ``max3_backward``."""
+
     @staticmethod
     def forward(ctx, x, stride):
         ctx.save_for_backward(x)

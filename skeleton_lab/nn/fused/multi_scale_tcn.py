@@ -45,6 +45,9 @@ class NormReLUBranches(Function):
 
     Remembers h alone: a is one cheap pass away.  ``h`` (B, C, V, T); ``settings``, one for every convolution, are
     those of ``along_frames``; parts have as many channels as the convolutions' inputs, the rest is pooled.
+
+    The way back is the chain rule part by part: ``along_frames_backward`` or ``max3_backward`` to a, 0 where relu gave
+    0, then ``norm_backward``.  Equals norm, ReLU and the exits of the branches of plain ``MultiScaleTemporalConv``.
     """
 
     @staticmethod

@@ -31,7 +31,10 @@ def product_dtype(x: Tensor) -> torch.dtype:
 
 
 class Pointwise(Function):
-    """W x over the channels, on every ``stride``-th frame; remembers x itself, whatever the stride."""
+    """W x over the channels, on every ``stride``-th frame; remembers x itself, whatever the stride.
+
+    dx = W^T dy on the frames that were read and 0 on the others, dW = sum dy x^T, dbias = sum dy: nn.Conv2d, kernel 1.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, W: Tensor, bias: Tensor | None, stride: int) -> Tensor:
@@ -117,7 +120,10 @@ def along_frames(x: Tensor, weight: Tensor, bias: Tensor | None, how: Setting) -
 
 
 def along_frames_backward(dy: Tensor, x: Tensor, weight: Tensor, how: Setting) -> tuple[Tensor, Tensor]:
-    """Gradients for x (B, C, V, T) and weight of ``along_frames`` without bias."""
+    """Gradients for x (B, C, V, T) and weight of ``along_frames`` without bias.
+
+    Frames that were repeated to pad give what arrives at their copies to the first and the last frame.
+    """
     source, padding = padded(x, how)
     dx, dW, _ = torch.ops.aten.convolution_backward(
         dy.contiguous(), source.to(dy.dtype).contiguous(), joint_major_kernel(weight.to(dy.dtype)), None,

@@ -11,10 +11,10 @@ from pathlib import Path
 from skeleton_lab.data.archives.locate import default_archive
 from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.errors import LabError, UsageError, guarded, nearest
-from skeleton_lab.inference.keypoints.reading import SCORE
 from skeleton_lab.reporting.viewer import page
 from skeleton_lab.reporting.viewer.clip_source import Collection, Wish, chosen, opened, share
 from skeleton_lab.reporting.viewer.clip_view import Shown, longest, show
+from skeleton_lab.skeletons.schemes import SCORE
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
 from skeleton_lab.utils.importing import optional

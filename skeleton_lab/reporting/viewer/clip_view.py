@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skeleton_lab.errors import ArchiveError, UsageError
-from skeleton_lab.inference.keypoints.reading import SCORE
 from skeleton_lab.reporting.html import clip_json
 from skeleton_lab.reporting.html.clip_json import Clip
 from skeleton_lab.reporting.viewer.clip_source import Collection, check_row
+from skeleton_lab.skeletons.schemes import SCORE
 from skeleton_lab.skeletons.sides import Skeleton, skeleton, upright
 
 FRONT = (np.pi, 0.0)  # yaw and pitch: an image is looked at straight

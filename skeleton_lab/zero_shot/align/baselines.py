@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives.class_splits import Split
+from skeleton_lab.zero_shot.accuracy import harmonic
 from skeleton_lab.zero_shot.features import folder as folders
 from skeleton_lab.zero_shot.features.folder import Features
-from skeleton_lab.zero_shot.gate.gate import harmonic
 
 NAMES = {"conse": "ConSE", "ridge": "Ridge regression"}
 TOP = 10  # classes that ConSE averages over, as in its paper

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,40 +10,15 @@ from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import USAGE, LabError, UsageError, guarded
 from skeleton_lab.utils.cli import Parser
 from skeleton_lab.zero_shot.align import baselines, seeds, selection
-from skeleton_lab.zero_shot.align.loss_weights import Objective, aligned_from
+from skeleton_lab.zero_shot.align.loss_weights import aligned_from
 from skeleton_lab.zero_shot.align.settings import METRICS, Settings, check_writable, results_folder, stage_two
 from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.flags import common, say
+from skeleton_lab.zero_shot.model.objective import Objective
 
 FSVAE_FLAGS = ("alpha", "lmd", "use_cr_fact", "version")
 ALPHA = {60: 0.5, 120: 0.1}
 SEED = 5
-
-
-def say(text: str) -> None:
-    """A line for people; scripts read standard output."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def common(program: str, *, needed: Sequence[str]) -> Parser:
-    """A parser with the flags that all programs share."""
-    parser = Parser(description=program)
-
-    def flag(name: str, kind: type, text: str, default=None) -> None:
-        parser.add_argument(f"--{name}", type=kind, required=name in needed, default=default, help=text)
-
-    flag("ntu", int, "classes in all: 60 or 120")
-    flag("ss", int, "unseen classes: 5 or 12 of 60, 10 or 24 of 120")
-    flag("st", str, "split type: r, random (default: r)", "r")
-    flag("dataset", Path, "folder of skeleton features, such as sk_feats/shift_5_r/")
-    flag("wdir", Path, "work dir; files go to <wdir>/<le>/<tm>/")
-    flag("le", str, "folder of the text encoder: ViT-B/32 or ViT-B/16")
-    flag("ve", str, "name of the visual features; no effect")
-    parser.add_argument("--phase", choices=("train", "val"), default="train",
-                        help="val: the validation split, on which the gate is trained (default: train)")  # fmt: skip
-    flag("tm", str, "text mode: names of text features joined by _, such as lb_ad_md")
-    parser.add_argument("--label_splits", type=Path, default=class_splits.FOLDER, metavar="FOLDER",
-                        help="lists of classes that go before the published ones (default: %(default)s)")  # fmt: skip
-    return parser
 
 
 def train(variant: str, argv: Sequence[str] | None = None) -> int:
@@ -161,7 +135,7 @@ def _train(variant: str, flags: argparse.Namespace, note: Callable[[float], None
         validated = selection.validated_cycle(twin, settings, flags.num_cycles)
     folder = check_writable(results_folder(flags.wdir, flags.le, flags.tm))
 
-    from skeleton_lab.engine.smoke import pick_device  # here: torch takes seconds, and mistakes are told without it
+    from skeleton_lab.utils.devices import pick_device  # here: torch takes seconds, and mistakes are told without it
     from skeleton_lab.zero_shot.align.trainer import Trainer
     from skeleton_lab.zero_shot.features.ownership import writing
 

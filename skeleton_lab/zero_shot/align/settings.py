@@ -12,7 +12,7 @@ from typing import Any
 
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.utils.atomic import refuse_special, write_atomically
-from skeleton_lab.zero_shot.align.loss_weights import Objective
+from skeleton_lab.zero_shot.model.objective import Objective
 
 METRICS = "train.json"
 SEEDS = "seeds.json"  # of several runs

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skeleton_lab.data.archives.class_splits import Split
 from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.nn import fuse
 from skeleton_lab.utils.progress import clip_bar
 from skeleton_lab.zero_shot.align import checkpoint
 from skeleton_lab.zero_shot.align import classifier as unseen_classifier
@@ -26,7 +27,8 @@ from skeleton_lab.zero_shot.features import folder as folders
 from skeleton_lab.zero_shot.features.folder import Features
 from skeleton_lab.zero_shot.model.fused.packed import Packed
 from skeleton_lab.zero_shot.model.fused.step import Batch, Step
-from skeleton_lab.zero_shot.model.vae import MLP, build
+from skeleton_lab.zero_shot.model.vae import MLP
+from skeleton_lab.zero_shot.model.variants import build
 
 EVALUATION = "evaluation.npz"
 SHOWN = 3000  # latents kept for the picture of the shared space
@@ -56,7 +58,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.validated, self.baselines = validated, baselines or {}
         self.settings, self.split, self.features, self.folder, self.device = settings, split, features, folder, device
-        self.networks = build(settings.objective.variant, features.width, table.shape[1], settings.latent).to(device)
+        networks = build(settings.objective.variant, features.width, table.shape[1], settings.latent)
+        self.networks = fuse(networks).to(device)
         self.packed = Packed(self.networks)
         self.step = Step(self.packed, settings.objective)
         permuted = settings.objective.variant == "fsvae"

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives.class_splits import Split
-from skeleton_lab.data.archives.readers.npy import open_npy
+from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.class_list import parse
 from skeleton_lab.engine.dataloader import subjects_apart
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.predictor import Network
+from skeleton_lab.inference.network import Network
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.zero_shot.features import ownership
 from skeleton_lab.zero_shot.features.penultimate import WithFeatures
@@ -70,7 +70,7 @@ def check_network(network: Network, order: Order) -> None:
     Raises:
         UsageError: its outputs or its ``classes`` do not go with the split.
     """
-    n, options = order.split.num_class, network.job.options
+    n, options = order.split.num_class, network.options
     if n != network.K:
         raise UsageError(f"--config: the network has {network.K} outputs and --ntu says {n} classes")
     if order.allow_leak:
@@ -121,7 +121,7 @@ def rows_of(order: Order, network: Network) -> dict[str, tuple[str, np.ndarray]]
         rows["gtest"] = ("test", np.arange(len(test.label)))
     else:
         known = rows["train"][1]
-        options = network.job.options
+        options = network.options
         if options.val_split == "subjects":
             subjects = getattr(train.clips, "subjects", None)
             if subjects is None:
@@ -210,8 +210,7 @@ def _made(
 ) -> dict[str, tuple[int, ...]]:  # fmt: skip
     """Compute and write; the folder is the owner's."""
     parts = folder / ".parts" / owner.fingerprint
-    job = network.job
-    job.model = WithFeatures(job.model)
+    network.model = WithFeatures(network.model)
     shapes = {}
     for name in sorted(rows, key=lambda name: name != "ztest"):  # which tells whether the network has seen it, first
         part, chosen = rows[name]
@@ -259,7 +258,7 @@ def _fingerprint(network: Network, order: Order, rows: dict[str, tuple[str, np.n
     digest = hashlib.sha256()
     places = {"data_path", "label_path", "root"}
     arguments = {key: value for key, value in network.arguments.items() if key not in places}
-    options = network.job.options
+    options = network.options
     told: tuple[Any, ...] = (
         arguments,
         options.model,
@@ -272,7 +271,7 @@ def _fingerprint(network: Network, order: Order, rows: dict[str, tuple[str, np.n
     digest.update(ownership.content(order.archive).encode())
     if order.label_path is not None:
         digest.update(ownership.content(order.label_path).encode())
-    for name, value in network.job.net.state_dict().items():
+    for name, value in network.net.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     for part in ("train", "test"):
         labels = order.feeder(network, part).label

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.archives.class_splits import Split
-from skeleton_lab.data.archives.readers.npy import open_npy
+from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
 
 LABELS = {"train": "train_label", "ztest": "z_label", "gtest": "g_label", "val": "val_label"}

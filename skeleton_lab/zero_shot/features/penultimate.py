@@ -49,6 +49,12 @@ class WithFeatures(nn.Module):
         super().__init__()
         self._model = (model,)  # not registered: this module owns nothing
 
+    def train(self, mode: bool = True) -> WithFeatures:
+        """The wrapped network goes along."""
+        if isinstance(self._model[0], nn.Module):
+            self._model[0].train(mode)
+        return super().train(mode)
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits (N, K), then features (N, F).
 

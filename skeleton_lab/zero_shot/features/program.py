@@ -11,12 +11,10 @@ from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser
-from skeleton_lab.zero_shot.features.extract import Order, extract, folder_name
 
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="extract_features.py",
         description="Features and logits of a supervised room, trained on the seen classes of a split (main.py "
         "--classes ntu60_55_5:seen; for --phase val ntu60_55_5:val_seen), for FS-VAE and MSF-GZSSAR.",
     )
@@ -59,15 +57,17 @@ def run(options: argparse.Namespace) -> int:
         path = getattr(options, flag)
         if not path.exists():
             raise UsageError(f"--{flag} {path}: there is no such file")
+    from skeleton_lab.zero_shot.features.extract import Order, extract, folder_name  # here: they need PyTorch
+
     folder = options.out / folder_name(options.ve or this.image, options.ss, options.st, options.phase)
     order = Order(
         options.archive.absolute(), split, options.phase, options.label_path, options.held_out, options.seed,
         options.allow_leak, options.layout,
     )  # fmt: skip
-    from skeleton_lab.inference.predictor import Network
+    from skeleton_lab.inference.network import Network
 
     with registry.room(options.room), trust.trusting(options.trust_code):
-        network = Network(this.program, this.path, options.config, options.weights, options.device)
+        network = Network(this.recipe, this.path, options.config, options.weights, options.device)
         for notice in network.notices:
             print(notice)
         shapes = extract(network, order, folder)

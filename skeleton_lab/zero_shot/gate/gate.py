@@ -18,6 +18,7 @@ import numpy as np
 from skeleton_lab.data.archives.readers import safe_pickle
 from skeleton_lab.errors import ArchiveError, LabError
 from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.zero_shot.accuracy import harmonic
 
 FORMAT = "skeleton-lab gate 1"
 THRESHOLDS = range(25, 75)  # percent, where they are searched
@@ -163,12 +164,6 @@ class Outcome:
     @property
     def h_mean(self) -> float:
         return harmonic(self.seen_accuracy, self.unseen_accuracy)
-
-
-def harmonic(seen: float, unseen: float) -> float:
-    """Harmonic mean; 0 where both are."""
-    total = seen + unseen
-    return 2 * seen * unseen / total if total else 0.0 * total
 
 
 def evaluate(

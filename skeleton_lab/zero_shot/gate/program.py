@@ -14,7 +14,6 @@ from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import ArchiveError, LabError, UsageError, guarded
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.zero_shot.align import baselines, seeds
-from skeleton_lab.zero_shot.align.program import common, say
 from skeleton_lab.zero_shot.align.settings import (
     METRICS,
     check_writable,
@@ -24,6 +23,7 @@ from skeleton_lab.zero_shot.align.settings import (
     stage_one,
 )
 from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.flags import common, say
 from skeleton_lab.zero_shot.gate import gate
 
 GATE = "gating_model.pkl"

@@ -1,117 +1,146 @@
-"""FS-VAE's gain per frequency: orthonormal DCT along the feature axis, a gain per coefficient, and back.
+"""FS-VAE: encoders that raise low and lower high frequencies of the features, and a calibrated alignment.
 
-Published as thirty slice products between two FFTs in each call.  Here the gains are one vector, so that features that
-never change are transformed once and a training step needs the inverse alone.
+Wu et al., "Frequency-semantic enhanced variational autoencoder for zero-shot skeleton-based action recognition",
+ICCV 2025.  Decoders, classifier and notation are those of MSF-GZSSAR (``vae.py``), on which the paper builds.
 """
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from skeleton_lab.zero_shot.model.objective import Weights
+from skeleton_lab.zero_shot.model.vae import Encoder, alone, loss_alone
 
 BANDS = 30
 
 
-@functools.lru_cache(maxsize=16)
 def band_edges(width: int, bands: int = BANDS) -> tuple[int, ...]:
     """``bands + 1`` coefficient numbers; band i holds edges[i] .. edges[i+1] - 1, the last coefficient is in none.
 
     In float32, as published: for some widths (33, 65, 129 ...) exact arithmetic would give other edges.
     """
-    return tuple(int(edge) for edge in torch.linspace(0, width - 1, bands + 1, dtype=torch.float32))
+    return tuple(torch.linspace(0, width - 1, bands + 1, dtype=torch.float32).int().tolist())
 
 
-@functools.lru_cache(maxsize=32)
-def _band_of(width: int, count: int, device: torch.device) -> Tensor:
-    """(width,) int64: the band of every coefficient, ``count`` for the last one."""
-    band = torch.full((width,), count)
-    edges = band_edges(width, count)
-    for place in range(count):
-        band[edges[place] : edges[place + 1]] = place
-    return band.to(device)
+def band_of(width: int, bands: int = BANDS) -> list[int]:
+    """The band of every coefficient, ``bands`` for the last one, which is in none."""
+    edges = band_edges(width, bands)
+    inside = [band for band in range(bands) for _ in range(edges[band + 1] - edges[band])]
+    return inside + [bands] * (width - len(inside))
 
 
-@functools.lru_cache(maxsize=32)
-def _members(width: int, count: int, device: torch.device) -> Tensor:
-    """(count, width) float32: 1 where a coefficient is in a band; sums by a product repeat exactly on a GPU too."""
-    return (_band_of(width, count, device) == torch.arange(count, device=device)[:, None]).float()
+def slopes(width: int, count: int, bands: int = BANDS, split: int = 30, m: int = 1) -> list[float]:
+    """For each of ``count`` bands, what ``w_i k`` is multiplied with in its gain.
 
-
-@functools.lru_cache(maxsize=32)
-def _slopes(width: int, count: int, bands: int, split: int, m: int, device: torch.device) -> Tensor:
-    """(count,) float32: what ``w_i k`` is multiplied with in the gain of band i."""
-    upper = band_edges(width, count)[1:]
-    slopes = [
-        1 - place / bands if edge <= split else -(1 - (place - bands // m) / bands) for place, edge in enumerate(upper)
-    ]
-    return torch.tensor(slopes, device=device)
-
-
-def gains(width: int, k: Tensor, weights: Tensor, *, bands: int = BANDS, split: int = 30, m: int = 1) -> Tensor:
-    """The gain of every coefficient, (width,): 1 + w k (1 - i/bands) below ``split``, 1 - w k (...) above.
-
-    Args:
-        k: () strength.
-        weights: (30,) of the bands.
-        bands, m: of the formula.
-        split: number of a coefficient; bands whose upper edge is not above it are raised, the others lowered.
+    1 - i / bands where the band's upper edge is not above coefficient ``split``: raised, the lower the more;
+    -(1 - (i - bands // m) / bands) for the others: lowered.
     """
-    count, device = len(weights), weights.device
-    bent = weights * k * _slopes(width, count, bands, split, m, device)
-    return (1 + torch.cat([bent, bent.new_zeros(1)])).index_select(0, _band_of(width, count, device))
+    upper = band_edges(width, count)[1:]
+    return [1 - i / bands if edge <= split else -(1 - (i - bands // m) / bands) for i, edge in enumerate(upper)]
 
 
-@functools.lru_cache(maxsize=32)
-def _turns(width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Half-sample turns (width // 2 + 1,) complex64, the scale of coefficients, the order of samples, its inverse."""
-    k = torch.arange(width // 2 + 1, dtype=torch.float64)
-    turns = torch.exp(-0.5j * math.pi * k / width).to(torch.complex64)
-    scale = torch.full((width,), math.sqrt(2 / width), dtype=torch.float64)
+def half_sample(width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a DCT by one FFT (Makhoul 1980): turns (width,) complex, scale (width,), order of samples (width,)."""
+    angle = torch.arange(width, dtype=dtype, device=device) * (math.pi / (2 * width))
+    turns = torch.polar(torch.ones_like(angle), -angle)
+    scale = torch.full((width,), math.sqrt(2 / width), dtype=dtype, device=device)
     scale[0] = math.sqrt(1 / width)
-    order = torch.cat([torch.arange(0, width, 2), torch.arange(1, width, 2).flip(0)])
-    return turns.to(device), scale.float().to(device), order.to(device), order.argsort().to(device)
+    place = torch.arange(width, device=device)
+    return turns, scale, torch.cat([place[::2], place[1::2].flip(0)])
 
 
 def dct(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II along the last axis, by one real FFT (Makhoul 1980); float32."""
-    width = x.shape[-1]
-    turns, scale, order, _ = _turns(width, x.device)
-    half = torch.fft.rfft(x.index_select(-1, order)) * turns
-    upper = half.imag[..., 1 : (width + 1) // 2].flip(-1)  # coefficient width - k is minus the imaginary part of k
-    return torch.cat([half.real, -upper], -1) * scale
+    """Orthonormal DCT-II along the last axis: (..., width) -> (..., width)."""
+    turns, scale, order = half_sample(x.shape[-1], x.dtype, x.device)
+    return (torch.fft.fft(x[..., order]) * turns).real * scale
 
 
 def idct(spectrum: Tensor) -> Tensor:
-    """The inverse of ``dct``: orthonormal DCT-III along the last axis; float32."""
+    """The inverse of ``dct``: orthonormal DCT-III along the last axis."""
     width = spectrum.shape[-1]
-    turns, scale, _, inverse = _turns(width, spectrum.device)
-    unscaled = spectrum / scale
-    mirrored = torch.zeros_like(unscaled)
-    mirrored[..., 1:] = unscaled[..., 1:].flip(-1)
-    half = width // 2 + 1
-    folded = torch.complex(unscaled[..., :half], -mirrored[..., :half]) * turns.conj()
-    return torch.fft.irfft(folded, n=width).index_select(-1, inverse)
+    turns, scale, order = half_sample(width, spectrum.dtype, spectrum.device)
+    real = spectrum / scale
+    mirrored = torch.cat([torch.zeros_like(real[..., :1]), real[..., 1:].flip(-1)], -1)
+    samples = torch.fft.ifft(torch.complex(real, -mirrored) * turns.conj()).real
+    return samples[..., order.argsort()]
 
 
-class Gain:
-    """The gains at one place of training, on constant spectra, with the way back to what they are made of."""
+class FrequencyEncoder(Encoder):
+    """A gain per DCT coefficient of the features, then mean and log variance as in ``Encoder``.
 
-    def __init__(self, width: int, k: Tensor, weights: Tensor, bands: int, split: int, m: int):
-        count, device = len(weights), weights.device
-        self.k, self.weights = k, weights
-        self.slopes = _slopes(width, count, bands, split, m, device)
-        self.members = _members(width, count, device)
-        self.values = gains(width, k, weights, bands=bands, split=split, m=m)
+    The control values are parameters, as in published files, but only ``k`` and ``freq_weights`` are learned.
 
-    def apply(self, spectrum: Tensor) -> Tensor:
-        """Features (B, width) from their spectra."""
-        return idct(spectrum * self.values)
+    Attributes:
+        controls: switch, number of bands, split and m as Python values; read from the parameters when they are loaded.
+        slope, band: of ``slopes`` and ``band_of``, for the features' width.
+    """
 
-    def gradients(self, spectrum: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Those of k () and of the weights, from the slope at the features; the adjoint of the inverse is ``dct``."""
-        each = (dct(slope) * spectrum).sum(0)
-        bands = (self.members @ each) * self.slopes
-        return (bands * self.weights).sum(), bands * self.k
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        dct_enhancement: bool = True,
+        k: float = 0.3,
+        num_freq_bands: int = BANDS,
+        split_freq: int = 30,
+        m: int = 1,
+    ):
+        nn.Module.__init__(self)
+        controls = {"k": k, "num_freq_bands": num_freq_bands, "split_freq": split_freq, "m": m}
+        for name, value in {"dct_enhancement": dct_enhancement, **controls}.items():
+            self.register_parameter(name, nn.Parameter(torch.tensor(float(value))))
+        self.freq_weights = nn.Parameter(torch.ones(num_freq_bands))
+        self._build(layer_sizes)
+        for name, count in (("slope", num_freq_bands), ("band", layer_sizes[0])):
+            self.register_buffer(name, torch.zeros(count), persistent=False)
+        _read_controls(self)
+        self.register_load_state_dict_post_hook(_read_controls)
+
+    def _head(self, inner: int, outer: int) -> nn.Module:
+        return nn.Linear(inner, outer)
+
+    def gains(self) -> Tensor:
+        """The gain of every coefficient, (width,): 1 + w_i k slope_i in band i, 1 for the last coefficient."""
+        of_bands = 1 + self.freq_weights * self.k * self.slope
+        return torch.cat([of_bands, of_bands.new_ones(1)])[self.band]
+
+    def enhance(self, x: Tensor) -> Tensor:
+        """The features (B, width) that the linear maps see."""
+        return idct(dct(x) * self.gains()) if self.controls[0] else x
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(self.enhance(x))
+
+
+def _read_controls(encoder: FrequencyEncoder, _=None) -> None:
+    bands, split, m = (int(value) for value in (encoder.num_freq_bands, encoder.split_freq, encoder.m))
+    encoder.controls = bool(encoder.dct_enhancement), bands, split, m
+    width, count, w = len(encoder.band), len(encoder.freq_weights), encoder.freq_weights
+    encoder.slope = torch.tensor(slopes(width, count, bands, split, m), dtype=w.dtype, device=w.device)
+    encoder.band = torch.tensor(band_of(width, count), device=w.device)
+
+
+def losses(
+    networks: Mapping[str, nn.Module], s: Tensor, t: Tensor, eps: Tensor, permutation: Tensor, weights: Weights,
+    lmd: float = 100.0,
+) -> dict[str, Tensor]:  # fmt: skip
+    """The terms of FS-VAE and their weighted sum ``loss``, () each; arguments as of ``vae.alone``.
+
+    What ties the modalities together is calibrated: a sigmoid keeps far samples from dominating, and a text must be
+    nearer to what its own sequence decodes to than to what another one does.
+
+    Args:
+        permutation: (B,) which other sequence is compared with each.
+        weights: with the weight of the calibrated terms, alpha * lmd where they count, as ``cross``.
+        lmd: squared distance that counts as 1 in the sigmoid.
+    """
+    sz, tz, terms = alone(networks, s, t, eps)
+    own = (t - networks["td"](sz)).square().sum(1)
+    other = (t - networks["td"](sz[permutation])).square().sum(1)
+    terms["t_cali"] = torch.sigmoid((own - other) / lmd).mean()
+    terms["s_cali"] = torch.sigmoid((s - networks["sd"](tz)).square().sum(1) / lmd).mean()
+    terms["loss"] = loss_alone(terms, weights) + weights.cross * (terms["t_cali"] + terms["s_cali"])
+    return terms

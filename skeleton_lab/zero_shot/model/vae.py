@@ -1,21 +1,23 @@
-"""The two VAEs and the classifier of unseen classes, with the published names of parameters.
+"""MSF-GZSSAR: two VAEs, of skeleton features and of class texts, aligned in one latent space.
 
-Li et al., "Multi-semantic fusion model for generalized zero-shot skeleton-based action recognition", ICIG 2023;
-Wu et al., "Frequency-semantic enhanced variational autoencoder for zero-shot skeleton-based action recognition",
-ICCV 2025.  No dropout and no normalisation: training and evaluation compute the same.
+Li et al., "Multi-semantic fusion model for generalized zero-shot skeleton-based action recognition", ICIG 2023.
+Parameters have the published names.  No dropout and no normalisation: training and evaluation compute the same.
+
+Notation: B samples, V numbers of a skeleton feature s, D of a text feature t, L latents; ``se``, ``sd`` encode and
+decode skeleton features, ``te``, ``td`` text features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_lab.zero_shot.model.frequency import BANDS, Gain, dct
+from skeleton_lab.zero_shot.model.objective import Weights
 
-VARIANTS = ("msf", "fsvae")
 TRAINED = ("se", "sd", "te", "td")  # in the order of initialisation and of the optimizer's parameters
 
 
@@ -32,6 +34,37 @@ def _stack(sizes: Sequence[int]) -> nn.Sequential:
     for inner, outer in pairwise(sizes):
         layers += [nn.Linear(inner, outer), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class Encoder(nn.Module):
+    """Features to mean and log variance of the latent distribution.
+
+    Args:
+        layer_sizes: of the features, of hidden layers (published: none), of the latents.
+    """
+
+    def __init__(self, layer_sizes: Sequence[int]):
+        super().__init__()
+        self._build(layer_sizes)
+
+    def _build(self, sizes: Sequence[int]) -> None:
+        self.model = _stack(sizes[:-1])
+        self.mu_transformation = self._head(sizes[-2], sizes[-1])
+        self.logvar_transformation = self._head(sizes[-2], sizes[-1])
+        initialise(self)
+
+    def _head(self, inner: int, outer: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(inner, outer))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, first size) -> mu, logvar, each (B, L)."""
+        hidden = self.model(x)
+        return self.mu_transformation(hidden), self.logvar_transformation(hidden)
+
+    @torch.no_grad()
+    def mean(self, x: Tensor) -> Tensor:
+        """mu (B, L) alone, for evaluation."""
+        return self(x)[0]
 
 
 class Decoder(nn.Module):
@@ -51,110 +84,54 @@ class MLP(Decoder):
     """The classifier of unseen classes: as the decoder, so logits are at least 0 and ties go to the first column."""
 
 
-class Encoder(nn.Module):
-    """Features to mean and log variance of the latent distribution (MSF-GZSSAR)."""
-
-    def __init__(self, layer_sizes: Sequence[int]):
-        super().__init__()
-        self._build(layer_sizes)
-
-    def _build(self, sizes: Sequence[int]) -> None:
-        self.model = _stack(sizes[:-1])
-        self.mu_transformation = self._head(sizes[-2], sizes[-1])
-        self.logvar_transformation = self._head(sizes[-2], sizes[-1])
-        initialise(self)
-
-    def _head(self, inner: int, outer: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(inner, outer))
-
-    def spectrum(self, x: Tensor) -> Tensor:
-        """What ``enhance`` takes; constant data needs this once. Here the data itself."""
-        return x
-
-    def enhance(self, spectrum: Tensor) -> Tensor:
-        """The features that the linear maps see, from what ``spectrum`` returned."""
-        return spectrum
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, in) -> mu, logvar, each (B, L)."""
-        hidden = self.model(self.enhance(self.spectrum(x)))
-        return self.mu_transformation(hidden), self.logvar_transformation(hidden)
-
-    @torch.no_grad()
-    def mean(self, x: Tensor) -> Tensor:
-        """mu (N, L) alone, for evaluation: the gains, a symmetric map, are put on the weight instead of on N rows."""
-        mu = heads(self)[0]
-        if len(self.model):
-            return mu(self.model(self.enhance(self.spectrum(x))))
-        return nn.functional.linear(x, self.enhance(self.spectrum(mu.weight.detach())), mu.bias)
+# --- what is minimised ---------------------------------------------------------------------------------------------
 
 
-def heads(encoder: Encoder) -> list[nn.Linear]:
-    """The linear maps to mu and to logvar."""
-    pair = encoder.mu_transformation, encoder.logvar_transformation
-    return [head[0] if isinstance(head, nn.Sequential) else head for head in pair]
+def sample(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+    """z (B, L) from N(mu, exp(logvar)); noise eps (B, 1), one number for all latents of a sample, as published."""
+    return mu + eps * torch.exp(0.5 * logvar)
 
 
-class FrequencyEncoder(Encoder):
-    """FS-VAE's encoder: a gain per DCT coefficient of the features, then as ``Encoder``.
+def minus_kld(mu: Tensor, logvar: Tensor) -> Tensor:
+    """Minus the KL divergence from N(0, 1), summed over the latents, mean over the samples: ()."""
+    return 0.5 * torch.sum(1 + logvar - mu.square() - logvar.exp()) / len(mu)
 
-    The control values are parameters, as in published files, but only ``k`` and ``freq_weights`` are learned.
+
+def alone(
+    networks: Mapping[str, nn.Module], s: Tensor, t: Tensor, eps: Tensor
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Every modality by itself.
+
+    Args:
+        s, t: (B, V), (B, D).
+        eps: (2, B, 1) of s and t.
+
+    Returns:
+        The latents of s and of t, each (B, L), and ``s_recons``, ``t_recons``, ``s_kld``, ``t_kld``.
     """
-
-    def __init__(
-        self,
-        layer_sizes: Sequence[int],
-        dct_enhancement: bool = True,
-        k: float = 0.3,
-        num_freq_bands: int = BANDS,
-        split_freq: int = 30,
-        m: int = 1,
-    ):
-        nn.Module.__init__(self)
-        controls = {"k": k, "num_freq_bands": num_freq_bands, "split_freq": split_freq, "m": m}
-        for name, value in {"dct_enhancement": dct_enhancement, **controls}.items():
-            self.register_parameter(name, nn.Parameter(torch.tensor(float(value))))
-        self.freq_weights = nn.Parameter(torch.ones(num_freq_bands))
-        self._build(layer_sizes)
-        self._controls: tuple[bool, int, int, int] | None = None
-        self.register_load_state_dict_post_hook(_forget_controls)
-
-    def _head(self, inner: int, outer: int) -> nn.Module:
-        return nn.Linear(inner, outer)
-
-    def controls(self) -> tuple[bool, int, int, int]:
-        """Switch, number of bands, split and m as Python values; read from the device once, as they never change."""
-        if self._controls is None:
-            bands, split, m = (int(value) for value in (self.num_freq_bands, self.split_freq, self.m))
-            self._controls = bool(self.dct_enhancement), bands, split, m
-        return self._controls
-
-    def spectrum(self, x: Tensor) -> Tensor:
-        return dct(x) if self.controls()[0] else x
-
-    def gain(self, width: int) -> Gain | None:
-        """The gains as the parameters are now; None where they are switched off."""
-        enabled, bands, split, m = self.controls()
-        return Gain(width, self.k, self.freq_weights, bands, split, m) if enabled else None
-
-    def enhance(self, spectrum: Tensor) -> Tensor:
-        gain = self.gain(spectrum.shape[-1])
-        return spectrum if gain is None else gain.apply(spectrum)
+    (smu, slv), (tmu, tlv) = networks["se"](s), networks["te"](t)
+    sz, tz = sample(smu, slv, eps[0]), sample(tmu, tlv, eps[1])
+    terms = {
+        "s_recons": F.mse_loss(networks["sd"](sz), s), "t_recons": F.mse_loss(networks["td"](tz), t),
+        "s_kld": minus_kld(smu, slv), "t_kld": minus_kld(tmu, tlv),
+    }  # fmt: skip
+    return sz, tz, terms
 
 
-def _forget_controls(encoder: FrequencyEncoder, _) -> None:
-    encoder._controls = None
+def loss_alone(terms: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    kld = weights.skeleton_kld * terms["s_kld"] + weights.text_kld * terms["t_kld"]
+    return terms["s_recons"] + terms["t_recons"] - kld
 
 
-def build(variant: str, vis_dim: int, text_dim: int, latent: int) -> nn.ModuleDict:
-    """The four networks ``se``, ``sd``, ``te``, ``td`` of a variant ("msf" or "fsvae"), freshly initialised.
+def losses(
+    networks: Mapping[str, nn.Module], s: Tensor, t: Tensor, eps: Tensor, weights: Weights
+) -> dict[str, Tensor]:  # fmt: skip
+    """The terms of MSF-GZSSAR and their weighted sum ``loss``, () each; arguments as of ``alone``.
 
-    Draws from torch's default generator in the published order.
+    What ties the modalities together is cross reconstruction: each is decoded from the latent of the other.
     """
-    encoder = FrequencyEncoder if variant == "fsvae" else Encoder
-    return nn.ModuleDict({
-        "se": encoder([vis_dim, latent]),
-        "sd": Decoder([latent, vis_dim]),
-        "te": encoder([text_dim, latent]),
-        "td": Decoder([latent, text_dim]),
-    })  # fmt: skip
+    sz, tz, terms = alone(networks, s, t, eps)
+    terms["s_crecons"] = F.mse_loss(networks["sd"](tz), s)
+    terms["t_crecons"] = F.mse_loss(networks["td"](sz), t)
+    terms["loss"] = loss_alone(terms, weights) + weights.cross * (terms["s_crecons"] + terms["t_crecons"])
+    return terms

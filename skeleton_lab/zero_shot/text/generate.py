@@ -103,7 +103,7 @@ def _encoder(options: argparse.Namespace, room: Path) -> tuple[Any, str]:
 
     Everything that encoding needs is imported here, so a run without work needs none of it.
     """
-    from skeleton_lab.engine.smoke import pick_device
+    from skeleton_lab.utils.devices import pick_device
     from skeleton_lab.zero_shot.text import weights
     from skeleton_lab.zero_shot.text.tokens import Tokenizer, find_merges, read_merges
 

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays, make_kaggle_npz
 
-from skeleton_lab.data.archives import opening
-from skeleton_lab.data.archives import packed as store
+from skeleton_lab.data.archives import opening, packed
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.errors import ArchiveError, LabError
 
@@ -30,7 +29,7 @@ def cache(tmp_path) -> Path:
 
 
 @pytest.fixture
-def packed(tmp_path) -> Path:
+def deflated(tmp_path) -> Path:
     make_kaggle_npz(tmp_path / "a.npz", compressed=True)
     return tmp_path / "a.npz"
 
@@ -39,14 +38,14 @@ def stores(cache: Path) -> list[Path]:
     return sorted(p for p in cache.iterdir() if p.is_dir())
 
 
-def test_built_once_and_again_when_the_archive_changes(packed, cache, monkeypatch):
-    open_archive(packed, "train", cache_dir=cache)
+def test_built_once_and_again_when_the_archive_changes(deflated, cache, monkeypatch):
+    open_archive(deflated, "train", cache_dir=cache)
     with monkeypatch.context() as patch:
         patch.setattr(opening, "_fill", None)
-        open_archive(packed, "train", cache_dir=cache)
+        open_archive(deflated, "train", cache_dir=cache)
     first = stores(cache)
-    np.savez_compressed(packed, **{**ARRAYS, "x_train": ARRAYS["x_train"] * 2})
-    clips = open_archive(packed, "train", cache_dir=cache)
+    np.savez_compressed(deflated, **{**ARRAYS, "x_train": ARRAYS["x_train"] * 2})
+    clips = open_archive(deflated, "train", cache_dir=cache)
     assert np.array_equal(clips.clips(np.arange(12)).sum(), 2 * _sum(ARRAYS["x_train"], clips))
     assert len(stores(cache)) == 1 and stores(cache) != first
 
@@ -56,29 +55,29 @@ def _sum(x: np.ndarray, clips) -> np.float32:
     return np.ascontiguousarray(five).sum()
 
 
-def test_the_cache_folder(packed, tmp_path, monkeypatch):
+def test_the_cache_folder(deflated, tmp_path, monkeypatch):
     monkeypatch.setenv("SKELETON_LAB_CACHE", str(tmp_path / "by variable"))
-    open_archive(packed, "train")
+    open_archive(deflated, "train")
     assert stores(tmp_path / "by variable")
     monkeypatch.delenv("SKELETON_LAB_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    open_archive(packed, "train")
+    open_archive(deflated, "train")
     assert stores(tmp_path / "home/.cache/skeleton_lab")
     (tmp_path / "file").touch()
     with pytest.raises(LabError, match="SKELETON_LAB_CACHE"):
-        open_archive(packed, "train", cache_dir=tmp_path / "file")
+        open_archive(deflated, "train", cache_dir=tmp_path / "file")
     monkeypatch.setenv("HOME", "/proc/none")  # a container without a home
-    monkeypatch.setattr(store.tempfile, "gettempdir", lambda: str(tmp_path))
-    open_archive(packed, "train")
+    monkeypatch.setattr(packed.tempfile, "gettempdir", lambda: str(tmp_path))
+    open_archive(deflated, "train")
     assert stores(tmp_path / f"skeleton_lab-{os.getuid()}")
 
 
-def test_a_damaged_store_is_rebuilt(packed, cache):
-    open_archive(packed, "train", cache_dir=cache)
+def test_a_damaged_store_is_rebuilt(deflated, cache):
+    open_archive(deflated, "train", cache_dir=cache)
     rows, index = stores(cache)[0] / "rows.f32", stores(cache)[0] / "index.npz"
     for damage in (lambda: os.truncate(rows, 1000), lambda: os.truncate(index, 100), index.unlink, rows.unlink):
         damage()
-        clips = open_archive(packed, "train", cache_dir=cache)
+        clips = open_archive(deflated, "train", cache_dir=cache)
         assert clips.lengths(np.arange(2))[0].tolist() == [300, 20]
 
 
@@ -91,50 +90,50 @@ def test_a_failed_build_leaves_nothing(tmp_path, cache):
     assert not stores(cache)
 
 
-def test_a_full_disk_is_one_line(packed, cache, monkeypatch):
+def test_a_full_disk_is_one_line(deflated, cache, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.Writer, "_append", full)
+    monkeypatch.setattr(packed.Writer, "_append", full)
     with pytest.raises(LabError, match=r"No space left.*SKELETON_LAB_CACHE"):
-        open_archive(packed, "train", cache_dir=cache)
+        open_archive(deflated, "train", cache_dir=cache)
     assert not stores(cache)
 
 
 BUILD = """
 import sys, time
-from skeleton_lab.data import store
-from skeleton_lab.data.archive import open_archive
-append, delay = store.Writer._append, float(sys.argv[3])
+from skeleton_lab.data.archives import packed
+from skeleton_lab.data.archives.opening import open_archive
+append, delay = packed.Writer._append, float(sys.argv[3])
 def slow(self, *args):
     print("clip", flush=True)
     time.sleep(delay)
     append(self, *args)
-store.Writer._append = slow
+packed.Writer._append = slow
 print("total", int(open_archive(sys.argv[1], "train", cache_dir=sys.argv[2]).lengths(range(12))[0].sum()))
 """
 
 
-def builder(packed: Path, cache: Path, delay: float) -> subprocess.Popen:
-    command = [sys.executable, "-c", BUILD, str(packed), str(cache), str(delay)]
+def builder(deflated: Path, cache: Path, delay: float) -> subprocess.Popen:
+    command = [sys.executable, "-c", BUILD, str(deflated), str(cache), str(delay)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_killed_build_leaves_no_half_store(packed, cache):
-    process = builder(packed, cache, 60)
+def test_a_killed_build_leaves_no_half_store(deflated, cache):
+    process = builder(deflated, cache, 60)
     assert process.stdout.readline() == "clip\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert [p.suffix for p in stores(cache)] == [".partial"]
-    clips = open_archive(packed, "train", cache_dir=cache)
+    clips = open_archive(deflated, "train", cache_dir=cache)
     assert clips.lengths(np.arange(12))[0].tolist()[:2] == [300, 20]
     assert len(stores(cache)) == 1 and stores(cache)[0].suffix != ".partial"
 
 
-def test_two_processes_build_once(packed, cache):
-    first = builder(packed, cache, 0.1)
+def test_two_processes_build_once(deflated, cache):
+    first = builder(deflated, cache, 0.1)
     first.stdout.readline()
-    second = builder(packed, cache, 0.1)
+    second = builder(deflated, cache, 0.1)
     outputs = [first.communicate()[0], second.communicate()[0]]
     assert outputs[0].count("clip") == 11 and outputs[1].count("clip") == 0
     assert outputs[0].split()[-1] == outputs[1].split()[-1] == str(int((ARRAYS["x_train"] != 0).any(axis=2).sum()))
@@ -198,15 +197,15 @@ def test_a_replaced_archive_of_equal_size_and_time_is_seen(tmp_path, cache):
 
 
 def test_a_change_inside_a_large_file_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "EDGE", 64), monkeypatch.setattr(store, "PIECE", 32)
+    monkeypatch.setattr(packed, "EDGE", 64), monkeypatch.setattr(packed, "PIECE", 32)
     content = bytearray(np.random.RandomState(0).bytes(40_000))
     (tmp_path / "a").write_bytes(content)
-    first = store.sampled_digest(tmp_path / "a")
+    first = packed.sampled_digest(tmp_path / "a")
     for at in (0, 63, 64, 39_935, 39_999):  # both ends, the first and the last piece between them
         changed = bytearray(content)
         changed[at] ^= 1
         (tmp_path / "a").write_bytes(changed)
-        assert store.sampled_digest(tmp_path / "a") != first, at
+        assert packed.sampled_digest(tmp_path / "a") != first, at
 
 
 def test_one_of_many_files_changes(tmp_path):
@@ -214,41 +213,41 @@ def test_one_of_many_files_changes(tmp_path):
     for k in range(3):
         (tmp_path / f"a01_s01_e0{k}_v01.json").write_text(json.dumps({"skeletons": [[[1, 2, 3]] * 20], "label": 1}))
     files = sorted(tmp_path.glob("*.json"))
-    before, times = store.state_of(files), files[1].stat()
+    before, times = packed.state_of(files), files[1].stat()
     files[1].write_text(files[1].read_text().replace("3", "4", 1))
     os.utime(files[1], ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert store.state_of(files) != before
+    assert packed.state_of(files) != before
 
 
-def test_the_store_of_another_user_is_not_used(packed, cache, monkeypatch):
-    open_archive(packed, "train", cache_dir=cache)
+def test_the_store_of_another_user_is_not_used(deflated, cache, monkeypatch):
+    open_archive(deflated, "train", cache_dir=cache)
     mine, uid = stores(cache)[0], os.getuid()
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, "getuid", lambda: uid + 1)  # somebody else, with the same cache
-        patch.setattr(store, "_own", lambda path: mine not in (path, path.parent))
-        open_archive(packed, "train", cache_dir=cache)
+        patch.setattr(packed.os, "getuid", lambda: uid + 1)  # somebody else, with the same cache
+        patch.setattr(packed, "_own", lambda path: mine not in (path, path.parent))
+        open_archive(deflated, "train", cache_dir=cache)
         assert len(stores(cache)) == 2 and mine in stores(cache)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
-def test_a_store_given_by_another_user_is_built_again(packed, cache):
-    open_archive(packed, "train", cache_dir=cache)
+def test_a_store_given_by_another_user_is_built_again(deflated, cache):
+    open_archive(deflated, "train", cache_dir=cache)
     folder = stores(cache)[0]
     rows = folder / "rows.f32"
     rows.write_bytes(bytes(rows.stat().st_size))  # what somebody else would like us to train on
     for path in (folder, rows, folder / "index.npz"):
         os.chown(path, 12345, 12345)
-        assert open_archive(packed, "train", cache_dir=cache).clips(np.arange(12)).any()
+        assert open_archive(deflated, "train", cache_dir=cache).clips(np.arange(12)).any()
         rows.write_bytes(bytes(rows.stat().st_size))
 
 
-def test_the_lock_follows_no_link(packed, cache, tmp_path):
-    open_archive(packed, "train", cache_dir=cache)
+def test_the_lock_follows_no_link(deflated, cache, tmp_path):
+    open_archive(deflated, "train", cache_dir=cache)
     lock = next(cache.glob("*.lock"))
     lock.unlink()
     (tmp_path / "precious").write_text("text")
     lock.symlink_to(tmp_path / "precious")
     shutil.rmtree(stores(cache)[0])
     with pytest.raises(LabError):
-        open_archive(packed, "train", cache_dir=cache)
+        open_archive(deflated, "train", cache_dir=cache)
     assert (tmp_path / "precious").read_text() == "text"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from raw_helpers import KINETICS, RAW, run, sources
 
 from skeleton_lab.data.archives.ntu_protocol import DATASETS
+from skeleton_lab.data.archives.prenormalize import normalise
 from skeleton_lab.data.archives.readers.kinetics import open_kinetics
 from skeleton_lab.data.preprocessing import actors, denoise, openpose_json, person_slots, pyskl_persons, skeleton_text
 from skeleton_lab.data.preprocessing import recordings as places
@@ -136,7 +137,7 @@ def _through(text: bytes) -> None:
         except ValueError as error:
             assert str(error).startswith("line ")
             return
-        assert np.isfinite(person_slots.normalise(person_slots.liveliest(person_slots.slots(recording, 4)))).all()
+        assert np.isfinite(normalise(person_slots.liveliest(person_slots.slots(recording, 4)))).all()
         clip = denoise.denoise(source.name, actors.scene(recording))
         assert np.isfinite(denoise.translate(clip.joints)).all()
         pyskl_persons.key_points(actors.scene(recording))
@@ -302,7 +303,7 @@ def test_nobody_or_nothing():
     empty = skeleton_text.parse(b"3\n0\n0\n0\n")
     with pytest.raises(LabError, match="nobody"):
         actors.scene(empty)
-    assert not person_slots.normalise(person_slots.liveliest(person_slots.slots(empty, 4))).any()
+    assert not normalise(person_slots.liveliest(person_slots.slots(empty, 4))).any()
     zero = np.zeros((4, 2, 25, 3), np.float32)
     scene = actors.scene(
         skeleton_text.parse(skeleton_files.text(zero + skeleton_files.DISTANCE, np.array([[1, 0]] * 4, bool)))

@@ -15,9 +15,9 @@ import toy_room
 from sandbox import Lab
 from tiny_data import make_all
 
+from skeleton_lab import registry
 from skeleton_lab.engine import logging as logs
 from skeleton_lab.engine.dataloader import BatchPlan, make_loader
-from skeleton_lab.engine.recipe import STYLES
 from skeleton_lab.engine.train import still_to_do
 
 
@@ -74,12 +74,13 @@ def test_a_missing_archive_is_refused_before_the_network_is_built(tmp_path, monk
 # ------------------------------------------------------------------------------------------------- the end of the run
 
 
-def job_at(epoch: int, program: str = "C", **options) -> SimpleNamespace:
+def run_at(epoch: int, program: str = "C", **options) -> SimpleNamespace:
     """A run of 10 epochs of 100 batches in epoch ``epoch`` (0-based); one evaluation took 30 s."""
     settings = {"num_epoch": 10, "eval_start": 1, "eval_interval": 1} | options
     return SimpleNamespace(
         options=Namespace(**settings), state=SimpleNamespace(epoch=epoch, losses=torch.zeros(100)),
-        loaders=SimpleNamespace(choose=object()), style=STYLES[program], evaluated=(2, 60.0),
+        loaders=SimpleNamespace(choose=object()), recipe=registry.find(program).recipe,
+        clock=SimpleNamespace(evaluated=(2, 60.0)),
     )  # fmt: skip
 
 
@@ -91,11 +92,11 @@ def test_more_workers_than_cores_are_no_warning():
 
 def test_time_left_is_that_of_the_whole_run():
     """By hand: epochs behind this one x 100 batches x 0.5 s, and 30 s for each evaluation and the final test."""
-    assert still_to_do(job_at(0), 0.5, 0) == 9 * 50 + 10 * 30 + 30
-    assert still_to_do(job_at(9), 0.5, 9) == 30 + 30
-    assert still_to_do(job_at(9), 0.5, 10) == 30, "in the last evaluation only the final test is left"
-    assert still_to_do(job_at(4, eval_interval=5), 0.5, 4) == 5 * 50 + 2 * 30 + 30
-    assert still_to_do(job_at(4, "G"), 0.5, 4) == 5 * 50 + 6 * 30, "MS-G3D has no final test"
+    assert still_to_do(run_at(0), 0.5, 0) == 9 * 50 + 10 * 30 + 30
+    assert still_to_do(run_at(9), 0.5, 9) == 30 + 30
+    assert still_to_do(run_at(9), 0.5, 10) == 30, "in the last evaluation only the final test is left"
+    assert still_to_do(run_at(4, eval_interval=5), 0.5, 4) == 5 * 50 + 2 * 30 + 30
+    assert still_to_do(run_at(4, "G"), 0.5, 4) == 5 * 50 + 6 * 30, "MS-G3D has no final test"
 
 
 def test_lines_and_bar_show_it(monkeypatch, capsys):

@@ -7,8 +7,10 @@ import pytest
 import torch
 from parity.protocol import values
 
-from skeleton_lab.engine.losses import Criterion, cross_entropy, divergence
+from skeleton_lab import registry
+from skeleton_lab.engine.losses import Criterion, cross_entropy
 
+divergence, of_output = (registry.load("Hyper-GCN", f"recipe.{name}") for name in ("divergence", "of_output"))
 X = torch.from_numpy(3 * values("check.logits", (4, 6)))
 Y = torch.tensor([0, 5, 2, 2])
 H1, H2 = (torch.from_numpy(values(name, (5, 7))) for name in ("check.h1", "check.h2"))
@@ -44,8 +46,9 @@ def test_divergence_of_one_joint_is_zero():
 
 
 def test_criterion_adds_divergence_to_tuples_only():
-    plain, diverging = Criterion(0.1), Criterion(0.1, diverge=True)
+    plain, diverging = Criterion(0.1), Criterion(0.1, of_output)
     assert torch.equal(plain((X, [H1]), Y), plain(X, Y))
+    assert torch.equal(diverging(X, Y), plain(X, Y))
     torch.testing.assert_close(diverging((X, [H1]), Y), plain(X, Y) + divergence([H1]))
 
 

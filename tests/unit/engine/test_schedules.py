@@ -6,8 +6,12 @@ from argparse import Namespace
 
 import pytest
 
-from skeleton_lab.engine.optim import schedule
-from skeleton_lab.engine.recipe import STYLES
+from skeleton_lab import registry
+from skeleton_lab.engine.recipe import Recipe
+
+
+def recipe(letter: str) -> Recipe:
+    return registry.find(letter).recipe
 
 
 def options(**given) -> Namespace:
@@ -29,7 +33,7 @@ def options(**given) -> Namespace:
     ],
 )  # fmt: skip
 def test_epoch_schedules(letter, given, expected):
-    rate = schedule(STYLES[letter].schedule, options(**given), 100)
+    rate = recipe(letter).schedule(options(**given), 100)
     for epoch, lr in expected.items():
         assert rate(epoch, 0) == pytest.approx(lr, rel=1e-9), epoch
 
@@ -50,7 +54,7 @@ STANDARD = {"base_lr": 1e-3, "min_lr": 1e-5, "warmup_lr": 1e-7, "warm_up_epoch":
     ],
 )  # fmt: skip
 def test_cosine(given, iterations, expected):
-    rate = schedule("cosine", options(**given), iterations)
+    rate = recipe("S").schedule(options(**given), iterations)
     for step, lr in expected.items():
         assert rate(step // iterations, step) == pytest.approx(lr, rel=5e-8), step
 
@@ -58,27 +62,27 @@ def test_cosine(given, iterations, expected):
 @pytest.mark.parametrize(("epochs", "saved"), [(10, [9, 10]), (5, [5]), (3, [3]), (1, [1])])
 def test_skateformer_saves_late(epochs, saved):
     given = Namespace(num_epoch=epochs, save_interval=1, save_epoch=30)
-    assert [e for e in range(1, epochs + 1) if STYLES["S"].saves_after(e, given)] == saved
+    assert [e for e in range(1, epochs + 1) if recipe("S").saves_after(e, given)] == saved
 
 
 def test_skateformer_saves_the_last_tenth():
     given = Namespace(num_epoch=500)
-    assert [e for e in range(1, 501) if STYLES["S"].saves_after(e, given)] == list(range(450, 501))
+    assert [e for e in range(1, 501) if recipe("S").saves_after(e, given)] == list(range(450, 501))
 
 
 def test_names():
     step = 40091 // 8
-    assert STYLES["C"].weights.format(epoch=1, step=step) == "runs-1-5011.pt"
-    assert STYLES["C"].weights.format(epoch=65, step=65 * (40091 // 64)) == "runs-65-40690.pt"
+    assert recipe("C").weights.format(epoch=1, step=step) == "runs-1-5011.pt"
+    assert recipe("C").weights.format(epoch=65, step=65 * (40091 // 64)) == "runs-65-40690.pt"
     step = 50 * (40091 // 32)
-    assert STYLES["G"].weights.format(epoch=50, step=step) == "weights/weights-50-62600.pt"
-    name = STYLES["G"].checkpoint.format(epoch=50, step=step, forward_batch_size=16)
+    assert recipe("G").weights.format(epoch=50, step=step) == "weights/weights-50-62600.pt"
+    name = recipe("G").checkpoint.format(epoch=50, step=step, forward_batch_size=16)
     assert name == "checkpoints/checkpoint-50-fwbz16-62600.pt"
 
 
 def test_when_weights_are_saved():
     given = Namespace(num_epoch=12, save_interval=3, save_epoch=5)
-    assert [e for e in range(1, 13) if STYLES["C"].saves_after(e, given)] == [6, 9, 12]
-    assert [e for e in range(1, 13) if STYLES["G"].saves_after(e, given)] == [3, 6, 9, 12]
+    assert [e for e in range(1, 13) if recipe("C").saves_after(e, given)] == [6, 9, 12]
+    assert [e for e in range(1, 13) if recipe("G").saves_after(e, given)] == [3, 6, 9, 12]
     given = Namespace(num_epoch=1, save_interval=1, save_epoch=30)
-    assert STYLES["C"].saves_after(1, given), "a run of one epoch leaves its weights"
+    assert recipe("C").saves_after(1, given), "a run of one epoch leaves its weights"

@@ -11,7 +11,7 @@ from sandbox import FEW, shrink
 
 from skeleton_lab import registry
 from skeleton_lab.engine.build import make_net
-from skeleton_lab.engine.config.flags import FLAGS, NAMES
+from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.options import parse
 from skeleton_lab.engine.config.unused_flags import RULES
 from skeleton_lab.engine.dataloader import make_feeder
@@ -60,7 +60,7 @@ def test_feeders_hand_over_as_many_people_as_the_network_takes(room, count, lab)
 
 def parsed(room: registry.Room, line: str):
     """The options of a run, with a seed."""
-    return parse(room.program, shlex.split(f"{line} --seed 1 --work-dir w"), room.path)
+    return parse(room.recipe, shlex.split(f"{line} --seed 1 --work-dir w"), room.path)
 
 
 SIZES = {"C": ("num_person", "num_point", "num_class"), "G": ("num_person", "num_point", "num_class"),
@@ -141,20 +141,22 @@ def test_a_window_among_typed_feeder_arguments_cuts_too(program, test, tmp_path)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(written))
     verb = ["recognition"] if program == "T" else []
     argv = [*verb, "--config", str(tmp_path / "c.yaml"), "--work-dir", "w"]
-    plain = parse(program, argv, tmp_path)
+    plain = parse(registry.find(program).recipe, argv, tmp_path)
     assert "crop" not in plain.train_feeder_args and "crop" not in plain.test_feeder_args
     typed = [word for split in ("train", "test") for word in (f"--{split}-feeder-args", "window_size=64")]
-    cut = parse(program, [*argv, *typed], tmp_path)
+    cut = parse(registry.find(program).recipe, [*argv, *typed], tmp_path)
     assert cut.train_feeder_args["crop"] == "random" and cut.test_feeder_args.get("crop") == test
 
 
 def test_every_flag_is_read_or_said_to_have_no_effect():
-    """A flag that no part of the engine looks at is one that changes nothing."""
+    """A flag that no part of the engine and no recipe looks at is one that changes nothing."""
     folder = registry.ROOT / "skeleton_lab" / "engine"
-    text = "".join(path.read_text() for path in folder.glob("*.py") if path.name not in ("programs.py", "effects.py"))
+    readers = [path for path in folder.rglob("*.py") if path.name not in ("flags.py", "unused_flags.py")]
+    text = "".join(path.read_text() for path in [*readers, *(room.path / "recipe.py" for room in SUPERVISED)])
     special = {"config", "train_window_size", "test_window_size", "lr_scheduler"}  # read by name, or of one value
+    recipes = [room.recipe for room in SUPERVISED]
     for name, flag in FLAGS.items():
-        silent = [NAMES[program] for program in flag.programs if program not in flag.unused]
+        silent = [recipe.name for recipe in recipes if recipe.honours(flag) and not recipe.unused(flag)]
         assert not silent or f"options.{name}" in text or name in special, (name, silent)
 
 
@@ -170,13 +172,13 @@ VALUES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [rule[0] for rule in RULES])
+@pytest.mark.parametrize("name", [*(rule[0] for rule in RULES), "step", "save_score"])
 def test_flags_beside_others_that_switch_them_off_are_told(name):
     program = {"step": "T", "grad_max": "S", "warmup_lr": "S", "warmup_prefix": "S", "save_score": "S"}.get(name, "C")
     verb = "recognition " if program == "T" else ""
     beside = POINTLESS[name].replace("TEST", "--phase test --weights w.pt")
     line = f"{verb}--work-dir w {FLAGS[name].option} {VALUES.get(name, 1)} {beside}"
-    notices = parse(program, shlex.split(line), registry.find(program).path).notices
+    notices = parse(registry.find(program).recipe, shlex.split(line), registry.find(program).path).notices
     assert [note for note in notices if note.startswith(f"{FLAGS[name].option}: no effect, ")], notices
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd import gradcheck
 
+from skeleton_lab.nn import fuse
 from skeleton_lab.nn.fused import graph_conv
-from skeleton_lab.nn.fused.batch_norm import Norm, batch_norm, fold, moments
+from skeleton_lab.nn.fused.batch_norm import Norm, WithoutEffect, batch_norm, fold, moments
 from skeleton_lab.nn.fused.max_pool import MaxPool3
 from skeleton_lab.nn.fused.merge_empty import merge_empty
-from skeleton_lab.nn.fused.multi_scale_tcn import MultiScaleTemporalConv, NormReLUBranches, UnitTCN
+from skeleton_lab.nn.fused.multi_scale_tcn import NormReLUBranches
 from skeleton_lab.nn.fused.temporal_conv import Setting, pointwise
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, UnitTCN
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +50,7 @@ def test_max_pool(stride, frames):
     (y * weight).sum().backward()
     (expected * weight).sum().backward()
     torch.testing.assert_close(mine.grad, theirs.grad)
+    assert gradcheck(lambda x: MaxPool3.apply(x, stride), tensor(2, 2, 2, frames))
 
 
 @pytest.mark.parametrize("weight", [None, [1.0, 3.0, 2.0]])
@@ -57,8 +62,8 @@ def test_norm_backward(weight):
         mean, var = moments(x.detach(), weight, 1e-5)
         return Norm.apply(x, gamma, beta, mean, var, weight, 1e-5)
 
+    assert gradcheck(normed, (x, gamma, beta))
     if weight is None:
-        assert gradcheck(normed, (x, gamma, beta))
         return
     # Bodies counted several times against bodies that are there several times, losses summed over all of them.
     copies = weight.long()
@@ -69,6 +74,13 @@ def test_norm_backward(weight):
     a = torch.autograd.grad((mine.repeat_interleave(copies, 0) * target).sum(), (x, gamma, beta))
     b = torch.autograd.grad((theirs * target).sum(), (x, gamma, beta))
     torch.testing.assert_close(a, b)
+
+
+def test_what_the_batch_mean_removes_gets_a_gradient_of_zero():
+    x, *idle = tensor(3), tensor(2), tensor(4)
+    assert gradcheck(WithoutEffect.apply, (x, *idle))
+    WithoutEffect.apply(x, *idle).sum().backward()
+    assert all(torch.equal(t.grad, torch.zeros_like(t)) for t in idle)  # not None: weight decay acts on them
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
@@ -138,28 +150,34 @@ def test_shared_aggregation():
 
 
 @pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("padding_mode", ["zeros", "replicate"])
 @pytest.mark.parametrize(("stride", "channels", "residual"), [(1, 8, False), (2, 8, True), (1, 12, True), (1, 8, True)])
-def test_multi_scale_unit_equals_its_branches(training, stride, channels, residual):
-    unit = MultiScaleTemporalConv(8, channels, [3, 5], stride, (1, 3), residual).double().train(training)
-    branches = nn.ModuleList(unit.branches)  # called one by one, as the published code does
+def test_multi_scale_unit_equals_its_branches(training, padding_mode, stride, channels, residual):
+    plain = MultiScaleTemporalConv(8, channels, [3, 5], stride, (1, 3), residual, padding_mode=padding_mode)
+    plain.double().train(training)
+    fused = fuse(copy.deepcopy(plain))
+    assert type(fused) is not type(plain)
     x = tensor(3, 8, 7, 4)
-    y = unit(x)
-    statistics = {k: v.clone() for k, v in unit.state_dict().items()}
-    for bn in unit.modules():
-        if isinstance(bn, nn.BatchNorm2d):
-            bn.reset_running_stats()
-    expected = torch.cat([plain(branch, x) for branch in branches], 1)
-    if residual:
-        expected = expected + (x if isinstance(unit.residual, nn.Identity) else plain([unit.residual], x))
+    y, expected = fused(x), plain(x)
     torch.testing.assert_close(y, expected)
-    if training:
-        torch.testing.assert_close(unit.state_dict(), statistics)
+    torch.testing.assert_close(fused.state_dict(), plain.state_dict())  # running statistics moved alike
+    target = torch.randn_like(y)
+    mine, theirs = (torch.autograd.grad((t * target).sum(), [x, *net.parameters()])
+                    for t, net in ((y, fused), (expected, plain)))  # fmt: skip
+    torch.testing.assert_close(mine, theirs)
 
 
-def plain(layers, x):
-    for layer in layers:
-        x = layer.bn(layer.conv(x)) if isinstance(layer, UnitTCN) else layer(x)
-    return x
+@pytest.mark.parametrize("kernel_size", [1, 5])
+@pytest.mark.parametrize("training", [True, False])
+def test_temporal_unit_knows_multiplicities(training, kernel_size):
+    """Bodies counted several times against bodies that are there several times."""
+    plain = UnitTCN(3, 4, kernel_size, 2).double().train(training)
+    fused = fuse(copy.deepcopy(plain))
+    x, bodies = tensor(3, 3, 7, 4), torch.tensor([1, 3, 2])
+    torch.testing.assert_close(
+        fused(x, bodies.float()).repeat_interleave(bodies, 0), plain(x.repeat_interleave(bodies, 0))
+    )
+    torch.testing.assert_close(fused.state_dict(), plain.state_dict())
 
 
 def test_multi_scale_unit_refuses_uneven_branches():

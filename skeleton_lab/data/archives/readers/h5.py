@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.archives.readers.npy import ObjectArray, StoredArray, listing, parsing
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError
+from skeleton_lab.data.archives.npy_format import StoredArray
+from skeleton_lab.data.archives.parsing import ObjectArray, parsing
+from skeleton_lab.errors import ArchiveError, ArchiveKeyError, listing
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 

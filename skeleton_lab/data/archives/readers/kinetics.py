@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 
 FRAMES, JOINTS, PERSONS = 300, 18, 5

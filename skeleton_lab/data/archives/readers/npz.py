@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from skeleton_lab.data.archives.readers.npy import StoredArray, listing, parsing, read_header
-from skeleton_lab.errors import ArchiveError, ArchiveKeyError
+from skeleton_lab.data.archives.npy_format import StoredArray, read_header
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.errors import ArchiveError, ArchiveKeyError, listing
 
 MAGIC = b"PK\x03\x04"
 _LOCAL = struct.Struct("<4s5H3L2H")  # signature, version, flags, method, time, date, crc, sizes, name, extra

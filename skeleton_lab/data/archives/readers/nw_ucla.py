@@ -18,7 +18,7 @@ import numpy as np
 
 from skeleton_lab.data.archives.labels import UCLA_NAME
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
-from skeleton_lab.data.archives.readers.npy import parsing
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import ArchiveError
 
 log = logging.getLogger("skeleton_lab")

@@ -11,10 +11,10 @@ import numpy as np
 
 from skeleton_lab.data.archives.labels import subjects_of
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
+from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import safe_pickle
-from skeleton_lab.data.archives.readers.npy import listing, parsing
 from skeleton_lab.data.archives.split_names import PARTS, Choice, Wish, choose, divisions
-from skeleton_lab.errors import ArchiveError, UsageError
+from skeleton_lab.errors import ArchiveError, UsageError, listing
 
 log = logging.getLogger("skeleton_lab")
 

@@ -19,9 +19,9 @@ from skeleton_lab.data.archives import ntu_published
 from skeleton_lab.data.archives.both_splits import PARTS
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.opening import PERSONS_5D
+from skeleton_lab.data.archives.prenormalize import normalise
 from skeleton_lab.data.archives.readers import kinetics, nw_ucla
 from skeleton_lab.data.archives.writers.streaming import EARLIEST, Rows, Streamed, write_npy, write_streamed_pickle
-from skeleton_lab.data.preprocessing.person_slots import normalise
 from skeleton_lab.errors import UsageError
 from skeleton_lab.utils.atomic import file_names, temporary_name, write_atomically
 

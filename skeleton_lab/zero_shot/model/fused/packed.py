@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.zero_shot.model.vae import TRAINED, Encoder, FrequencyEncoder, heads
+from skeleton_lab.zero_shot.model.frequency import FrequencyEncoder
+from skeleton_lab.zero_shot.model.fused.encoders import heads
+from skeleton_lab.zero_shot.model.vae import TRAINED, Encoder
 
 
 @dataclass

@@ -2,6 +2,17 @@
 
 Four linear maps, two exponentials and a few sums need no graph: written out, a step is half as long as with autograd.
 Terms of weight 0 are not computed, classes are encoded once, and both inputs of a decoder are one product.
+
+Equals the plain ``losses`` of ``variants`` and their gradients.  Term by term, for B samples:
+
+- mean squared error over B * width entries: d out = 2 (out - target) / (B width);
+- calibrated, c = mean of sigma_b = sigmoid(x_b / lmd), x_b = |t_b - own_b|^2 - |t_b - other_b|^2 (FS-VAE's text term;
+  the other has no second part): dx_b = sigma_b (1 - sigma_b) / (B lmd), d own_b = 2 (own_b - t_b) dx_b and
+  d other_b = -2 (other_b - t_b) dx_b, added to the row of ``own`` that the permutation took ``other_b`` from;
+- a decoder relu(W z + b): with the slope where relu let it through, dW = slope^T z, db = sum slope, dz = slope W;
+- z = mu + eps d, d = exp(logvar / 2): dmu = dz, dlogvar = dz eps d / 2;
+- KL with weight w, w / 2B sum (mu^2 + d^2 - 1 - logvar): dmu = w mu / B, dlogvar = w (d^2 - 1) / 2B;
+- an encoder W x + b on gained features: dW = slope^T x, db = sum slope; the gains get slope W, see ``Gain``.
 """
 
 from __future__ import annotations
@@ -11,15 +22,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skeleton_lab.zero_shot.align.loss_weights import Objective, Weights
-from skeleton_lab.zero_shot.model.frequency import Gain
+from skeleton_lab.zero_shot.model.frequency import FrequencyEncoder
 from skeleton_lab.zero_shot.model.fused.packed import Linear, Packed
-from skeleton_lab.zero_shot.model.vae import FrequencyEncoder
+from skeleton_lab.zero_shot.model.fused.spectrum import Gain
+from skeleton_lab.zero_shot.model.objective import Objective, Weights
 
 
 @dataclass
 class Batch:
-    """A batch as a step gets it: what is constant has been transformed already (``Encoder.spectrum``).
+    """A batch as a step gets it: what is constant has been transformed already (``FusedEncoder.spectrum``).
 
     Shapes: s (B, V), t (B, D) targets; s_spectrum (B, V); t_spectrum (C, D) of classes, ``rows`` (B,) the class row
     of each sample, or None where row b is sample b; eps (2, B, 1) of s and t; permutation (B,).
@@ -90,7 +101,7 @@ class Step:
     def _encode(self, name: str, spectrum: Tensor, rows: Tensor | None, eps: Tensor) -> _Latent:
         encoder, linear, gain, x = self.packed.networks[name], self.packed.linear[name], None, spectrum
         if isinstance(encoder, FrequencyEncoder):
-            gain = encoder.gain(spectrum.shape[1])
+            gain = encoder.gain()
             x = gain.apply(spectrum) if gain is not None else spectrum
         both = torch.addmm(linear.bias, x, linear.weight.t())
         if rows is not None:

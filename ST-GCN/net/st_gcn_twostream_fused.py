@@ -1,0 +1,27 @@
+"""The twin of the two streams, which are fused themselves: their switches are set together."""
+
+from __future__ import annotations
+
+from net import st_gcn_twostream
+from skeleton_lab.nn.fuse import fuses
+
+
+@fuses(st_gcn_twostream.Model)
+class FusedModel(st_gcn_twostream.Model):
+    """Attributes: those of ``net.st_gcn_fused.FusedModel``."""
+
+    @property
+    def activation_checkpointing(self) -> bool:
+        return self.origin_stream.activation_checkpointing
+
+    @activation_checkpointing.setter
+    def activation_checkpointing(self, on: bool) -> None:
+        self.origin_stream.activation_checkpointing = self.motion_stream.activation_checkpointing = on
+
+    @property
+    def merge_empty_bodies(self) -> bool:
+        return self.origin_stream.merge_empty_bodies
+
+    @merge_empty_bodies.setter
+    def merge_empty_bodies(self, on: bool) -> None:
+        self.origin_stream.merge_empty_bodies = self.motion_stream.merge_empty_bodies = on

@@ -1,0 +1,165 @@
+"""SkateFormer's layers, fused: a block's linear layers are more than 80 % of the FLOPs and of what is remembered.
+
+Backward normalises x again, and computes the GELU again from what went into it, instead of keeping the results.
+Notation as in ``SkateFormer.py``.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fused.batch_norm import batch_norm
+from skeleton_lab.nn.fused.graph_conv import slices
+
+from . import SkateFormer as plain
+from .attention_fused import Attention, Windows
+
+
+def norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Layer norm of x (..., C), mean and inverse standard deviation."""
+    return torch.native_layer_norm(x, x.shape[-1:], gamma, beta, eps)
+
+
+def norm_backward(dy: Tensor, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, invstd: Tensor):
+    """Gradients for x, gamma, beta."""
+    backward = torch.ops.aten.native_layer_norm_backward
+    return backward(dy.to(x.dtype), x, x.shape[-1:], mean, invstd, gamma, beta, [True, True, True])
+
+
+class NormLinear(Function):
+    """z = W norm(x) + bias, remembering x.
+
+    With y = norm(x), made again: dW = dz^T y, dbias = sum dz, dy = dz W; and (dx, dgamma, dbeta) are layer norm's.
+    """
+
+    @staticmethod
+    def forward(ctx, x, gamma, beta, W, bias, eps):
+        y, mean, invstd = norm(x, gamma, beta, eps)
+        ctx.save_for_backward(x, gamma, beta, W, mean, invstd)
+        ctx.eps = eps
+        return F.linear(y, W, bias)
+
+    @staticmethod
+    def backward(ctx, dz):
+        x, gamma, beta, W, mean, invstd = ctx.saved_tensors
+        dz = dz.flatten(0, -2)
+        y = norm(x, gamma, beta, ctx.eps)[0].to(dz.dtype).flatten(0, -2)
+        dW, dbias = dz.t() @ y, dz.sum(0)
+        dy = (dz @ W.to(dz.dtype)).view_as(x)
+        return *norm_backward(dy, x, gamma, beta, mean, invstd), dW, dbias, None
+
+
+class NormMLP(Function):
+    """fc2(gelu(fc1(norm(x)))), remembering x and what goes into the GELU; the rest is made for few tokens at a time.
+
+    With y = norm(x), h = W1 y + bias1, z = W2 gelu(h) + bias2: dW2 = dz^T gelu(h), dbias2 = sum dz,
+    dh = gelu'(h) dz W2, dW1 = dh^T y, dbias1 = sum dh, dy = dh W1; and (dx, dgamma, dbeta) are layer norm's.
+    """
+
+    @staticmethod
+    def forward(ctx, x, gamma, beta, W1, bias1, W2, bias2, eps):
+        y, mean, invstd = norm(x, gamma, beta, eps)
+        h = F.linear(y, W1, bias1).flatten(0, -2)
+        ctx.save_for_backward(x, gamma, beta, W1, W2, mean, invstd, h)
+        ctx.eps = eps
+        W, bias = W2.to(h.dtype).t(), bias2.to(h.dtype)
+        z = h.new_empty(len(h), len(W2))
+        for s in slices(*h.shape, h.device):
+            z[s] = torch.addmm(bias, F.gelu(h[s]), W)
+        return z.view_as(x)
+
+    @staticmethod
+    def backward(ctx, dz):
+        x, gamma, beta, W1, W2, mean, invstd, h = ctx.saved_tensors
+        dz, tokens = dz.flatten(0, -2), x.flatten(0, -2)
+        dW1, dW2, dbias1 = torch.zeros_like(W1), torch.zeros_like(W2), W1.new_zeros(len(W1))
+        W1, W2 = W1.to(dz.dtype), W2.to(dz.dtype)
+        dy = torch.empty_like(dz)
+        for s in slices(*h.shape, h.device):
+            dW2 += dz[s].t() @ F.gelu(h[s])
+            dh = torch.ops.aten.gelu_backward(dz[s] @ W2, h[s])
+            dW1 += dh.t() @ norm(tokens[s], gamma, beta, ctx.eps)[0].to(dh.dtype)
+            dbias1 += dh.sum(0)
+            dy[s].addmm_(dh, W1, beta=0)
+        gradients = norm_backward(dy.view_as(x), x, gamma, beta, mean, invstd)
+        return *gradients, dW1, dbias1, dW2, dz.sum(0), None
+
+
+def norm_linear(x: Tensor, norm: nn.Module, linear: nn.Linear) -> Tensor:
+    """``linear(norm(x))`` of x (..., C)."""
+    if type(norm) is not nn.LayerNorm:
+        return linear(norm(x))
+    return NormLinear.apply(x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps)
+
+
+@fuses(plain.MLP)
+class FusedMLP(plain.MLP):
+    def forward(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """The plain MLP of norm(x), in one pass where nothing is dropped between its layers."""
+        if norm is None:
+            return super().forward(x)
+        dropping = self.training and self.drop.p > 0
+        if (
+            dropping
+            or type(norm) is not nn.LayerNorm
+            or type(self.act) is not nn.GELU
+            or self.act.approximate != "none"
+        ):
+            return self.drop(self.fc2(self.drop(self.act(norm_linear(x, norm, self.fc1)))))
+        fc1, fc2 = self.fc1, self.fc2
+        return NormMLP.apply(x, norm.weight, norm.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias, norm.eps)
+
+
+@fuses(plain.WindowAttention)
+class FusedWindowAttention(plain.WindowAttention):
+    def forward(self, f: Tensor) -> Tensor:
+        windows = Windows(*self.windows(f.shape[1]), self.heads)
+        L = windows.a * windows.b
+        bias = self.bias(windows.a) if self.rel else f.new_zeros(self.heads, L, L)
+        o = Attention.apply(f, bias, windows, self.drop if self.training else 0.0)
+        return o.flatten(1, 2).transpose(1, 2)
+
+
+@fuses(plain.Transformer)
+class FusedTransformer(plain.Transformer):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.add(x, self.mixed(norm_linear(x, self.norm_1, self.mapping)))
+        return self.add(x, self.mlp(x, self.norm_2))
+
+    def graph_convolution(self, x: Tensor) -> Tensor:
+        N, T, J, _ = x.shape
+        groups = len(self.gconv)
+        x = x.unflatten(-1, (groups, -1)).permute(3, 2, 0, 1, 4)  # (G, J, N, T, C/G)
+        y = torch.bmm(self.gconv, x.reshape(groups, J, -1)).view(x.shape)
+        return y.permute(2, 3, 1, 0, 4).reshape(N, T, J, -1)
+
+
+@fuses(plain.Downsample)
+class FusedDownsample(plain.Downsample):
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        conv = self.reduction
+        y = F.conv2d(x, conv.weight, None, conv.stride, conv.padding)
+        return batch_norm([self.bn], y, biases=[conv.bias])
+
+
+@fuses(plain.SkateFormer)
+class FusedSkateFormer(plain.SkateFormer):
+    """Attributes:
+    activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
+    """
+
+    activation_checkpointing: bool = False
+
+    def blocks(self, x: Tensor) -> Tensor:
+        if not (self.activation_checkpointing and self.training and torch.is_grad_enabled()):
+            return super().blocks(x)
+        for block in (block for stage in self.stages for block in stage.blocks):
+            x = checkpointed(block, x)
+        return x

@@ -1,0 +1,204 @@
+"""``skeleton-lab VERB ...``: every program of the lab by one name, from any folder.
+
+A verb either starts a program of a room (its ``main.py``, ``predict.py`` ...) with the same flags, or calls a program
+of the package. Nothing heavy is imported before the program is known.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skeleton_lab import registry
+from skeleton_lab.errors import UsageError, guarded, nearest
+from skeleton_lab.registry import Room
+
+NAME = "skeleton-lab"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a word starts.
+
+    Attributes:
+        about: a line for the table.
+        program: of a verb without a room, ``module:function``.
+        scripts: of a verb with a room, the script that does it: the first one that the room has.
+        words: flags that the verb stands for, by the name of the script.
+        configured: the script takes ``--config``; without one it gets the room's own.
+    """
+
+    about: str
+    program: str = ""
+    scripts: tuple[str, ...] = ()
+    words: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    configured: bool = False
+
+
+TRAIN = ("main.py", "train.py")  # the second: of the zero-shot rooms
+VERBS = {
+    "train": Verb("train the room's network", scripts=TRAIN, configured=True),
+    "test": Verb("test weights of the room's network", scripts=TRAIN, configured=True,
+                 words=(("main.py", ("--phase", "test")), ("train.py", ("--mode", "eval")))),
+    "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
+    "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
+    "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
+    "prepare": Verb("raw recordings to archives", "skeleton_lab.data.preprocessing.programs:prepare"),
+    "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
+    "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
+    "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
+    "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),
+    "synthetic": Verb("an archive of people who never lived", "skeleton_lab.data.synthetic.archive:main"),
+    "extract": Verb("features of a trained network for zero-shot", "skeleton_lab.zero_shot.features.program:main"),
+}  # fmt: skip
+COMPLETION = """\
+_skeleton_lab() {{
+  local word=${{COMP_WORDS[COMP_CWORD]}}
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
+    return
+  fi
+  case ${{COMP_WORDS[1]}} in
+{rooms}
+  esac
+}}
+complete -o default -F _skeleton_lab {name}"""
+
+
+def of_room(verb: Verb) -> list[Room]:
+    """The rooms that are here and have the verb."""
+    return [room for room in registry.ROOMS if any((room.path / script).is_file() for script in verb.scripts)]
+
+
+def table() -> str:
+    """The verbs, one on a line."""
+    lines = [
+        f"usage: {NAME} VERB [ROOM] [flags]       {NAME} VERB [ROOM] --help lists the flags",
+        "",
+        *(f"  {f'{word} ROOM' if verb.scripts else word:<15} {verb.about}" for word, verb in VERBS.items()),
+        "",
+        f"rooms: {', '.join(room.folder for room in registry.ROOMS if room.path.is_dir())}",
+        f"completion in bash: eval \"$({NAME} --completion bash)\"",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def completion(shell: str) -> str:
+    """A script for the shell that completes verbs and rooms, and files behind them."""
+    if shell != "bash":
+        raise UsageError(f"--completion {shell}: there is one for bash")
+    cases = [
+        f'    {word}) [ "$COMP_CWORD" -ne 2 ] || '
+        f'COMPREPLY=($(compgen -W "{" ".join(room.folder for room in of_room(verb))}" -- "$word")) ;;'
+        for word, verb in VERBS.items()
+        if verb.scripts
+    ]
+    return COMPLETION.format(verbs=" ".join(VERBS), rooms="\n".join(cases), name=NAME)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code.
+
+    Args:
+        argv: arguments; None for those of the process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: command(words))
+
+
+def command(words: list[str]) -> int:
+    """One verb.
+
+    Raises:
+        UsageError: an unknown verb or room, or a room that does not have the verb.
+        SystemExit: of the program.
+    """
+    first = words[0] if words else "--help"
+    if first in ("-h", "--help", "help"):
+        print(table())
+        return 0
+    if first == "--version":
+        print(f"{NAME} {importlib.import_module('skeleton_lab').__version__}")
+        return 0
+    if first == "--completion":
+        print(completion(words[1] if len(words) > 1 else "bash"))
+        return 0
+    if first not in VERBS:
+        raise UsageError(f"there is no verb '{first}'; verbs are {', '.join(VERBS)}.{nearest(first, VERBS)}")
+    verb, rest = VERBS[first], words[1:]
+    if verb.program:
+        return call(first, verb, rest)
+    if not rest or rest[0].startswith("-"):
+        rooms = ", ".join(room.folder for room in of_room(verb))
+        if rest[:1] in (["-h"], ["--help"]):
+            print(f"usage: {NAME} {first} ROOM [flags]\n\n{verb.about}; rooms: {rooms}")
+            return 0
+        raise UsageError(f"{NAME} {first} ROOM [flags]: name a room: {rooms}")
+    return start(first, verb, registry.find(rest[0]), rest[1:])
+
+
+def call(word: str, verb: Verb, argv: list[str]) -> int:
+    """A program of the package, in whose usage line the verb stands."""
+    module, function = verb.program.split(":")
+    sys.argv = [f"{NAME} {word}", *argv]
+    return getattr(importlib.import_module(module), function)(argv) or 0
+
+
+def start(word: str, verb: Verb, room: Room, argv: list[str]) -> int:
+    """A room's script, as ``python SCRIPT`` starts it: same flags, same files, but in the folder of the user."""
+    if not room.path.is_dir():
+        raise UsageError(f"room {room.folder} is not here: there is no folder {room.path}")
+    script = next((name for name in verb.scripts if (room.path / name).is_file()), None)
+    if script is None:
+        has = ", ".join(each.folder for each in of_room(verb))
+        raise UsageError(f"room {room.folder} has no '{word}'; rooms that have: {has}")
+    words = [*argv, *dict(verb.words).get(script, ())]
+    if verb.configured and room.config is not None and not {"-h", "--help"} & set(argv):
+        words = configured(room, words, takes_work_dir=script in TRAIN)
+    file = room.path / script
+    sys.argv = [str(file), *words]
+    sys.path.insert(0, str(room.path))  # as Python itself does for a script
+    runpy.run_path(str(file), run_name="__main__")  # ends with SystemExit
+    return 0
+
+
+def configured(room: Room, words: list[str], takes_work_dir: bool) -> list[str]:
+    """The flags with a configuration that is found from here: the one named, in the room too, or the room's own.
+
+    Where neither it nor the flags name a work dir, that is ``work_dir/<image>`` in the current folder.
+    """
+    at, config = _value(words, "--config", "-c")
+    if config is None:
+        words = ["--config", str(room.path / room.config), *words]
+        config = words[1]
+    elif not Path(config).exists() and (room.path / config).is_file():
+        config = str(room.path / config)
+        words = [*words[:at], config, *words[at + 1 :]]
+    if takes_work_dir and _value(words, "--work-dir", "-w")[1] is None and not _names_work_dir(Path(config)):
+        words = [*words, "--work-dir", f"work_dir/{room.image}"]
+    return words
+
+
+def _value(words: list[str], long: str, short: str) -> tuple[int, str | None]:
+    """Where the value of a flag stands, and the value; ``--flag=VALUE`` is taken apart. (0, None): it is not given."""
+    for place, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag.replace("_", "-") != long and not (flag == short or (flag[:2] == short and flag[:2] != "--")):
+            continue
+        if flag not in (short,) and flag[:2] == short:  # -wDIR
+            equals, value = "=", word[2:].removeprefix("=")
+        if equals:
+            words[place : place + 1] = [long, value]
+        return (place + 1, words[place + 1]) if place + 1 < len(words) else (0, None)
+    return 0, None
+
+
+def _names_work_dir(config: Path) -> bool:
+    from skeleton_lab.engine.config import yaml_file
+
+    return bool(yaml_file.read(config).get("work_dir"))
