@@ -16,7 +16,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab 
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.engine.smoke import CLASSES, random_clips, sgd_step
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
-from skeleton_lab.nn import fuse
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
 
@@ -63,6 +62,8 @@ def smoke_test(argv: Sequence[str] | None = None) -> int:
     if options.hyper_joints < 0:
         raise UsageError(f"--hyper-joints must not be negative, not {options.hyper_joints}")
     from model.hypergcn_base import Model
+
+    from skeleton_lab.nn import fuse
 
     device = pick_device(options.device)
     print(f"Running Hyper-GCN smoke test on {device}")
