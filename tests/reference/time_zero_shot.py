@@ -26,7 +26,7 @@ from skeleton_lab.data.archives import class_splits
 from skeleton_lab.zero_shot.align.loss_weights import Objective, schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
-from skeleton_lab.zero_shot.features.folder import Features, Part
+from skeleton_lab.zero_shot.features.feature_folder import Features, Part
 
 LENGTH = 1700
 PROGRAMS = ("plain", "ours", "replay")
