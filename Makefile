@@ -4,10 +4,11 @@ MIN_PYTHON ?= python3.10
 VENV       := .venv
 MIN_VENV   := .venv-min
 JOBS       ?= 2
+PYTEST     := -m pytest -q -n $(JOBS) --dist worksteal
 DEMO       := $(CURDIR)/demo
 ROOM       ?= CTR-GCN
 
-.PHONY: help setup demo zero-shot-demo test test-min lint images smoke clean-demo
+.PHONY: help setup demo zero-shot-demo test test-quick test-min coverage lint images smoke clean-demo
 help:        ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
@@ -26,10 +27,14 @@ clean-demo:  ## remove what `make demo` made
 	rm -rf $(DEMO)
 
 test: setup  ## the whole test suite; container tests need a Docker engine and are skipped without one
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q
-
-test-min: $(MIN_VENV)/ready  ## the same tests with the image's versions (torch 2.3.0, NumPy 1.26): several GB
-	$(MIN_VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -q
+	$(VENV)/bin/python $(PYTEST)
+test-quick: setup  ## something of everything within two minutes: no container, nothing that is marked slow
+	$(VENV)/bin/python $(PYTEST) -m 'not docker and not slow'
+test-min: $(MIN_VENV)/ready  ## the whole suite with the image's versions (torch 2.3.0, NumPy 1.26): several GB
+	$(MIN_VENV)/bin/python $(PYTEST)
+coverage: setup  ## all tests but those in containers, and the files of which they run the least
+	$(VENV)/bin/python $(PYTEST) -m 'not docker' --cov --cov-report=
+	@$(VENV)/bin/coverage report | head -n 40; echo "total: $$($(VENV)/bin/coverage report --format=total) %"
 $(MIN_VENV)/ready: pyproject.toml
 	$(MIN_PYTHON) -m venv $(MIN_VENV)
 	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,weights,dev]'

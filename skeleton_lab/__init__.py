@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from skeleton_lab.data.archives.opening import open_archive
     from skeleton_lab.inference.predictor import Prediction, Predictor
 
-__version__ = "0.1.0"
 __all__ = [
     "Prediction", "Predictor", "create_dataset", "create_model", "evaluate", "fit", "list_models", "open_archive",
 ]  # fmt: skip
@@ -35,7 +34,19 @@ python_check.check_packages()
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    """Of the installed package: ``pyproject.toml`` has it, which images get and which needs no ``.git``."""
+    from importlib import metadata  # takes a while, and few ask
+
+    try:
+        return metadata.version("skeleton-lab")
+    except metadata.PackageNotFoundError:  # run from a folder on PYTHONPATH
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,16 @@ from skeleton_lab.inference import timeline
 from skeleton_lab.inference.predictions import main_row, probabilities, top
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.reporting.html import clip_json, shell
-from skeleton_lab.reporting.html.markup import Markup, join, tag
 from skeleton_lab.reporting.viewer import page as view_page
 from skeleton_lab.reporting.viewer.clip_view import Shown
 from skeleton_lab.skeletons.sides import skeleton, upright
 from skeleton_lab.utils.importing import optional
 
-RESOURCES = Path(__file__).parent / "resources"
+TEMPLATE = "inference/templates/predictions.html.j2"
+STYLES = (view_page.STYLE, "inference/resources/captions.css")
+SCRIPTS = (view_page.PLAYER, "inference/resources/captions.js", "inference/resources/timeline.js")
 MOST_FRAMES = 40_000  # that a page plays, some 10 MB
 PER_PAGE, MOST_PANELS = 12, 16
-TIMELINE = (
-    "The most probable action at every time, in colours: point at a stretch to read it, click it (or arrow keys and "
-    "Enter) to go to its skeletons. Where there is no colour, nobody was seen. Percentages are of all rows together."
-)
 SIDE = 260  # pixels of a panel
 PIECE = clip_json.FRAMES  # frames of a card; a long recording fills several
 
@@ -149,27 +145,15 @@ def html(
     clips = cards(recordings, rows, names, fps, chosen)
     lanes = timeline.as_json(recordings, rows, names, chosen.totals)
     occurring = {int(part[2]) for entry in lanes for _, parts in entry["lanes"] for part in parts}
-    title = f"Predictions: {subtitles[0].partition(':')[0]}"
-    header = tag(
-        "header", tag("h1", title), [tag("p", line, class_="muted") for line in subtitles],
-        [tag("p", line, class_="notice", role="note") for line in _left_out(chosen, len(recordings))],
-    )  # fmt: skip
-    section = tag("section", tag("h2", "Timeline"), tag("p", TIMELINE, class_="muted"),
-                  tag("div", id="timeline", class_="card"), id="when")  # fmt: skip
-    first = [_card(place, shown) for place, shown in enumerate(clips[:PER_PAGE])]
-    grid = tag("div", first, class_="pairs")
-    pages = tag("div", class_="controls card pages")
-    played = tag("section", tag("h2", "Skeletons"), tag("p", view_page.KEYS, class_="muted"), view_page.legend(clips),
-                 pages, grid, pages, id="skeletons")  # fmt: skip
     data = {
         "fps": fps, "clips": [shown.as_json() for shown in clips], "edges": [], "timeline": lanes, "perPage": PER_PAGE,
         "classes": {k: names[k] for k in sorted(occurring)},
     }  # fmt: skip
-    scripts = [shell.resource("common.js"), shell.resource("player.js")]
-    scripts += [(RESOURCES / name).read_text("utf-8") for name in ("captions.js", "timeline.js")]
-    styles = [shell.resource("style.css"), (view_page.RESOURCES / "view.css").read_text("utf-8"),
-              (RESOURCES / "captions.css").read_text("utf-8")]  # fmt: skip
-    return shell.assembled(title, join(header, tag("main", section, played)), data, "".join(styles), scripts).encode()
+    return shell.render(
+        TEMPLATE, title=f"Predictions: {subtitles[0].partition(':')[0]}", data=data, styles=STYLES, scripts=SCRIPTS,
+        subtitles=subtitles, notices=list(_left_out(chosen, len(recordings))), legend=list(view_page.legend(clips)),
+        cards=clips[:PER_PAGE],
+    ).encode()  # fmt: skip
 
 
 def _left_out(chosen: Plan, count: int) -> Iterator[str]:
@@ -181,11 +165,6 @@ def _left_out(chosen: Plan, count: int) -> Iterator[str]:
         )
     if len(chosen.totals) < count:
         yield f"In {count - len(chosen.totals):,} of {count:,} recordings nobody is seen: nothing was asked about them."
-
-
-def _card(place: int, shown: Labelled) -> Markup:
-    card = view_page.card(place, shown)
-    return Markup(card.removesuffix("</article>") + tag("div", class_="told") + "</article>")
 
 
 def png(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], fps: float) -> tuple[Any, str]:

@@ -17,10 +17,13 @@ import tiny_data
 import torch
 from places import ROOT
 from sandbox import Lab
+from scripts import run_script
+
+pytestmark = pytest.mark.slow
 
 ROOM = ROOT / "CTR-GCN"
-SHORT = ["--num-epoch", "1", "--batch-size", "4", "--test-batch-size", "4", "--num-worker", "0"]
-WINDOW = ["--train-feeder-args", "window_size=16", "--test-feeder-args", "window_size=16"]
+SHORT = ["--num-epoch", "1", "--batch-size", "4", "--test-batch-size", "4", "--num-worker", "0", "--report", "False"]
+WINDOW = ["--train-feeder-args", "window_size=8", "--test-feeder-args", "window_size=8"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def environment(root) -> dict[str, str]:
     return dict(os.environ, NTU60_ROOT=str(root / "data" / "ntu"), CUDA_VISIBLE_DEVICES="")
 
 
-def test_streams_test_phase_and_fusion(lab, environment, tmp_path):
+def test_streams_test_phase_and_fusion(lab, tmp_path):
     config = ["--config", "config/nturgbd-cross-subject/default.yaml"]
     streams = {"joint": "", "bone": "bone=True", "joint-motion": "vel=True", "bone-motion": "bone=True,vel=True"}
     fuse = []
@@ -57,10 +60,7 @@ def test_streams_test_phase_and_fusion(lab, environment, tmp_path):
     ):
         np.testing.assert_allclose(tested["logits"], trained["logits"], rtol=1e-4, atol=1e-4)
     assert (tmp_path / "joint" / "runs-1-3_wrong.txt").exists()
-    done = subprocess.run(
-        [sys.executable, "ensemble.py", "--dataset", "ntu/xsub", *fuse],
-        cwd=ROOM, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run_script(ROOM / "ensemble.py", "--dataset", "ntu/xsub", *fuse, cwd=ROOM)
     assert done.returncode == 0, done.stderr
     assert re.search(r"Top1 Acc: \d+\.\d{4}%", done.stdout) and re.search(r"Top5 Acc: \d+\.\d{4}%", done.stdout)
 
@@ -74,8 +74,7 @@ def test_baseline_and_switches(lab, tmp_path):
     assert lab(*config, "--phase", "model_size") == 0
 
 
-@pytest.mark.slow
-def test_documented_smoke_command_as_it_stands(environment, tmp_path):
+def test_documented_smoke_command_as_it_stands(lab, environment, tmp_path, capsys):
     """The line of the users' document, with only the work dir moved."""
     line = (
         "main.py --config ./config/nturgbd-cross-subject/default.yaml --work-dir {} --num-epoch 1 --batch-size 8 "
@@ -90,17 +89,15 @@ def test_documented_smoke_command_as_it_stands(environment, tmp_path):
     assert "Traceback" not in done.stderr
     for name in ("runs-1-1.pt", "last.ckpt", "log.txt", "config.yaml", "report.html", "epoch1_test_score.pkl"):
         assert (work / name).stat().st_size > 0, name
-    again = [sys.executable, "main.py", "--config", str(work / "config.yaml"), "--resume"]
-    done = subprocess.run(again, cwd=ROOM, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and "nothing to do" in done.stdout + done.stderr
+    assert lab("--config", str(work / "config.yaml"), "--resume") == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_kill_and_resume_of_ctrgcn_changes_no_bit(lab, environment, tmp_path):
     """The process is killed as soon as a checkpoint from within an epoch lies there."""
     flags = ["--config", "config/nturgbd-cross-subject/default.yaml", *SHORT, *WINDOW, "--batch-size", "2"]
     flags += ["--num-epoch", "2", "--eval-interval", "2", "--checkpoint-minutes", "0", "--threads", "1"]
-    flags += ["--report", "False", "--work-dir"]
+    flags += ["--work-dir"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(
         [sys.executable, "main.py", *flags, str(killed)],

@@ -13,6 +13,8 @@ from places import ROOT
 from skeleton_lab import registry
 from skeleton_lab.data.synthetic import archive
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"SkateFormer": ["--warm_up_epoch", "0"], "MS-G3D": [], "ST-GCN": []}
 
 
@@ -21,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
     """Archives under the names of the demo's, which are not made when they are there."""
     made = tmp_path_factory.mktemp("a demo")
     for name, resample in (("NTU60_CS", None), ("whole24", 24), ("whole16", 16)):
-        archive.write(made / f"{name}.npz", train=16, test=10, classes=10, resample=resample, progress=False)
+        archive.write(made / f"{name}.npz", train=10, test=5, classes=5, resample=resample, progress=False)
     return made
 
 
@@ -33,7 +35,15 @@ def run(room: str, folder: Path, *more: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("room", [room.folder for room in registry.ROOMS if room.program])
 def test_one_epoch(room, folder):
-    ran = run(room, folder, "--num-epoch", "1", *SHORT.get(room, ["--warm_up_epoch", "0", "--step", "1"]))
+    ran = run(
+        room,
+        folder,
+        "--num-epoch",
+        "1",
+        "--batch-size",
+        "10",
+        *SHORT.get(room, ["--warm_up_epoch", "0", "--step", "1"]),
+    )
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     report = folder / room.replace("-", "").lower() / "report.html"
     assert report.is_file() and f"Report: {report}" in ran.stdout + ran.stderr

@@ -13,6 +13,9 @@ import yaml
 from sandbox import FEW, shrink
 
 from skeleton_lab import registry
+from skeleton_lab.engine.config.options import parse
+
+pytestmark = pytest.mark.slow
 
 
 class Command(NamedTuple):
@@ -117,8 +120,18 @@ def small(command: Command) -> str:
     return f"{FEW} {command.short or shrink(config)}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+PLAIN = {"--config", "-c", "--work-dir", "--device", "--num-worker"}  # such a line is its configuration
+
+
+def is_plain(command: Command) -> bool:
+    return {word for word in shlex.split(command.line) if word.startswith("-")} <= PLAIN
+
+
+FIRST = {command.room: command for command in reversed(COMMANDS) if is_plain(command)}
+TRAINED = [command for command in COMMANDS if not is_plain(command) or command == FIRST[command.room]]
+
+
+@pytest.mark.parametrize("command", TRAINED, ids=lambda command: command.name)
 def test_training(command, lab, tmp_path):
     assert lab(command.room, f"{command.line} {small(command)} --work-dir {tmp_path}") == 0
     assert (tmp_path / command.writes).stat().st_size > 0
@@ -126,7 +139,17 @@ def test_training(command, lab, tmp_path):
         assert (tmp_path / name).stat().st_size > 0, name
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [each for each in COMMANDS if each not in TRAINED], ids=lambda command: command.name
+)
+def test_a_line_that_differs_in_its_configuration_alone_is_understood(command, lab):
+    """Configurations are trained in ``tests/models/test_configs.py``."""
+    room = lab.enter(command.room)
+    path = next(word for word in shlex.split(command.line) if word.endswith(".yaml"))
+    parsed = parse(room.recipe, shlex.split(command.line), room.path)
+    assert parsed.model == yaml.safe_load((room.path / path).read_text())["model"]
+
+
 def test_skateformer_is_tested_with_what_it_trained(lab, tmp_path, capsys):
     """sk-tiny-smoke, then sk-quick-eval with its weights, then sk-test-tiny and sk-test-lowmem without their file."""
     line = "--config ./config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir {} --num-epoch 5 --device 0"
@@ -149,7 +172,6 @@ def test_skateformer_is_tested_with_what_it_trained(lab, tmp_path, capsys):
     assert "gconv" in capsys.readouterr().err.strip().splitlines()[-1]  # 32 heads do not fit the preset's 16
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("window", [48, 32])
 def test_skateformer_with_an_edited_configuration(lab, tmp_path, window):
     """sk-train-j-edited: the guide changes batch, window, heads and workers in the file, and leaves the partitions."""
@@ -164,7 +186,6 @@ def test_skateformer_with_an_edited_configuration(lab, tmp_path, window):
     assert (tmp_path / "w" / "runs-1-2.pt").exists()
 
 
-@pytest.mark.slow
 def test_stgcn_goes_on_and_is_tested(lab, tmp_path, capsys):
     """st-resume, st-test and st-pretrained with weights of the class and names that they need."""
     config = "config/st_gcn/ntu-xsub/train.yaml"
@@ -195,7 +216,6 @@ CUSTOM = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_stgcn_with_own_data(lab, tmp_path, capsys):
     """st-custom-data and st-custom-train: a YAML without test data, labels that the YAML has no classes for."""
     lab.enter("ST-GCN")
@@ -218,7 +238,6 @@ def test_stgcn_with_own_data(lab, tmp_path, capsys):
     assert "label" in error and "10" in error
 
 
-@pytest.mark.slow
 def test_stgcn_without_gpu(lab, tmp_path):
     """st-bold-train and st-bold-test: device [-1] in the YAML, --use_gpu False, the phase from the command line."""
     lab.enter("ST-GCN")

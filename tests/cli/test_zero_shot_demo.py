@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from zero_shot_folder import LE, ROOT, environment
 
 from skeleton_lab.data.archives import class_splits
+
+pytestmark = pytest.mark.slow
 
 SMALL = ("--clips", "200", "--epochs", "1", "--cycles", "1", "--steps", "50", "--method", "msf-gzssar", "--tm", "lb",
          "--seeds", "5", "6")  # fmt: skip

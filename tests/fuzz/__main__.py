@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skeleton_lab.errors import FAILURE, LabError, guarded
@@ -199,11 +200,9 @@ def run(inputs: int, seed: int, jobs: int, show: bool, group: str = "files") -> 
                     tally.add(*found)
                     bar.update()
 
-        threads = [threading.Thread(target=follow, args=(first,)) for first in range(jobs)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(jobs) as threads:
+            for following in [threads.submit(follow, first) for first in range(jobs)]:
+                following.result()  # raises what went wrong in it
     tally.findings.sort()
     return tally
 

@@ -23,6 +23,7 @@ from tests.fuzz import readers as known
 INPUTS = 2000
 
 
+@pytest.mark.slow
 def test_thousands_of_inputs_are_read_or_refused():
     tally = fuzz.run(INPUTS, 20, 2, show=False)
     assert tally.findings == []
@@ -52,6 +53,7 @@ def test_an_input_is_known_by_its_number():
 # --- what people type and what runs leave behind --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_configurations_flags_scores_weights_and_checkpoints():
     """Each is understood, or refused with exit code 2 and one printable line."""
     tally = fuzz.run(420, 20, 2, show=False, group="programs")
@@ -125,6 +127,7 @@ def _bad(_folder: Path, data: bytes) -> None:
         raise LabError("in order")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is told by /proc")
 def test_every_kind_of_fault_is_seen(tmp_path, monkeypatch):
     import signal
@@ -174,6 +177,7 @@ def test_a_worker_that_dies_or_is_stuck_is_a_finding_and_the_next_goes_on(tmp_pa
     assert found == {0: "read", 1: "read", 2: "crash", 3: "read", 4: "hang", 5: "read", 6: "read"}
 
 
+@pytest.mark.slow
 def test_the_program_ends_with_a_table(tmp_path):
     flags = ["--inputs", "40", "--jobs", "1", "--quiet", "--kinds", "files"]
     done = subprocess.run(

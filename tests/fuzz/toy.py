@@ -18,15 +18,15 @@ import torch
 
 from tests.fuzz import words
 
-ROOM = "tests.fuzz.toy_room"
+NETWORK = Path(__file__).with_name("toy_room.py")
 
 
 @functools.lru_cache(maxsize=1)
 def room() -> Path:
-    """Its folder, made once in a process."""
+    """Its folder with its code, made once in a process: configurations may name a room's code and nobody else's."""
     folder = tempfile.mkdtemp(prefix="skeleton-lab-fuzz-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return Path(shutil.copy(NETWORK, folder)).parent
 
 
 def train(work_dir: Path, *more: str) -> int:
@@ -35,7 +35,7 @@ def train(work_dir: Path, *more: str) -> int:
     from skeleton_lab.engine.recipe import Recipe
 
     argv = [
-        "--work-dir", str(work_dir), "--model", f"{ROOM}.Model", "--feeder", f"{ROOM}.Feeder",
+        "--work-dir", str(work_dir), "--model", "toy_room.Model", "--feeder", "toy_room.Feeder",
         "--train-feeder-args", "n=6", "--test-feeder-args", "n=3", "--batch-size", "3", "--num-epoch", "1",
         "--num-worker", "0", "--device", "cpu", "--report", "False", "--seed", "1", *more,
     ]  # fmt: skip

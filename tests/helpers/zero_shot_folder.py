@@ -9,6 +9,8 @@ import numpy as np
 from places import ROOT
 
 from skeleton_lab.zero_shot import synthetic
+from skeleton_lab.zero_shot.align import program as align
+from skeleton_lab.zero_shot.gate import program as gate
 
 LE = "ViT-B/32"
 SMALL = synthetic.Recipe(width=24, train_rows=6, ztest_rows=6, second_rows=6)
@@ -38,6 +40,26 @@ def flags(given: Path, work: Path, phase: str = "train", **more: object) -> list
         if value is not None:
             written += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return written
+
+
+def place(given: Path, phase: str = "train") -> Path:
+    return given / "sk_feats" / ("shift_5_r" if phase == "train" else "shift_val_5_r")
+
+
+def gate_flags(given: Path, work: Path, phase: str) -> list[str]:
+    more = ["--text_feats", str(given / "text_feats")] if phase == "train" else ["--th", "50", "--t", "2"]
+    name = "5_r" if phase == "train" else "5_r_val"
+    return ["--ss", "5", "--le", LE, "--tm", "lb", "--ntu", "60", "--dataset", str(place(given, phase)),
+            "--wdir", str(work / name), *more]  # fmt: skip
+
+
+def stages(given: Path, work: Path, *more: str, seeds: tuple[str, ...] = (), order=("train", "val")) -> Path:
+    """All four stages, in this process; returns the folder of stage 1, where ``zero_shot.html`` is written to."""
+    for phase in order:
+        assert align.train("msf", [*flags(given, work, phase), *more, *seeds]) == 0
+    assert gate.gating_train([*gate_flags(given, work, "val"), *seeds]) == 0
+    assert gate.gating_eval([*gate_flags(given, work, "train"), *seeds]) == 0
+    return work / "5_r" / LE / "lb"
 
 
 def copied(given: Path, to: Path) -> Path:

@@ -1,12 +1,14 @@
-"""Every configuration file of every supervised room: its content, its header, and two training steps with it."""
+"""Every configuration file of every supervised room: content, header, and a network that takes its feeder's clips."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from places import PARITY
 from sandbox import FEW, shrink
@@ -95,7 +97,7 @@ def test_header(room, path, monkeypatch):
             assert {k: stream.test_feeder_args[k] for k in changed} == {k: stream.train_feeder_args[k] for k in changed}
 
 
-# --- two steps with each -------------------------------------------------------------------------------------------
+# --- all make a network and a feeder that fit; two training steps, or a test, with one of every kind ------------------
 
 
 def events(work_dir: Path) -> dict[str, dict]:
@@ -107,8 +109,35 @@ def loaded(room: registry.Room, path: str) -> dict:
     return yaml.safe_load((room.path / path).read_text())
 
 
-TRAINED = [(room, path) for room, path in CONFIGS if "demo" not in path and "test" not in path]
-TESTED = [(room, path) for room, path in CONFIGS if "demo" not in path and "test" in path]
+def one_of_each_kind(configs: list[tuple[registry.Room, str]]) -> list[tuple[registry.Room, str]]:
+    """The first of those that differ in classes, in the data set's path and in the values of feeder flags alone."""
+    kinds = {}
+    for room, path in configs:
+        config = loaded(room, path)
+        args = {key: value for key, value in config["model_args"].items() if key not in ("num_class", "num_classes")}
+        fed = [sorted(config.get(f"{split}_feeder_args", {})) for split in ("train", "test")]
+        kinds.setdefault(repr((room.folder, config["model"], args, config["feeder"], fed)), (room, path))
+    return list(kinds.values())
+
+
+ALL = [(room, path) for room, path in CONFIGS if "demo" not in path]
+TRAINED = one_of_each_kind([(room, path) for room, path in ALL if "test" not in path])
+TESTED = one_of_each_kind([(room, path) for room, path in ALL if "test" in path])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("room", "path"), ALL, ids=named)
+def test_network_takes_what_the_feeder_gives(room, path, lab):
+    lab.enter(room.folder)
+    given = settings(room, *with_config(room, path), "--work-dir", "w", *shlex.split(shrink(loaded(room, path), 8)))
+    with registry.room(room.folder):
+        network = registry.load(room.folder, given.model)(**given.model_args).eval()
+        feeder = registry.load(room.folder, given.feeder)(**given.test_feeder_args)
+        inputs = [torch.as_tensor(part)[None] for part in feeder[1] if np.ndim(part)]  # x, and index_t where it is used
+    with torch.no_grad():
+        logits = network(*inputs)
+    logits = logits[0] if isinstance(logits, tuple) else logits
+    assert logits.isfinite().all() and max(feeder.label) < logits.shape[1]
 
 
 @pytest.mark.slow

@@ -1,1 +1,1 @@
-"""What pages are made of: markup, line charts, clips as JSON, the player."""
+"""What pages are made of: templates and their shell, line charts, clips as JSON, the player."""

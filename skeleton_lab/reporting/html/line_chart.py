@@ -1,19 +1,82 @@
-"""A curve chart as inline SVG, and the places of its points for the hover line of ``resources/charts.js``."""
+"""A curve chart: its series, and where they lie, for ``templates/line_chart.html.j2`` and ``resources/charts.js``."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from skeleton_lab.reporting.html.markup import Markup, tag
-from skeleton_lab.reporting.run_report.curves import Chart, log_ticks, percent, ticks
+from skeleton_lab.reporting.html.shell import percent
 
 WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 38
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 10, 38  # of the frame around the curves
 MARKED = 30  # up to so many epochs the points are marked
 
 
-def draw(chart: Chart, number: int) -> tuple[Markup, dict]:
-    """The chart as HTML, and what hovering needs: epochs, their x, and per series y and text (None: no value)."""
+@dataclass
+class Series:
+    label: str
+    colour: str  # train, test or val
+    points: dict[int, float]  # epoch -> value
+    dashed: bool = False
+
+
+@dataclass
+class Chart:
+    title: str
+    unit: str
+    text: Callable[[float], str]  # a value as a reader wants it
+    series: list[Series] = field(default_factory=list)
+    log: bool = False
+    axis: str = "epoch"  # what the horizontal axis counts
+    note: str | None = None  # instead of a legend, where there is but one series
+
+    @property
+    def epochs(self) -> list[int]:
+        return sorted({epoch for series in self.series for epoch in series.points})
+
+    @property
+    def span(self) -> tuple[float, float]:
+        values = [value for series in self.series for value in series.points.values()]
+        return min(values), max(values)
+
+
+def significant(value: float) -> str:
+    return f"{value:.4g}"
+
+
+@dataclass
+class Line:
+    label: str
+    colour: str
+    dashed: bool
+    points: list[tuple[float, float]]
+
+
+@dataclass
+class Drawn:
+    """A chart in the units of its picture; ``hover`` are its values as ``charts.js`` tells them."""
+
+    title: str
+    axis: str
+    note: str | None  # instead of a legend
+    words: str  # what somebody would say who sees it
+    number: int  # among the charts of the page
+    levels: list[tuple[float, str]]
+    places: list[tuple[float, int]]
+    lines: list[Line]
+    marked: bool
+    hover: dict
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+def draw(chart: Chart, number: int) -> Drawn:
+    """The chart laid out; it is the ``number``-th of its page."""
     epochs = chart.epochs
     low, high = chart.span
     marks = log_ticks(low, high) if chart.log else ticks(low, high)
@@ -29,61 +92,39 @@ def draw(chart: Chart, number: int) -> tuple[Markup, dict]:
     def y(value: float) -> float:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (scale(value) - bottom) / (top - bottom or 1), 1)
 
-    parts = [_level(y(mark), _tick(chart, mark)) for mark in marks]
-    parts += [_epoch_tick(x(int(mark)), int(mark)) for mark in ticks(epochs[0], epochs[-1])
-              if mark == int(mark) and epochs[0] <= mark <= epochs[-1]]  # fmt: skip
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(tag("text", chart.axis, x=middle, y=HEIGHT - 4, class_="axis", text_anchor="middle"))
-    for series in chart.series:
-        points = [(x(epoch), y(value)) for epoch, value in series.points.items()]
-        style = f"line {series.colour}{' dashed' if series.dashed else ''}"
-        parts.append(tag("polyline", points=" ".join(f"{a},{b}" for a, b in points), class_=style))
-        if len(epochs) <= MARKED:
-            parts += [tag("circle", cx=a, cy=b, r=2.6, class_=f"mark {series.colour}") for a, b in points]
-    parts.append(tag("line", class_="cross", y1=TOP, y2=HEIGHT - BOTTOM, visibility="hidden"))
-    picture = tag(
-        "svg", parts, class_="chart", viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", tabindex=0, data_chart=number,
-        aria_label=f"{chart.title} by {chart.axis}. {_in_words(chart)} Arrow keys read single values.",
-    )  # fmt: skip
-    return tag("figure", tag("figcaption", tag("h3", f"{chart.title}"), _legend(chart)), picture), {
+    told = [int(mark) for mark in ticks(epochs[0], epochs[-1]) if mark == int(mark)]
+    return Drawn(
+        title=chart.title,
+        axis=chart.axis,
+        note=chart.note,
+        words=_in_words(chart),
+        number=number,
+        levels=[(y(mark), _tick(chart, mark)) for mark in marks],
+        places=[(x(epoch), epoch) for epoch in told if epochs[0] <= epoch <= epochs[-1]],
+        lines=[
+            Line(series.label, series.colour, series.dashed, [(x(e), y(value)) for e, value in series.points.items()])
+            for series in chart.series
+        ],
+        marked=len(epochs) <= MARKED,
+        hover=_hover(chart, [x(epoch) for epoch in epochs]),
+    )
+
+
+def _hover(chart: Chart, places: list[float]) -> dict:
+    """Epochs, their x, and per series label and text (None: no value)."""
+    epochs = chart.epochs
+    texts = [[chart.text(s.points[epoch]) if epoch in s.points else None for epoch in epochs] for s in chart.series]
+    return {
         "width": WIDTH,
         "axis": chart.axis,
         "epochs": epochs,
-        "x": [x(epoch) for epoch in epochs],
-        "series": [
-            {
-                "label": series.label,
-                "colour": series.colour,
-                "text": [chart.text(series.points[epoch]) if epoch in series.points else None for epoch in epochs],
-            }
-            for series in chart.series
-        ],
+        "x": places,
+        "series": [{"label": s.label, "colour": s.colour, "text": text} for s, text in zip(chart.series, texts)],
     }
 
 
 def _tick(chart: Chart, value: float) -> str:
     return f"{100 * value:.4g} %" if chart.text is percent else f"{value:.4g}"
-
-
-def _level(y: float, text: str) -> tuple[Markup, Markup]:
-    line = tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid")
-    return line, tag("text", text, x=LEFT - 6, y=y + 4, text_anchor="end", class_="axis")
-
-
-def _epoch_tick(x: float, epoch: int) -> tuple[Markup, Markup]:
-    y = HEIGHT - BOTTOM
-    line = tag("line", x1=x, x2=x, y1=y, y2=y + 4, class_="grid")
-    return line, tag("text", epoch, x=x, y=y + 18, text_anchor="middle", class_="axis")
-
-
-def _legend(chart: Chart) -> Markup:
-    if chart.title == "Learning rate":
-        return tag("span", class_="legend")
-    if chart.title == "Throughput":
-        return tag("span", chart.unit, class_="legend")
-    styles = [f"key {series.colour}{' dashed' if series.dashed else ''}" for series in chart.series]
-    keys = [tag("span", tag("i", class_=style), series.label) for style, series in zip(styles, chart.series)]
-    return tag("span", keys, class_="legend")
 
 
 def _in_words(chart: Chart) -> str:
@@ -93,3 +134,19 @@ def _in_words(chart: Chart) -> str:
         words.append(f"{series.label}: {chart.text(series.points[first])} at {chart.axis} {first}, "
                      f"{chart.text(series.points[last])} at {chart.axis} {last}.")  # fmt: skip
     return " ".join(words)
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) that enclose low..high."""
+    if not high > low:
+        low, high = (low - abs(low) / 2 or -0.5, low + abs(low) / 2 or 0.5)
+    raw = (high - low) / count
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten that enclose low..high."""
+    return [10.0**k for k in range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)]

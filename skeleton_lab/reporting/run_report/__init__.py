@@ -15,8 +15,9 @@ from pathlib import Path
 from skeleton_lab.errors import LabError
 from skeleton_lab.reporting.html import clip_json
 from skeleton_lab.reporting.html.clip_json import Clip
+from skeleton_lab.reporting.html.line_chart import Chart
 from skeleton_lab.reporting.run_report import page
-from skeleton_lab.reporting.run_report.curves import Chart, charts
+from skeleton_lab.reporting.run_report.curves import charts
 from skeleton_lab.reporting.run_report.summary import Confusion, confusion, evaluated, per_class
 from skeleton_lab.reporting.run_report.work_dir import Run, class_names, load
 from skeleton_lab.utils.atomic import write_atomically

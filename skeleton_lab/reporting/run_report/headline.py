@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from skeleton_lab.reporting.html.markup import Markup, tag
+from skeleton_lab.reporting.html.shell import Tile, percent
 from skeleton_lab.reporting.run_report.summary import Score, peak, scores, throughput, training_seconds
 from skeleton_lab.reporting.run_report.work_dir import Run, number
 
 
-def build(run: Run) -> list[Markup]:
+def build(run: Run) -> dict[str, Any]:
+    """What ``sections.html.j2`` shows above the sections."""
     notices = list(run.notices)
     if run.epochs and not run.result:
         last = max(run.epochs)
         notices.insert(0, f"This run has not finished: it was stopped, or is still going, after epoch {last}.")
-    return [
-        tag("h1", run.name),
-        tag("p", " · ".join([run.model, *_about(run)]), class_="muted"),
-        *(tag("p", notice, class_="notice", role="note") for notice in notices),
-        tag("div", [_score_tile(score) for score in scores(run)], class_="tiles"),
-        tag("div", _cost_tiles(run), class_="tiles"),
-    ]
+    return {
+        "heading": run.name,
+        "about": " · ".join([run.model, *_about(run)]),
+        "notices": notices,
+        "tiles": [[_score_tile(score) for score in scores(run)], _cost_tiles(run)],
+    }
 
 
 def _about(run: Run) -> list[str]:
@@ -38,39 +39,32 @@ def _about(run: Run) -> list[str]:
     return words
 
 
-def tile(title: str, value: str, *notes: str, minor: bool = False) -> Markup:
-    """A figure with what it is above and notes below."""
-    below = [tag("span", note, class_="sub") for note in notes if note]
-    return tag("div", tag("span", title), tag("b", value), below, class_="tile minor" if minor else "tile")
-
-
-def _score_tile(score: Score) -> Markup:
+def _score_tile(score: Score) -> Tile:
     more = [f"epoch {score.epoch}"] if score.epoch is not None else []
-    more += [f"top-{k} {100 * value:.2f} %" for k, value in score.others.items()]
+    more += [f"top-{k} {percent(value)}" for k, value in score.others.items()]
     more += [f"loss {score.loss:.4g}"] if score.loss is not None else []
-    value = "–" if score.top1 is None else f"{100 * score.top1:.2f} %"
-    return tile(f"{score.title} (top-1)", value, ", ".join(more), score.note)
+    return Tile(f"{score.title} (top-1)", percent(score.top1), [", ".join(more), score.note])
 
 
-def _cost_tiles(run: Run) -> list[Markup]:
+def _cost_tiles(run: Run) -> list[Tile]:
     tiles = []
     seconds = training_seconds(run) or number(run.result.get("seconds"))
     if seconds:
         what = "training and its evaluations" if run.epochs else "evaluation"
-        tiles.append(tile("Time", duration(seconds), what, minor=True))
+        tiles.append(Tile("Time", duration(seconds), [what], minor=True))
     speed = throughput(run)
     if speed:
         text = f"{speed:,.0f} /s" if speed >= 10 else f"{speed:.2f} /s"
-        tiles.append(tile("Throughput", text, "training samples, median of the epochs", minor=True))
+        tiles.append(Tile("Throughput", text, ["training samples, median of the epochs"], minor=True))
     for key, title, what in (
         ("peak_rss_mb", "Peak memory", "resident, main process"),
         ("peak_gpu_mb", "Peak GPU memory", "allocated by torch"),
     ):
         used = peak(run, key)
-        tiles += [tile(title, size(used), what, minor=True)] if used else []
+        tiles += [Tile(title, size(used), [what], minor=True)] if used else []
     parameters = number(run.start.get("parameters"))
     device = ", ".join(str(run.start[key]) for key in ("device", "precision") if run.start.get(key))
-    tiles += [tile("Parameters", f"{parameters:,.0f}", device, minor=True)] if parameters else []
+    tiles += [Tile("Parameters", f"{parameters:,.0f}", [device], minor=True)] if parameters else []
     return tiles
 
 

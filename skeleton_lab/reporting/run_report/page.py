@@ -6,21 +6,20 @@ from collections.abc import Sequence
 
 from skeleton_lab.reporting.html import line_chart, shell
 from skeleton_lab.reporting.html.clip_json import Clip
-from skeleton_lab.reporting.html.markup import join, tag
+from skeleton_lab.reporting.html.line_chart import Chart
 from skeleton_lab.reporting.run_report import headline, sections
-from skeleton_lab.reporting.run_report.curves import Chart
 from skeleton_lab.reporting.run_report.summary import Confusion, evaluated, hardest_pairs, per_class
 from skeleton_lab.reporting.run_report.work_dir import Run
 
-SCRIPTS = ("common.js", "charts.js", "confusion.js", "player.js")
+SCRIPTS = tuple(f"reporting/html/resources/{name}" for name in ("charts.js", "confusion.js", "player.js"))
 
 
 def build(
     run: Run, names: Sequence[str], charts: Sequence[Chart], matrix: Confusion | None, clips: Sequence[Clip]
 ) -> str:
     """The whole page as text."""
-    pictures = [line_chart.draw(chart, place) for place, chart in enumerate(charts)]
-    parts = [sections.curves([picture for picture, _ in pictures], run)] if pictures else []
+    drawn = [line_chart.draw(chart, place) for place, chart in enumerate(charts)]
+    parts = [sections.curves(drawn, run)] if drawn else []
     if matrix is not None:
         accuracy = float((run.evaluation.labels == run.evaluation.pred).mean())
         what = evaluated(run)
@@ -31,14 +30,12 @@ def build(
         parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream, evaluated(run), total, wrong))
     parts += [sections.configuration(run), sections.environment(run)]
     data = {
-        "charts": [values for _, values in pictures],
+        "charts": [chart.hover for chart in drawn],
         "confusion": sections.confusion_data(matrix, names) if matrix is not None else None,
         "edges": run.hardest.edges.tolist() if run.hardest is not None else [],
         "clips": [clip.as_json() for clip in clips],
     }
-    links = [tag("a", part.title, href=f"#{part.anchor}") for part in parts]
-    header = tag("header", headline.build(run), tag("nav", links, aria_label="Sections"))
-    body = join(header, tag("main", [part.markup() for part in parts]))
-    return shell.assembled(
-        f"{run.name} · {run.model} · run report", body, data, shell.resource("style.css"), map(shell.resource, SCRIPTS)
+    title = f"{run.name} · {run.model} · run report"
+    return shell.render(
+        shell.SECTIONS, title=title, data=data, scripts=SCRIPTS, sections=parts, navigation=True, **headline.build(run)
     )

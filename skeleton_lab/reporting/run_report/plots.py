@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from skeleton_lab.reporting.html.clip_json import Clip, project
-from skeleton_lab.reporting.run_report.curves import Chart, percent
+from skeleton_lab.reporting.html.line_chart import Chart
+from skeleton_lab.reporting.html.shell import percent
 from skeleton_lab.reporting.run_report.summary import ClassAccuracy, Confusion
 from skeleton_lab.utils.atomic import write_atomically
 

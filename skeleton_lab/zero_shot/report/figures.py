@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.reporting.html.markup import Markup, tag
-from skeleton_lab.reporting.run_report.curves import Chart, Series, percent
+from skeleton_lab.reporting.html.line_chart import Chart, Series
+from skeleton_lab.reporting.html.shell import percent
 from skeleton_lab.zero_shot.accuracy import harmonic
 
 WIDTH, HEIGHT, MARGIN = 900, 560, 30
 DOT = 6.5  # of 900 across: seen from a chair, also where the page is scaled to a telephone
-EDGE = {"fill_opacity": 0.85, "stroke": "var(--card)", "stroke_width": 1}  # keeps overlapping dots apart
 PER_CLASS = 40  # sequences drawn of each class
 
 
@@ -48,42 +48,52 @@ def plane(latents: np.ndarray, columns: np.ndarray, anchors: np.ndarray) -> Plan
     )  # fmt: skip
 
 
-def hue(column: int, count: int) -> str:
-    """Neighbouring columns get hues far apart; lightness alternates."""
+def hue(column: int, count: int) -> tuple[str, str]:
+    """(colour, ink): neighbouring columns get hues far apart, lightness alternates; ink is readable on the colour."""
     turn = (column * 0.381966) % 1 if count > 12 else column / count
-    return f"hsl({360 * turn:.0f} 70% {(38, 50)[column % 2]}%)"
+    lightness = (38, 50)[column % 2]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+              for c in colorsys.hls_to_rgb(turn, lightness / 100, 0.7)]  # fmt: skip
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return f"hsl({360 * turn:.0f} 70% {lightness}%)", "#000" if luminance > 0.179 else "#fff"  # equal contrast there
 
 
-def drawn(picture: Plane, names: Sequence[str]) -> Markup:
-    """The plane as inline SVG: a dot per sequence, a numbered square per text, and their names."""
+@dataclass
+class Dot:
+    x: float
+    y: float
+    hue: str
+    ink: str
+    name: str = ""  # of a text's class
+
+
+@dataclass
+class Drawn:
+    """A plane in the units of its picture, for ``space.html.j2``: dots of sequences, squares of texts."""
+
+    dots: list[Dot]
+    texts: list[Dot]
+    width: int = WIDTH
+    height: int = HEIGHT
+    radius: float = DOT
+
+
+def drawn(picture: Plane, names: Sequence[str]) -> Drawn:
+    """The plane laid out, in one scale for both directions; ``names`` are the classes of its columns."""
     everything = np.concatenate([picture.points, picture.anchors])
     low, high = everything.min(0), everything.max(0)
     scale = min((WIDTH - 2 * MARGIN) / max(high[0] - low[0], 1e-9), (HEIGHT - 2 * MARGIN) / max(high[1] - low[1], 1e-9))
     middle = (low + high) / 2
 
-    def place(xy: np.ndarray) -> tuple[float, float]:
-        return (
-            round(WIDTH / 2 + scale * float(xy[0] - middle[0]), 1),
-            round(HEIGHT / 2 - scale * float(xy[1] - middle[1]), 1),
-        )
+    def dot(xy: np.ndarray, column: int, name: str = "") -> Dot:
+        x = WIDTH / 2 + scale * float(xy[0] - middle[0])
+        y = HEIGHT / 2 - scale * float(xy[1] - middle[1])
+        return Dot(round(x, 1), round(y, 1), *hue(column, len(names)), name)
 
-    parts = []
-    for xy, column in zip(picture.points, picture.columns):
-        x, y = place(xy)
-        parts.append(tag("circle", cx=x, cy=y, r=DOT, fill=hue(column, len(names)), **EDGE))
-    for column, xy in enumerate(picture.anchors):
-        x, y = place(xy)
-        box = {"x": x - 10, "y": y - 10, "width": 20, "height": 20, "rx": 3, "stroke": "var(--text)"}
-        number = tag("text", column + 1, x=x, y=y + 4, text_anchor="middle", style="fill: #fff; font-weight: 600")
-        parts += [tag("rect", tag("title", names[column]), fill=hue(column, len(names)), **box), number]
-    told = f"Latent means of unseen sequences and the texts of their {len(names)} classes, projected to a plane."
-    box = f"0 0 {WIDTH} {HEIGHT}"
-    keys = [
-        tag("span", tag("b", column + 1, style=f"background: {hue(column, len(names))}"), name)
-        for column, name in enumerate(names)
-    ]
-    legend = tag("div", keys, class_="texts muted")
-    return tag("div", tag("svg", parts, class_="plane", viewBox=box, role="img", aria_label=told), legend)
+    return Drawn(
+        [dot(xy, int(column)) for xy, column in zip(picture.points, picture.columns)],
+        [dot(xy, column, names[column]) for column, xy in enumerate(picture.anchors)],
+    )
 
 
 def gate_chart(p_seen: np.ndarray, seen_right: np.ndarray, unseen_right: np.ndarray, of_seen: np.ndarray) -> Chart:

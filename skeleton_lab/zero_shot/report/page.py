@@ -17,11 +17,9 @@ from skeleton_lab.data.archives import class_names
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.reporting.html import line_chart, shell
-from skeleton_lab.reporting.html.markup import Markup, join, tag
+from skeleton_lab.reporting.html.line_chart import Chart
+from skeleton_lab.reporting.html.shell import Section, Tile, percent
 from skeleton_lab.reporting.run_report import plot_folder, sections
-from skeleton_lab.reporting.run_report.curves import Chart
-from skeleton_lab.reporting.run_report.headline import tile
-from skeleton_lab.reporting.run_report.sections import Section
 from skeleton_lab.reporting.run_report.summary import Confusion, counted, per_class
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
@@ -35,15 +33,9 @@ from skeleton_lab.zero_shot.report.figures import Plane
 NAME = "zero_shot.html"
 GATED = (("Seen", "seen_accuracy"), ("Unseen", "unseen_accuracy"), ("Harmonic mean", "h_mean"))
 METHODS = {"fsvae": "FS-VAE", "msf": "MSF-GZSSAR"}
-SCRIPTS = ("common.js", "charts.js", "confusion.js")
-STYLE = """
-.one { max-width: 640px; }
-svg.plane { display: block; width: 100%; height: auto; }
-.texts { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin-top: .6rem; }
-.texts b {
-  display: inline-block; min-width: 1.6em; margin-right: .4em; border-radius: 3px; text-align: center; color: #fff;
-}
-"""
+STYLES = ("zero_shot/report/resources/zero_shot.css",)
+SCRIPTS = ("reporting/html/resources/charts.js", "reporting/html/resources/confusion.js")
+CYCLES = ("cycle", "zsl_accuracy", "loss", "last_loss", "seconds", "steps_per_second")  # columns of their table
 
 
 @dataclass
@@ -101,91 +93,64 @@ def plane_of(found: Experiment) -> Plane:
 def build(found: Experiment, matrix: Confusion, chart: Chart | None, picture: Plane) -> str:
     """The whole page as text."""
     names, told = found.names, found.trained
-    unseen = [names[cls] for cls in found.evaluation["unseen"]]
-    drawn = [line_chart.draw(chart, 0)] if chart is not None else []
-    text = (
-        f"Dots are sequences of unseen classes, squares the texts of these classes, both as latent means: where "
-        f"the space is shared, a square lies among the dots of its colour. {_drawn(picture, found)}The two directions "
-        f"hold {100 * picture.share:.0f} % of the variance between classes. Each modality is drawn around its mean; "
-        f"the means are {picture.gap:.1f} times as far apart as a class is from the mean."
-    )
-    card = tag("div", figures.drawn(picture, unseen), class_="card")
+    name = METHODS.get(told["variant"], told["variant"])
+    drawn = line_chart.draw(chart, 0) if chart is not None else None
     parts = [
-        tables.of_one(METHODS.get(told["variant"], told["variant"]), told, found.gated or {}),
+        tables.of_one(name, told, found.gated or {}),
         sections.per_class(per_class(matrix), names),
         sections.confusion(matrix, names, float(told["zsl_accuracy"])),
-        *(
-            [
-                Section(
-                    "gate",
-                    "Gate",
-                    [tag("p", _gate_note(found), class_="muted"), tag("div", [p for p, _ in drawn], class_="one")],
-                )
-            ]
-            if drawn
-            else []
-        ),
-        Section("space", "Shared space", [tag("p", text, class_="muted"), card]),
-        Section("configuration", "Settings and cycles", _settings(told)),
+        _gate(found, drawn) if drawn is not None else None,
+        _space(found, picture),
+        _settings(told),
     ]
-    parts = [part for part in parts if part is not None]
-    data = {"charts": [values for _, values in drawn], "confusion": sections.confusion_data(matrix, names), "clips": []}
-    links = [tag("a", part.title, href=f"#{part.anchor}") for part in parts]
-    title = f"{METHODS.get(told['variant'], told['variant'])} · zero-shot report"
-    header = tag("header", _headline(found), tag("nav", links, aria_label="Sections"))
-    body = join(header, tag("main", [part.markup() for part in parts]))
-    return shell.assembled(title, body, data, shell.resource("style.css") + STYLE, map(shell.resource, SCRIPTS))
+    data = {
+        "charts": [drawn.hover] if drawn is not None else [],
+        "confusion": sections.confusion_data(matrix, names),
+        "clips": [],
+    }
+    return shell.render(
+        shell.SECTIONS, title=f"{name} · zero-shot report", data=data, styles=STYLES, scripts=SCRIPTS, heading=name,
+        about=_about(told), notices=[] if told["finished"] else ["This run has not finished."], tiles=[_tiles(found)],
+        sections=[part for part in parts if part is not None], navigation=True,
+    )  # fmt: skip
 
 
-def _gate_note(found: Experiment) -> str:
-    at = 100 * found.gated["threshold"]
-    return (
-        f"A sequence is called seen if P(seen) is above the threshold; the figures above are at {at:.0f} %, "
-        f"temperature {found.gated['temperature']:g}."
-    )
+def _gate(found: Experiment, chart: line_chart.Drawn) -> Section:
+    return Section("gate", "Gate", f"{tables.TEMPLATES}/gate.html.j2", {
+        "chart": chart, "threshold": found.gated["threshold"], "temperature": f"{found.gated['temperature']:g}",
+    })  # fmt: skip
 
 
-def _headline(found: Experiment) -> list[Markup]:
+def _space(found: Experiment, picture: Plane) -> Section:
+    unseen = [found.names[cls] for cls in found.evaluation["unseen"]]
+    return Section("space", "Shared space", f"{tables.TEMPLATES}/space.html.j2", {
+        "plane": figures.drawn(picture, unseen), "sequences": len(found.evaluation["labels"]),
+        "per_class": figures.PER_CLASS, "share": picture.share, "gap": picture.gap,
+    })  # fmt: skip
+
+
+def _tiles(found: Experiment) -> list[Tile]:
     told, gated = found.trained, found.gated or {}
-    chance = f"chance is {100 / told['ss']:.1f} %"
+    chance = f"chance is {percent(1 / told['ss'], 1)}"
     saved = told.get("selected_cycle", told.get("best_cycle"))
     tiles = [
-        tile("Unseen classes alone", _percent(told["zsl_accuracy"]), f"cycle {saved}, {chance}", words(told)),
-        tile("Last cycle", _percent(told["last_zsl_accuracy"]), f"cycle {told['last_cycle']}", "chosen by nothing"),
+        Tile("Unseen classes alone", percent(told["zsl_accuracy"]), [f"cycle {saved}, {chance}", words(told)]),
+        Tile("Last cycle", percent(told["last_zsl_accuracy"]), [f"cycle {told['last_cycle']}", "chosen by nothing"]),
     ]
     for title, key in GATED:
         if gated.get(key) is not None:
             cycle = f"test on all classes; cycle {gated.get('selected_cycle', saved)}"
-            tiles.append(tile(f"{title}, with gate", _percent(gated[key]), cycle, words({**told, **gated})))
-    about = _about(told)
-    notice = None if told["finished"] else tag("p", "This run has not finished.", class_="notice", role="note")
-    name = METHODS.get(told["variant"], told["variant"])
-    return [tag("h1", name), tag("p", about, class_="muted"), notice, tag("div", tiles, class_="tiles")]
+            tiles.append(Tile(f"{title}, with gate", percent(gated[key]), [cycle, words({**told, **gated})]))
+    return tiles
 
 
-def _drawn(picture: Plane, found: Experiment) -> str:
-    """How many of the sequences are in the picture, where not all are."""
-    everything = len(found.evaluation["labels"])
-    if len(picture.points) == everything:
-        return ""
-    return f"Drawn are {len(picture.points):,} of the {everything:,}, at most {figures.PER_CLASS} of a class. "
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %"
-
-
-def _settings(told: dict[str, Any]) -> list[Markup]:
+def _settings(told: dict[str, Any]) -> Section:
     rows = [(key, value) for key, value in told.items() if not isinstance(value, (list, dict))]
-    rows = [(key, "–" if value is None else value) for key, value in rows]
-    lines = [tag("tr", tag("th", key, scope="row"), tag("td", tag("code", value))) for key, value in rows]
-    columns = ("cycle", "zsl_accuracy", "loss", "last_loss", "seconds", "steps_per_second")
-    head = tag("thead", tag("tr", [tag("th", column.replace("_", " "), scope="col") for column in columns]))
-    cells = [tag("tr", [tag("td", f"{entry[column]:.4g}") for column in columns]) for entry in told["cycles"]]
-    return [
-        tag("div", tag("table", head, tag("tbody", cells), class_="numbers"), class_="card scroll"),
-        tag("div", tag("table", tag("tbody", lines), class_="facts"), class_="card scroll"),
-    ]
+    return Section("configuration", "Settings and cycles", f"{tables.TEMPLATES}/settings.html.j2", {
+        "head": [column.replace("_", " ") for column in CYCLES],
+        "cycles": [[f"{entry[column]:.4g}" for column in CYCLES] for entry in told["cycles"]],
+        "settings": [(key, "–" if value is None else value) for key, value in rows],
+    })  # fmt: skip
 
 
 def write(folder: Path) -> Path:
@@ -238,21 +203,22 @@ def build_seeds(told: dict[str, Any], pages: dict[str, Path], folder: Path) -> s
     name = METHODS.get(told["variant"], told["variant"])
     mean, deviation = told["mean"], told["sd"]
     titles = {"zsl_accuracy": "Unseen classes alone"} | {key: f"{title}, with gate" for title, key in GATED}
-    notes = {"zsl_accuracy": f"chance is {100 / told['ss']:.1f} %"}
+    notes = dict.fromkeys(titles, "test on all classes") | {"zsl_accuracy": f"chance is {percent(1 / told['ss'], 1)}"}
     tiles = [
-        tile(title, f"{seeds.written(mean[key], deviation[key])} %", notes.get(key, "test on all classes"), words(told))
+        Tile(
+            title, f"{seeds.written(mean[key], deviation[key])} %", [notes.get(key, "test on all classes"), words(told)]
+        )
         for key, title in titles.items()
         if mean.get(key) is not None
     ]
     about = f"{_about(told)} · mean ± standard deviation of seeds {', '.join(map(str, told['seeds']))}"
     unfinished = [seed for seed, run in told["runs"].items() if not run.get("finished")]
-    notice = f"Not finished: seed {', '.join(unfinished)}." if unfinished else None
-    notice = None if notice is None else tag("p", notice, class_="notice", role="note")
     parts = [tables.of_seeds(name, told), tables.runs(told, pages, folder)]
-    header = tag("header", tag("h1", name), tag("p", about, class_="muted"), notice, tag("div", tiles, class_="tiles"))
-    body = join(header, tag("main", [part.markup() for part in parts if part is not None]))
-    style = shell.resource("style.css") + STYLE
-    return shell.assembled(f"{name} · zero-shot report", body, {}, style, ())
+    return shell.render(
+        shell.SECTIONS, title=f"{name} · zero-shot report", data={}, styles=STYLES, heading=name, about=about,
+        notices=[f"Not finished: seed {', '.join(unfinished)}."] if unfinished else [], tiles=[tiles],
+        sections=[part for part in parts if part is not None], navigation=False,
+    )  # fmt: skip
 
 
 def _about(told: dict[str, Any]) -> str:

@@ -6,19 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.reporting.html.markup import Markup, tag
-from skeleton_lab.reporting.run_report.sections import Section
+from skeleton_lab.reporting.html.shell import Section
 from skeleton_lab.zero_shot.align import baselines, seeds
 from skeleton_lab.zero_shot.align.seeds import ALIGNED, GATED, TITLES
 
 COLUMNS = ("zsl_accuracy", *GATED)
-ABOUT = (
-    "The same features and texts without alignment by a network. ConSE: the mean of the seen classes' texts, weighted "
-    "by the ten largest of their probabilities ({source}); nothing is trained. Ridge regression: a linear map from "
-    "features to texts; its penalty is chosen on seen classes held out in groups, never on unseen ones. With the gate: "
-    "the method's own gate decides what is seen, the baseline answers the rest. Neither depends on a seed; the gate "
-    "does."
-)
+TEMPLATES = "zero_shot/report/templates"
 
 
 def compared(method: str, row: dict[str, str], told: dict[str, dict[str, Any]], cells: dict[str, dict]) -> Section:
@@ -28,17 +21,13 @@ def compared(method: str, row: dict[str, str], told: dict[str, dict[str, Any]], 
         row: cells of the method by figure.  told: baselines as their JSON has them.  cells: their cells by figure.
     """
     shown = [key for key in COLUMNS if key in row]
-    head = [tag("th", title, scope="col") for title in ("", *(TITLES[key] for key in shown))]
     lines = [(method, row), *((baselines.NAMES.get(name, name), cells[name]) for name in told)]
-    body = [
-        tag("tr", tag("th", name, scope="row"), [tag("td", figures.get(key, "–")) for key in shown])
-        for name, figures in lines
-    ]
     source = (told.get("conse") or {}).get("probabilities") or {}
     words = "; ".join(f"{name}: {where}" for name, where in source.items() if isinstance(where, str)) or "see its JSON"
-    grid = tag("table", tag("thead", tag("tr", head)), tag("tbody", body), class_="numbers")
-    content = [tag("p", ABOUT.format(source=words), class_="muted"), tag("div", grid, class_="card scroll")]
-    return Section("baselines", "Beside two baselines, %", content)
+    return Section("baselines", "Beside two baselines, %", f"{TEMPLATES}/comparison.html.j2", {
+        "source": words, "head": [TITLES[key] for key in shown],
+        "rows": [(name, [figures.get(key, "–") for key in shown]) for name, figures in lines],
+    })  # fmt: skip
 
 
 def of_one(method: str, trained: dict[str, Any], gated: dict[str, Any]) -> Section | None:
@@ -66,19 +55,16 @@ def of_seeds(method: str, told: dict[str, Any]) -> Section | None:
 def runs(told: dict[str, Any], pages: dict[str, Path], folder: Path) -> Section:
     """A row per seed, with a link to its page, and one of mean and deviation."""
     shown = [key for key in (*ALIGNED, *GATED) if told["mean"].get(key) is not None]
-    titles = ("seed", "cycle", *(TITLES[key] for key in shown))
-    body = []
+
+    def row(name: str, values: dict[str, Any], cycle: Any = "", page: str | None = None) -> dict[str, Any]:
+        cells = [seeds.written(values.get(key), None, 2) for key in shown]
+        return {"name": name, "page": page, "cycle": cycle, "cells": cells}
+
+    rows = []
     for seed, run in told["runs"].items():
-        link = tag("a", seed, href=Path(os.path.relpath(pages[seed], folder)).as_posix()) if seed in pages else seed
-        cells = [tag("td", seeds.written(run.get(key), None, 2)) for key in shown]
-        body.append(tag("tr", tag("th", link, scope="row"), tag("td", run.get("selected_cycle")), cells))
-    for title, values in (("mean", told["mean"]), ("standard deviation", told["sd"])):
-        cells = [tag("td", seeds.written(values.get(key), None, 2)) for key in shown]
-        body.append(tag("tr", tag("th", title, scope="row"), tag("td", ""), cells))
-    head = tag("thead", tag("tr", [tag("th", title, scope="col") for title in titles]))
-    note = (
-        "A seed decides first weights, batches, noise and the classifier; the features are the same, so the spread "
-        "does not hold that of other trainings of the backbone. Standard deviation of a sample (n - 1)."
-    )
-    grid: Markup = tag("table", head, tag("tbody", body), class_="numbers")
-    return Section("seeds", "Seeds, %", [tag("p", note, class_="muted"), tag("div", grid, class_="card scroll")])
+        page = Path(os.path.relpath(pages[seed], folder)).as_posix() if seed in pages else None
+        cycle = run.get("selected_cycle")
+        rows.append(row(seed, run, "" if cycle is None else cycle, page))
+    rows += [row("mean", told["mean"]), row("standard deviation", told["sd"])]
+    head = ["seed", "cycle", *(TITLES[key] for key in shown)]
+    return Section("seeds", "Seeds, %", f"{TEMPLATES}/seeds.html.j2", {"head": head, "runs": rows})

@@ -216,6 +216,7 @@ def test_mlp_with_the_documents_flags(data):
     assert [line for line in done.stdout.splitlines() if line.startswith("===")][-1] == "=== Epoch 5/5 ==="
 
 
+@pytest.mark.slow
 def test_graph_network_learns_and_says_so(five):
     flags = ["--epochs", "12", "--batch-size", "4", "--num-worker", "1", "--device", "cpu"]
     lines = right("baselines/train_skeleton_gcn.py", "--npz-path", five, *flags)
@@ -353,6 +354,7 @@ def test_benchmark_fails_if_a_model_fails(monkeypatch, capsys):
     assert benchmark.main(["--models", "simple", "--steps", "0"]) == 2
 
 
+@pytest.mark.slow
 def test_smoke():
     command = [sys.executable, "smoke_test.py"]  # as smoke_test_all.py starts it
     done = subprocess.run(command, cwd=ROOT / "baselines", capture_output=True, text=True, timeout=200)

@@ -91,12 +91,14 @@ def batch():
     return torch.randn(8, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0)), torch.arange(8)
 
 
+@pytest.mark.slow
 def test_the_plain_form_costs_what_was_published(network, batch):
     cost = measure(unfuse(copy.deepcopy(network)), *batch)
     assert cost.flops_forward == json.loads((PARITY / "ctrgcn.json").read_text())["flops_per_sample"]
     assert cost.saved_bytes / 2**20 == pytest.approx(128.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_ctrgcn_is_cheaper(network, batch):
     cost = measure(network, *batch)
     assert cost.flops_forward <= 3.6e9  # published 3.88e9
@@ -104,6 +106,7 @@ def test_ctrgcn_is_cheaper(network, batch):
     assert largest_batch(cost) >= 64, "the published batch should fit an 8 GB card in float32"
 
 
+@pytest.mark.slow
 def test_ctrgcn_with_checkpointing(network, batch):
     network = copy.deepcopy(network)
     network.activation_checkpointing = True
@@ -112,6 +115,7 @@ def test_ctrgcn_with_checkpointing(network, batch):
     assert cost.peak_bytes <= 25e6  # one block's activations included
 
 
+@pytest.mark.slow
 def test_single_person_clips_cost_less(network, batch):
     x, y = batch[0].clone(), batch[1]
     x[..., 1] = 0
@@ -153,6 +157,7 @@ def test_a_recipe_of_another_file_and_flags():
     assert (given.frames, given.whole, given.batch, given.forward, given.precision) == (64, False, 8, 4, "16-mixed")
 
 
+@pytest.mark.slow
 def test_the_recipe_of_stgcn_does_not_fit_and_what_does(capsys):
     """300 frames in batches of 64: 9.8 GiB, where 64 frames would have room for 209."""
     assert program.main(["--room", "ST-GCN", "--samples", "1"]) == 0
@@ -226,6 +231,7 @@ def test_nothing_but_a_network_is_called(model, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 def test_command_line():
     command = [sys.executable, "-m", "skeleton_lab.cost", "--room", "ctrgcn", "--frames", "8", "--batch", "2"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays, make_kaggle_npz
 
-from skeleton_lab.data.archives import opening
-from skeleton_lab.data.archives import packed
+from skeleton_lab.data.archives import opening, packed
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.errors import ArchiveError, LabError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from places import ROOT
 import json
 import pickle
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from parity.kaggle_sample import make_kaggle_arrays, make_kinetics, to_ntvm
+from places import ROOT
 
 from skeleton_lab.data.archives import convert as converter
 from skeleton_lab.data.archives import ntu_published
@@ -308,6 +308,7 @@ def test_too_little_room_is_told_before_anything_is_written(kaggle, tmp_path, mo
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """A file of 0.54 GB: the process stays below 330 MB, of which Python and NumPy are about 60."""
     synthetic.write(tmp_path / "a.npz", train=2500, test=500, repeat_distinct=50, progress=False)
@@ -322,6 +323,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         assert int(done.stdout) < 330 << 10, to
 
 
+@pytest.mark.slow
 def test_rows_of_a_published_file_have_names():
     labels = {s: np.array([sample(n).label for n in row_names("NTU60_CS", s)]) for s in SPLITS}
     archive, names = ntu_published.names_of_rows(labels)

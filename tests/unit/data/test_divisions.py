@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from places import ROOT
 import pickle
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.data.archives.convert import main
@@ -99,6 +99,7 @@ def test_a_division_is_picked(hmdb, flags, capsys):
     assert all(name in told for name in ("train1", "test1", "train3", "test3")) and "train2" not in told
 
 
+@pytest.mark.slow
 def test_divisions_at_the_other_doors(hmdb):
     assert examine(hmdb, layout="pyskl:3").splits["train"].clips == 5
     assert opened(hmdb, "train", layout="pyskl:1").names == NAMES[1:6]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from feeder_cases import CASES
-from parity.kaggle_sample import make_kaggle_npz
 
 from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch
@@ -17,13 +16,6 @@ from skeleton_lab.skeletons import bones as streams
 Feeder = registry.load("FreqMixFormer", "feeders.feeder_ntu.Feeder")
 UAV = registry.load("FreqMixFormer", "feeders.feeder_uav.Feeder")
 UCLA = registry.load("FreqMixFormer", "feeders.feeder_ucla.Feeder")
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("freq") / "NTU60_CS.npz"
-    make_kaggle_npz(path)
-    return str(path)
 
 
 @pytest.mark.parametrize("name", cases.names("freqmixformer/test"))

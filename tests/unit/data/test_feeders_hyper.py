@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from feeder_cases import CASES
-from parity.kaggle_sample import TEST, TRAIN, make_kaggle_npz, to_ntvm
+from parity.kaggle_sample import TEST, TRAIN, to_ntvm
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
@@ -22,13 +22,6 @@ UCLA = registry.load("Hyper-GCN", "feeders.feeder_ucla.Feeder")
 TRAINING = {"split": "train", "window_size": 64, "p_interval": [0.5, 1], "random_rot": True}
 CLIPS = {"split": "train", "window_size": 64, "frame_sample": "clips"}
 PARENT = np.array([1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 7, 7, 11, 11])
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("hyper") / "NTU60_CS.npz"
-    make_kaggle_npz(path)
-    return str(path)
 
 
 @pytest.mark.parametrize("name", cases.names("hypergcn/test", "hypergcn/align"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from places import PARITY, ROOT
 import importlib.util
 import json
 import logging
@@ -12,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from parity.kaggle_sample import TEST, TRAIN, check, make_kaggle_arrays, make_kaggle_npz, make_npy, to_ntvm
+from parity.kaggle_sample import TEST, TRAIN, check, make_kaggle_arrays, make_npy, to_ntvm
+from places import PARITY, ROOT
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -31,13 +31,6 @@ CASES = [
     if case.get("family") in ("ctrgcn", "freqmixformer") and case["feeder"] == "feeders.feeder_ntu.Feeder"
 ]
 TRAINING = {"split": "train", "window_size": 64, "p_interval": [0.5, 1], "random_rot": True}
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("ntu") / "NTU60_CS.npz"
-    make_kaggle_npz(path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

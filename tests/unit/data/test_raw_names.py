@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from places import PARITY
 import json
-from pathlib import Path
 
 import pytest
+from places import PARITY
 
 from skeleton_lab.data.archives import ntu_protocol
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from raw_helpers import KINETICS, RAW, run, sources
 
 from skeleton_lab.data.archives.ntu_protocol import DATASETS
-from skeleton_lab.data.archives.readers.kinetics import open_kinetics
 from skeleton_lab.data.archives.prenormalize import normalise
+from skeleton_lab.data.archives.readers.kinetics import open_kinetics
 from skeleton_lab.data.preprocessing import actors, denoise, openpose_json, person_slots, pyskl_persons, skeleton_text
 from skeleton_lab.data.preprocessing import recordings as places
 from skeleton_lab.data.preprocessing.recordings import Source

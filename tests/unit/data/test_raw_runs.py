@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from places import ROOT
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from places import ROOT
 from raw_helpers import KINETICS, contents, lay_out, prepare, run
 
 from benchmarks import preprocessing

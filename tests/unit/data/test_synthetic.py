@@ -314,6 +314,7 @@ def test_repeated_clips_are_equal_and_have_their_own_names(tmp_path, monkeypatch
         assert archive.testzip() is None
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     peaks = []
     for train in (200, 1200):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from places import PARITY
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from parity.kaggle_sample import check, make_kaggle_arrays, to_ntvm
 from parity.protocol import make_skeleton
+from places import PARITY
 from scipy import stats
 from scipy.spatial.transform import Rotation
 from torch.nn import functional

@@ -15,6 +15,7 @@ def room(tmp_path_factory) -> Path:
     return toy_room.make_room(tmp_path_factory.mktemp("room"))
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(room, tmp_path):
     """Thirteen clips do not divide by two: every one is evaluated once, none is repeated."""
     flags = ("--checkpoint-minutes", "0", "--forward-batch-size", "4")

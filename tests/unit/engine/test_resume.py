@@ -61,6 +61,7 @@ def slow_room(tmp_path) -> Path:
     return room
 
 
+@pytest.mark.slow
 def test_kill_at_a_random_moment_changes_nothing(slow_room, room, unbroken, tmp_path, capsys):
     work = tmp_path / "work"
     process = toy_room.start(slow_room, arguments(work))
@@ -82,6 +83,7 @@ def test_kill_at_a_random_moment_changes_nothing(slow_room, room, unbroken, tmp_
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize(("signum", "expected", "workers"), [(signal.SIGTERM, 143, "0"), (signal.SIGINT, 130, "1")])
 def test_signals_save_and_stop(slow_room, room, unbroken, tmp_path, signum, expected, workers):

@@ -49,6 +49,7 @@ def test_a_second_run_in_the_folder_is_refused(room, tmp_path, capsys, phase):
     assert not (work / ".lock").exists(), "a run leaves no lock"
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_loader_processes_leaves_no_lock(room, tmp_path, capsys):
     """Its loaders live on for seconds; the lock is not theirs."""
     work = tmp_path / "work"
@@ -203,6 +204,7 @@ def test_a_full_disk_at_resume_loses_nothing(room, tmp_path, capsys, monkeypatch
     assert not list(work.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_real_full_disk_at_resume(room, tmp_path):
     """On a file system of 300 kB, filled up between the two calls."""
     script = f"""
@@ -230,6 +232,7 @@ cp -r {tmp_path}/small {tmp_path}/after
         assert before and (before == after or (name == "metrics.jsonl" and len(after) > 100)), name
 
 
+@pytest.mark.slow
 def test_a_tiny_shared_memory_is_one_line(room, tmp_path):
     """PyTorch's workers failed in a thread that nobody listens to; the run waited for ever."""
     feeder = room / "feeders" / "whole.py"  # batches that are made as one, as the lab's own feeders do

@@ -2,72 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import pickle
-import re
-import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from packaging.requirements import Requirement
-from places import ROOT
+from score_files import STREAMS, K, N, published, recipe, write
 
-from skeleton_lab.ensemble.fusion import search
-from skeleton_lab.ensemble.program import FITTED, Recipe, accuracy, combine, fit, main, read_labels
-
-N, K = 60, 10
-STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
-
-
-@pytest.fixture
-def lab(tmp_path, capsys):
-    """A room's folder with four streams' scores and the labels; call it with flags: (exit code, stdout, stderr)."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, K, N)
-    (tmp_path / "data" / "ntu").mkdir(parents=True)
-    np.savez(tmp_path / "data" / "ntu" / "NTU60_CS.npz", y_test=np.eye(K)[labels])
-    shutil.copy(ROOT / "CTR-GCN" / "ensemble.py", tmp_path)
-    scores = {}
-    for stream in STREAMS:
-        logits = rng.normal(size=(N, K)) + 1.2 * np.eye(K)[labels]
-        scores[stream] = {f"test_{i}": row.astype(np.float32) for i, row in enumerate(logits)}
-        (tmp_path / stream).mkdir()
-        write(tmp_path / stream, scores[stream])
-
-    def run(*flags, dataset="ntu/xsub", streams=STREAMS, room="CTR-GCN"):
-        if not isinstance(streams, dict):
-            streams = {stream: stream for stream in streams}
-        folders = [word for flag, name in streams.items() for word in (f"--{flag}-dir", str(tmp_path / name))]
-        code = main(recipe(room), str(tmp_path / "ensemble.py"), ["--dataset", dataset, *folders, *flags])
-        return code, *capsys.readouterr()
-
-    run.folder, run.labels, run.scores = tmp_path, labels, scores
-    return run
-
-
-def recipe(room):
-    return runpy.run_path(str(ROOT / room / "ensemble.py"))["RECIPE"]
-
-
-def write(folder, scores, name="epoch1_test_score.pkl"):
-    (folder / name).write_bytes(pickle.dumps(scores))
-
-
-def published(scores, labels, weights):
-    """The loop of the published ensemble.py: percentages of top-1 and top-5."""
-    right = right5 = 0
-    rows = [list(stream.items()) for stream in scores]
-    for i, label in enumerate(labels):
-        r = sum(stream[i][1] * weight for stream, weight in zip(rows, weights))
-        right5 += int(int(label) in r.argsort()[-5:])
-        right += int(np.argmax(r) == int(label))
-    return 100 * right / len(labels), 100 * right5 / len(labels)
+from skeleton_lab.ensemble.program import FITTED, Recipe, accuracy, combine, fit
 
 
 @pytest.mark.parametrize(
@@ -87,106 +33,6 @@ def test_fixed_weights_give_the_published_numbers(lab, streams, flags, weights):
     assert code == 0
     assert f"\nTop1 Acc: {top1:.4f}%\nTop5 Acc: {top5:.4f}%\n" in out
     assert FITTED not in out
-
-
-def test_samples_are_matched_by_name(lab):
-    expected = lab()[1]
-    write(lab.folder / "bone", dict(reversed(lab.scores["bone"].items())))
-    assert lab()[1] == expected
-
-
-def clip(i):
-    return f"S{i // 10 + 1:03}C001P003R001A{i % 10 + 1:03}"
-
-
-def rename(lab, stream, name, order=None, evaluation=True):
-    """Give the samples of a stream other names and another order, and say so in its evaluation.npz."""
-    order = np.arange(N) if order is None else order
-    rows = list(lab.scores[stream].values())
-    write(lab.folder / stream, {name(int(i)): rows[i] for i in order})
-    if evaluation:
-        names = np.array([str(name(int(i))) for i in order])
-        np.savez(lab.folder / stream / "evaluation.npz", labels=lab.labels[order], names=names)
-
-
-def test_row_numbers_in_any_spelling_are_the_same_names(lab):
-    expected = lab()[1]
-    rename(lab, "bone", lambda i: i, evaluation=False)
-    assert lab()[1] == expected and "samples in the order of their row numbers" in expected
-
-
-@pytest.mark.parametrize(
-    "spelling",
-    [f"{{}}{end}" for end in ("", ".skeleton")] + ["test_{}", "val_{}.json", "/data/ntu/{}.skeleton", "nturgb+d\\{}"],
-)
-def test_names_of_two_pipelines_are_the_same_samples(lab, spelling):
-    """A perfect stream stays perfect whatever the order of its file."""
-    for stream in STREAMS[:2]:
-        lab.scores[stream] = {key: np.eye(K)[k] for key, k in zip(lab.scores[stream], lab.labels)}
-    (lab.folder / "data" / "ntu" / "NTU60_CS.npz").unlink()
-    rename(lab, "joint", clip)
-    rename(lab, "bone", lambda i: spelling.format(clip(i)), np.random.default_rng(5).permutation(N))
-    code, out, err = lab(streams=STREAMS[:2])
-    assert code == 0, err
-    assert "\nTop1 Acc: 100.0000%" in out and "bone: top-1 100.00%" in out and "notice" not in out
-
-
-def test_clips_of_one_name_in_two_folders_are_two(lab):
-    expected = lab(streams=STREAMS[:2])[1].splitlines()[1:]
-    rename(lab, "joint", lambda i: f"class{i % 2}/{i // 2}", evaluation=False)
-    rename(
-        lab, "bone", lambda i: f"class{i % 2}/{i // 2}.avi", np.random.default_rng(6).permutation(N), evaluation=False
-    )
-    assert lab(streams=STREAMS[:2])[1].splitlines()[1:] == expected
-
-
-def test_unlike_names_need_equal_labels_row_by_row(lab):
-    expected = lab(streams=STREAMS[:2])[1].splitlines()
-    rename(lab, "bone", clip)
-    code, _, err = lab(streams=STREAMS[:2])
-    assert code == 2 and "evaluation.npz" in err and str(lab.folder / "joint") in err and len(err.splitlines()) == 1
-    rename(lab, "joint", lambda i: f"test_{i}")
-    code, out, _ = lab(streams=STREAMS[:2])
-    notice, *rest = out.splitlines()
-    assert notice.startswith("notice: ") and "matched by position, since the labels" in notice and rest == expected
-    rename(lab, "bone", clip, np.roll(np.arange(N), 1))
-    code, out, err = lab(streams=STREAMS[:2])
-    assert (code, out) == (2, "") and "is class" in err and len(err.splitlines()) == 1
-
-
-def test_row_numbers_of_two_orders_are_refused(lab):
-    rename(lab, "joint", lambda i: f"test_{i}")
-    order = np.random.default_rng(7).permutation(N)
-    rows = list(lab.scores["bone"].values())
-    write(lab.folder / "bone", {f"test_{k}": rows[i] for k, i in enumerate(order)})
-    np.savez(lab.folder / "bone" / "evaluation.npz", labels=lab.labels[order])
-    code, out, err = lab(streams=STREAMS[:2])
-    assert (code, out) == (2, "") and "of 60 differ" in err
-
-
-def test_a_single_other_name_is_an_error(lab):
-    rename(lab, "joint", clip)
-    rename(lab, "bone", lambda i: clip(i) if i != 3 else "S099C001P001R001A001")
-    code, _, err = lab(streams=STREAMS[:2])
-    assert code == 2 and "share 59 of 60" in err and repr(clip(3)) in err
-
-
-def test_labels_come_by_name_or_row_and_are_those_of_the_run(lab):
-    order = np.random.default_rng(8).permutation(N)
-    archive, stream = lab.folder / "data/ntu/NTU60_CS.npz", STREAMS[:2]
-    expected = lab(streams=stream)[1].splitlines()[1:]
-    for name in stream:
-        rename(lab, name, clip)
-    names = np.array([f"{clip(int(i))}.skeleton" for i in order])
-    np.savez(archive, y_test=lab.labels[order], name_test=names)
-    assert lab(streams=stream)[1].splitlines()[1:] == expected
-    np.savez(archive, y_test=lab.labels[order])  # no names: by row, which the run's own labels contradict
-    code, _, err = lab(streams=stream)
-    assert code == 2 and "NTU60_CS.npz: row" in err and "evaluation.npz" in err
-    (lab.folder / "joint" / "evaluation.npz").unlink()
-    np.savez(archive, y_test=lab.labels, name_test=np.array([f"other{i}" for i in range(N)]))
-    code, _, err = lab(streams=stream)
-    assert code == 2 and "names its samples unlike the scores" in err
 
 
 def test_fitted_weights_are_apart_and_named_so(lab):
@@ -228,32 +74,6 @@ def test_any_number_of_streams(lab):
 def test_accuracy_on_ties_and_few_classes():
     logits = np.array([[1, 1, 0], [0, 2, 2]], dtype=np.float32)
     assert accuracy(logits, np.array([0, 2])) == (0.5, 1.0)  # the first maximum counts; three classes are all in five
-
-
-def test_labels_from_the_run_itself(lab):
-    expected = lab()[1].splitlines()[1:]
-    (lab.folder / "data" / "ntu" / "NTU60_CS.npz").unlink()
-    order = np.random.default_rng(2).permutation(N)
-    names = np.array([f"test_{i}" for i in order])
-    np.savez(lab.folder / "joint" / "evaluation.npz", labels=lab.labels[order], names=names)
-    code, out, _ = lab()
-    assert code == 0 and out.splitlines()[1:] == expected
-    assert "evaluation.npz" in out.splitlines()[0]
-
-
-def test_labels_of_nw_ucla(lab):
-    expected = lab()[1].splitlines()[1:]
-    (lab.folder / "data" / "NW-UCLA").mkdir()
-    clips = [{"file_name": f"a{i}", "length": 9, "label": int(label) + 1} for i, label in enumerate(lab.labels)]
-    (lab.folder / "data" / "NW-UCLA" / "val_label.pkl").write_bytes(pickle.dumps(clips))
-    assert lab(dataset="NW-UCLA")[1].splitlines()[1:] == expected
-
-
-def test_labels_of_a_pair_pickle(tmp_path):
-    path = tmp_path / "val_label.pkl"
-    path.write_bytes(pickle.dumps((["b", "a"], [1, 0]), protocol=2))
-    assert read_labels(path, ["a", "b"]).tolist() == [0, 1]
-    assert read_labels(path, ["test_0", "test_1"]).tolist() == [1, 0]
 
 
 def test_usual_weights_of_any_two():
@@ -337,106 +157,6 @@ def test_weights_that_say_nothing_are_refused(lab, flags):
 def test_alpha_without_effect_is_said(lab):
     assert "notice: --alpha has no effect" in lab("--alpha", "2")[1]
     assert lab("--alpha", "2")[1].splitlines()[1:] == lab()[1].splitlines()
-
-
-# ------------------------------------------------------------------------------ FreqMixFormer: six streams, searched
-
-SIX = {
-    "joint": "joint", "bone": "bone", "joint-motion": "joint-motion", "bone-motion": "bone-motion",
-    "joint-k2": "k2", "joint-motion-k2": "motion-k2",
-}  # fmt: skip
-
-
-@pytest.fixture
-def six(lab, monkeypatch):
-    """The lab with two more streams, and a search short enough for a test."""
-    pytest.importorskip("skopt")
-    monkeypatch.setattr("skeleton_lab.ensemble.fusion.EVALUATIONS", 14)
-    rng = np.random.default_rng(4)
-    for name in ("k2", "motion-k2"):
-        logits = rng.normal(size=(N, K)) + np.eye(K)[lab.labels]
-        lab.scores[name] = {f"test_{i}": row.astype(np.float32) for i, row in enumerate(logits)}
-        (lab.folder / name).mkdir()
-        write(lab.folder / name, lab.scores[name])
-    return lab
-
-
-def test_the_search_prints_the_published_lines(six):
-    code, out, _ = six("--json", str(six.folder / "result.json"), streams=SIX, room="FreqMixFormer")
-    assert code == 0
-    lines = out.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"{FITTED}: the search"))
-    tried = [float(line) for line in lines[start + 1 : start + 15]]
-    weights = json.loads(re.fullmatch(r"Optimal weights: (\[.*\])", lines[start + 16])[1])
-    top1, top5 = published([six.scores[name] for name in SIX.values()], six.labels, weights)
-    assert lines[start + 15] == f"Maximum accuracy: {top1:.4f}%"
-    assert len(weights) == 6 and all(0.2 <= weight <= 1.2 for weight in weights)
-    assert 100 * max(tried) == pytest.approx(top1)
-    assert lines[-1] == f"{FITTED}: top-1 {top1:.2f}%, top-5 {top5:.2f}%"
-    # Before it, and apart: the plain sum, fitted to nothing.
-    equal1, equal5 = published([six.scores[name] for name in SIX.values()], six.labels, [1] * 6)
-    assert lines[start - 2 : start] == [f"Top1 Acc: {equal1:.4f}%", f"Top5 Acc: {equal5:.4f}%"]
-    result = json.loads((six.folder / "result.json").read_text())
-    assert result["ensemble"]["top1"] == pytest.approx(equal1 / 100)
-    assert result["fitted"]["note"] == FITTED and list(result["fitted"]["weights"].values()) == weights
-
-
-def test_the_search_is_the_published_one(six, monkeypatch):
-    """Same bounds, number of evaluations and seed as in the published call, and two runs give one answer."""
-    import skopt
-
-    calls = []
-    minimize = skopt.gp_minimize
-
-    def noted(function, space, **settings):
-        calls.append((space, settings))
-        return minimize(function, space, **settings)
-
-    monkeypatch.setattr(skopt, "gp_minimize", noted)
-    first = six(streams=SIX, room="FreqMixFormer")
-    assert calls == [([(0.2, 1.2)] * 6, {"n_calls": 14, "random_state": 0})]
-    assert six(streams=SIX, room="FreqMixFormer") == first
-    monkeypatch.undo()
-    from skeleton_lab.ensemble import fusion
-
-    assert fusion.EVALUATIONS == 200
-
-
-def test_the_search_is_tested_with_the_pinned_versions():
-    """Equal weights for equal seeds hold within one set of versions; these tests are to run with that set."""
-    pytest.importorskip("skopt")
-    lines = [line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
-    wanted = [Requirement(line) for line in lines if line.startswith(("scikit-optimize", "scikit-learn"))]
-    assert {each.name for each in wanted} == {"scikit-optimize", "scikit-learn"}
-    assert all(str(each.specifier).startswith("==") for each in wanted)
-    pins = {e.name: str(e.specifier)[2:] for e in wanted if e.marker is None or e.marker.evaluate()}
-    installed = {name: importlib.metadata.version(name) for name in pins}
-    if installed != pins:
-        pytest.skip(f"not the pinned versions: {installed}")
-    scores = np.random.default_rng(0).normal(size=(2, 40, K)).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skeleton_lab.ensemble.fusion.EVALUATIONS", 12)
-        tried = [[], []]
-        assert len({tuple(search(scores, np.arange(40) % K, run.append)) for run in tried}) == 1
-    assert tried[0] == tried[1] and len(tried[0]) == 12
-
-
-def test_the_search_takes_two_streams_as_well(six):
-    code, out, _ = six(streams=("joint", "bone"), room="FreqMixFormer")
-    assert code == 0 and "Maximum accuracy: " in out
-
-
-@pytest.mark.parametrize("flags", [("--weights", *"123456"), ("--fit",)])
-def test_without_scikit_optimize(six, monkeypatch, flags):
-    monkeypatch.setitem(sys.modules, "skopt", None)
-    code, out, err = six(streams=SIX, room="FreqMixFormer")
-    assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert "scikit-optimize" in err and "skeleton-lab[search]" in err and all(flag in err for flag in flags[:1])
-    code, out, _ = six(*flags, streams=SIX, room="FreqMixFormer")
-    weights = range(1, 7) if len(flags) > 1 else [1] * 6
-    top1, _ = published([six.scores[name] for name in SIX.values()], six.labels, weights)
-    assert code == 0 and f"Top1 Acc: {top1:.4f}%" in out and "Maximum" not in out
-    assert (FITTED in out) == (flags == ("--fit",))
 
 
 def inter(folder):

@@ -6,39 +6,14 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-import fake_run as fake
 import numpy as np
 import pytest
 from browser import driven, dumped, needs_chromium
+from page_gallery import NAMES, Arrays, predictions, report, walk
 
 from skeleton_lab.data.archives import class_names
 from skeleton_lab.inference import overlay, timeline
-from skeleton_lab.inference.windows import Recordings, Row, rows_of
-from skeleton_lab.reporting import run_report
-
-NAMES = class_names.published(60, ucla=False)
-
-
-class Made(Recordings):
-    def __init__(self, clips: list[np.ndarray], labels: list[int] | None = None, name: str = "walk"):
-        super().__init__([f"{name}_{k}" for k in range(len(clips))], labels, "ntu25")
-        self.clips = clips
-
-    def points(self, k: int) -> np.ndarray:
-        return self.clips[k]
-
-
-def walk(frames: int) -> np.ndarray:
-    return fake.walker(frames, 2).transpose(1, 3, 2, 0).copy()
-
-
-def predictions(folder: Path, recordings: Recordings, action=lambda row: 0) -> Path:
-    rows = rows_of(recordings, 64, 32, 2, alone=True)
-    for row in rows:
-        row.logits = np.eye(60)[action(row)] * 8
-    path = folder / "predictions.html"
-    path.write_bytes(overlay.html(recordings, rows, NAMES, 30.0, ["walk.npy: a network", "windows of 64 frames"]))
-    return path
+from skeleton_lab.inference.windows import Row
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +21,7 @@ def long(tmp_path_factory) -> Path:
     """400 s: twelve actions of 1,000 frames; nobody for 20 s in the middle."""
     clip = walk(12_000)
     clip[6000:6600] = 0
-    return predictions(tmp_path_factory.mktemp("long"), Made([clip]), lambda row: (row.first + 32) // 1000)
+    return predictions(tmp_path_factory.mktemp("long"), Arrays([clip]), lambda row: (row.first + 32) // 1000)
 
 
 @needs_chromium
@@ -100,7 +75,7 @@ def test_a_click_on_the_timeline_goes_to_its_frames(long):
 @needs_chromium
 def test_the_page_as_it_is_runs_its_scripts_and_no_others(tmp_path):
     evil = "</script><img src=x onerror=alert(1)>"
-    text = dumped(predictions(tmp_path, Made([walk(80)], name=evil)))
+    text = dumped(predictions(tmp_path, Arrays([walk(80)], name=evil)))
     assert text.count('class="strip"') == 3 and "<img" not in text.replace("\\u003c", "<").split("<script")[0]
     assert "&lt;/script&gt;&lt;img src=x" in text
 
@@ -115,11 +90,11 @@ def test_no_page_is_wider_than_the_screen(long, report_120, width):
 
 def test_a_page_says_which_recordings_it_does_not_play(tmp_path, monkeypatch):
     monkeypatch.setattr(overlay, "MOST_FRAMES", 400)
-    recordings = Made([walk(100) for _ in range(6)] + [np.zeros((50, 1, 25, 3), np.float32)])
+    recordings = Arrays([walk(100) for _ in range(6)] + [np.zeros((50, 1, 25, 3), np.float32)])
     text = predictions(tmp_path, recordings).read_text()
     assert "The skeletons of the first 4 of 6 recordings play on this page" in text and "walk_5" in text
     assert "In 1 of 7 recordings nobody is seen" in text
-    alone = predictions(tmp_path, Made([walk(1000)])).read_text()
+    alone = predictions(tmp_path, Arrays([walk(1000)])).read_text()
     assert "play on this page" not in alone and "every 3rd frame" in alone, "thinned, but whole"
     assert "walk_0, 0.0 s to 30.0 s" in alone and "walk_0, 30.0 s to 33.3 s" in alone
 
@@ -142,11 +117,7 @@ def test_stretches_of_windows_against_asking_every_frame():
 
 @pytest.fixture(scope="module")
 def report_120(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    fake.complete(folder, epochs=3, num_class=120, samples=3000)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_report, "_plots", lambda *_: None)
-        return run_report.write(folder)
+    return report(tmp_path_factory.mktemp("report"), num_class=120)
 
 
 @needs_chromium

@@ -17,11 +17,11 @@ from PIL import Image
 
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.reporting import run_report
-from skeleton_lab.reporting.html import clip_json
-from skeleton_lab.reporting.html.markup import VOID, Markup, join, tag
-from skeleton_lab.reporting.run_report import curves, summary
+from skeleton_lab.reporting.html import clip_json, line_chart
+from skeleton_lab.reporting.run_report import summary
 from skeleton_lab.reporting.run_report.work_dir import load
 
+VOID = {"br", "input", "link", "meta"}
 PLOTS = ("curves.png", "confusion.png", "per_class.png", "skeleton.png")
 
 
@@ -188,6 +188,7 @@ def test_pairs_that_are_not_shown_are_counted(tmp_path):
     assert "12 of 30 confused pairs are shown; the confusion matrix has all of them" in text
 
 
+@pytest.mark.slow
 def test_nothing_in_the_pictures_is_cut(tmp_path):
     fake.complete(tmp_path, epochs=3, num_class=120, samples=600)
     run_report.write(tmp_path)
@@ -219,6 +220,7 @@ def test_class_names_with_markup_are_text(tmp_path, monkeypatch):
     assert (tmp_path / "plots" / "confusion.png").is_file()
 
 
+@pytest.mark.slow
 def test_120_classes_stay_small(tmp_path):
     fake.complete(tmp_path, epochs=65, num_class=120, samples=5000)
     fake.write_hardest(tmp_path, count=12, frames=300)
@@ -372,6 +374,7 @@ def test_class_names_by_data_set(tmp_path):
 # programs and pieces
 
 
+@pytest.mark.slow
 def test_the_program_prints_the_path_and_refuses_bad_folders(tmp_path):
     fake.complete(tmp_path / "run", epochs=2, samples=30)
     command = [sys.executable, "-m", "skeleton_lab.reporting.run_report"]
@@ -400,20 +403,14 @@ def test_without_matplotlib_the_page_is_complete(tmp_path, caplog):
 
 def test_neither_torch_nor_pyplot_is_needed(tmp_path):
     fake.complete(tmp_path, epochs=2, samples=30)
-    code = f"import sys; from skeleton_lab import report; report.write({str(tmp_path)!r}); print(sorted(sys.modules))"
+    code = f"from skeleton_lab.reporting import run_report; run_report.write({str(tmp_path)!r})"
+    code += "; import sys; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'matplotlib.pyplot'" not in done.stdout and "'torch'" not in done.stdout
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.3, 0.9), (600.2, 629.7), (1e-9, 3e-9), (5, 5), (0, 0), (-2, 3)])
 def test_ticks_enclose_the_values_in_round_steps(low, high):
-    marks = curves.ticks(low, high)
+    marks = line_chart.ticks(low, high)
     assert marks[0] <= low + 1e-12 and marks[-1] >= high - 1e-12 and 2 <= len(marks) <= 9
     assert np.all(np.diff(marks) > 0)
-
-
-def test_markup_escapes_what_is_not_markup():
-    assert tag("p", "a<b", [1, None, tag("i")], class_="x\"'", hidden=True, title=None) == (
-        '<p class="x&quot;&#x27;" hidden>a&lt;b1<i></i></p>'
-    )
-    assert join(Markup("<b>"), "<b>") == "<b>&lt;b&gt;"

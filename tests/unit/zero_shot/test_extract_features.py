@@ -1,4 +1,4 @@
-"""``--classes`` of the programs, and features of supervised rooms in the layout of the zero-shot methods."""
+"""Features of a supervised room in the layout of the zero-shot methods."""
 
 from __future__ import annotations
 
@@ -12,190 +12,13 @@ import pytest
 import torch
 import yaml
 from torch import nn
-from toy_room import arguments, call, make_room
 
 from skeleton_lab import registry
-from skeleton_lab.cost import counting
 from skeleton_lab.data.archives import class_splits, convert
 from skeleton_lab.data.synthetic import archive as synthetic
-from skeleton_lab.engine.config import class_list
-from skeleton_lab.engine.losses import logits_of
-from skeleton_lab.errors import UsageError
 from skeleton_lab.inference.network import Network
-from skeleton_lab.utils.importing import import_class
 from skeleton_lab.zero_shot.features import extract as features
 from skeleton_lab.zero_shot.features import program
-from skeleton_lab.zero_shot.features.penultimate import WithFeatures
-
-# --classes
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("3", [3]),
-        ("0-3,7", [0, 1, 2, 3, 7]),
-        ("7 0-1", [0, 1, 7]),
-        ("ntu60_55_5:unseen", [10, 11, 19, 26, 56]),
-        ("ru5,0", [0, 10, 11, 19, 26, 56]),
-        ("ntu60_55_5:val_unseen", [16, 21, 25, 31, 48]),
-        ("rv10_0", [5, 10, 32, 61, 72, 74, 76, 77, 83, 96]),
-    ],
-)
-def test_classes_of_a_text(text: str, expected: list[int]) -> None:
-    found = class_list.parse(text)
-    assert found.dtype == np.int64
-    assert found.tolist() == expected
-
-
-@pytest.mark.parametrize(("n", "s"), [(60, 5), (60, 12), (120, 10), (120, 24)])
-def test_named_splits_are_those_of_the_zero_shot_programs(n: int, s: int) -> None:
-    name = f"ntu{n}_{n - s}_{s}"
-    seen, unseen = (class_list.parse(f"{name}:{side}").tolist() for side in ("seen", "unseen"))
-    assert sorted(seen + unseen) == list(range(n))
-    val_seen, val_unseen = (class_list.parse(f"{name}:{side}").tolist() for side in ("val_seen", "val_unseen"))
-    assert sorted(val_seen + val_unseen) == seen
-    assert class_list.parse(f"rs{n - s}").tolist() == seen
-
-
-@pytest.mark.parametrize("text", ["", "3-1", "one", "-2", "ntu60_55_5", "ntu60_54_6:seen", "1.5", "0-99999999"])
-def test_wrong_classes_are_one_line(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--classes: '.*' names no classes"):
-        class_list.parse(text)
-
-
-RESTRICT = """
-    def restrict(self, rows):
-        self.label = [self.label[i] for i in rows]
-        self.data = self.data[rows]
-        self.sample_name = [self.sample_name[i] for i in rows]
-"""
-
-
-@pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    room = make_room(tmp_path / "room")
-    feeder = room / "feeders" / "toy_feeder.py"
-    feeder.write_text(feeder.read_text().replace("    def __len__", RESTRICT + "\n    def __len__"))
-    return room
-
-
-def test_training_and_evaluation_see_these_classes_alone(toy: Path, tmp_path: Path) -> None:
-    work = tmp_path / "run"
-    assert call(toy, arguments(work, "--classes", "1-2", train="n=44", test="n=13")) == 0
-    made = np.load(work / "evaluation.npz")
-    assert set(made["labels"]) == {1, 2}
-    assert made["logits"].shape == (6, 4)  # all outputs stay
-    config = yaml.safe_load((work / "config.yaml").read_text())
-    assert config["classes"] == "1-2"
-
-    (tmp_path / "own.yaml").write_text("classes: [1, 2]\n")
-    other = tmp_path / "again"
-    assert call(toy, arguments(other, "--config", str(tmp_path / "own.yaml"), train="n=44", test="n=13")) == 0
-    np.testing.assert_array_equal(np.load(other / "evaluation.npz")["logits"], made["logits"])
-
-
-def test_resuming_with_other_classes_is_refused(toy: Path, tmp_path: Path, capsys) -> None:
-    work = tmp_path / "run"
-    assert call(toy, arguments(work, "--classes", "1-2", train="n=44")) == 0
-    capsys.readouterr()
-    argv = arguments(work, "--classes", "0-2", "--num-epoch", "3", "--resume", train="n=44")
-    assert call(toy, argv) == 2
-    assert "classes was '1-2' and is '0-2' now" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("chosen", "words"),
-    [("0-4", "class 4 is not among the network's 0..3"), ("some", "'some' names no classes")],
-)
-def test_impossible_classes_are_one_line(toy: Path, tmp_path: Path, capsys, chosen: str, words: str) -> None:
-    assert call(toy, arguments(tmp_path / "run", "--classes", chosen)) == 2
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.strip().count("\n") == 0
-
-
-def test_a_feeder_that_cannot_be_restricted_is_told(tmp_path: Path, capsys) -> None:
-    room = make_room(tmp_path / "room")
-    assert call(room, arguments(tmp_path / "run", "--classes", "1")) == 2
-    assert "has no method restrict(indices)" in capsys.readouterr().err
-
-
-# the vector in front of the classifier
-
-
-class Pooling(nn.Module):
-    """The classifier runs on every person; logits are the mean."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.head = nn.Linear(6, 7), nn.Conv2d(7, 5, 1)
-
-    def forward(self, x):
-        h = torch.relu(self.first(x.flatten(0, 1)))
-        return self.head(h[..., None, None]).view(len(x), 2, 5).mean(1)
-
-
-class Sum(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b = nn.Linear(6, 5), nn.Linear(4, 5)
-
-    def forward(self, x):
-        return self.a(x) + self.b(x[:, :4]), "more"
-
-
-def test_features_are_the_input_of_the_last_layer() -> None:
-    torch.manual_seed(0)
-    net, x = Pooling(), torch.randn(3, 2, 6)
-    found = WithFeatures(net)(x)
-    logits, vectors = found[:, :5], found[:, 5:]
-    torch.testing.assert_close(logits, net(x))
-    torch.testing.assert_close(vectors, torch.relu(net.first(x)).mean(1))
-
-    net, x = Sum(), torch.randn(3, 6)
-    torch.testing.assert_close(WithFeatures(net)(x)[:, 5:], torch.cat([x, x[:, :4]], 1))
-
-
-@pytest.mark.parametrize(
-    ("room", "config", "width"),
-    [
-        ("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", 256),
-        ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", 384),
-        ("FreqMixFormer", "config/nturgbd-cross-subject/joint.yaml", None),
-        ("SkateFormer", "config/train/ntu_cs/SkateFormer_j_tiny.yaml", None),
-        ("Hyper-GCN", "config/base/nturgbd-cross-subject/hyper_joint.yaml", None),
-        ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", 256),
-        ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", 512),
-    ],
-)
-def test_every_supervised_room_has_features(room: str, config: str, width: int | None) -> None:
-    settings = yaml.safe_load((registry.find(room).path / config).read_text())
-    args = settings["model_args"] | ({"frame_size": 16} if room == "FreqMixFormer" else {})
-    torch.manual_seed(0)
-    with registry.room(room), torch.no_grad():
-        net = import_class(settings["model"])(**args).eval()
-        classifiers = [m for m in net.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and m.weight.shape[0] == 60]
-        for module in classifiers:
-            nn.init.normal_(module.weight)
-        inputs = counting.example(args, 3, 16, single_person=0.5)
-        logits = logits_of(net(*inputs))
-        found = WithFeatures(net)(*inputs)
-    torch.testing.assert_close(found[:, :60], logits)
-    vectors = found[:, 60:]
-    assert width in (None, vectors.shape[1])
-    weight = torch.cat([module.weight.detach().flatten(1) for module in classifiers[-2 if width == 512 else -1 :]], 1)
-    bias = sum(module.bias.detach() for module in classifiers[-2 if width == 512 else -1 :])
-    torch.testing.assert_close(vectors @ weight.T + bias, logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
-
-
-def test_logits_that_come_from_elsewhere_are_told() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh())
-    with pytest.raises(UsageError, match="not the output of a fully connected layer"):
-        WithFeatures(net)(torch.randn(2, 4))
-
-
-# features of a room
 
 
 def test_unseen_columns_are_below_all_others() -> None:
@@ -218,7 +41,7 @@ def stgcn(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """A synthetic archive and an untrained ST-GCN with its configuration."""
     folder = tmp_path_factory.mktemp("stgcn")
     archive = folder / "clips.npz"
-    synthetic.write(archive, train=66, test=44, classes=22, resample=8, progress=False)
+    synthetic.write(archive, train=66, test=44, classes=22, resample=4, progress=False)
     config = yaml.safe_load((registry.find("ST-GCN").path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
     for part in ("train", "test"):
         config[f"{part}_feeder_args"] = {"data_path": str(archive), "split": part}
@@ -280,6 +103,7 @@ def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
     np.testing.assert_allclose(made["gtest_out"][:, unseen], np.repeat(lowest - 1, 12, 1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_layout_picks_the_division_of_a_pickle(stgcn: Namespace, tmp_path: Path, capsys) -> None:
     pickled = tmp_path / "ntu.pkl"
     assert convert.main(["--input", str(stgcn.archive), "--output", str(pickled), "--quiet"]) == 0
@@ -314,6 +138,7 @@ def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> Non
     np.testing.assert_array_equal(np.sort(both), np.sort(train[np.isin(train, split.seen)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "weights", "told"),
     [
@@ -331,6 +156,7 @@ def test_weights_that_have_seen_unseen_classes_are_refused(config, weights, told
     assert program.main([*words, "--allow-leak"]) == 0
 
 
+@pytest.mark.slow
 def test_a_stopped_extraction_goes_on_and_a_finished_one_is_kept(
     stgcn: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -387,6 +213,7 @@ def other_weights(stgcn: Namespace, folder: Path) -> list[str]:
     return ["--weights", str(folder / "other.pt")]
 
 
+@pytest.mark.slow
 def test_a_folder_belongs_to_one_network(stgcn: Namespace, tmp_path: Path, monkeypatch, capsys) -> None:
     """Made by A; B is refused, also where A was only begun, and A finds its own files, none of B's."""
     argv, other = command(stgcn, tmp_path / "out"), other_weights(stgcn, tmp_path)

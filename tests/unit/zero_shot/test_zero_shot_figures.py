@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from zero_shot_folder import LE, copied, flags, one_error, write
+from zero_shot_folder import LE, copied, flags, gate_flags, one_error, place, stages, write
 
 from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import LabError
@@ -30,26 +30,6 @@ SEEDS = ["--seeds", "5", "6"]
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> Path:
     return write(tmp_path_factory.mktemp("zero_shot"))
-
-
-def place(given: Path, phase: str = "train") -> Path:
-    return given / "sk_feats" / ("shift_5_r" if phase == "train" else "shift_val_5_r")
-
-
-def gate_flags(given: Path, work: Path, phase: str) -> list[str]:
-    more = ["--text_feats", str(given / "text_feats")] if phase == "train" else ["--th", "50", "--t", "2"]
-    name = "5_r" if phase == "train" else "5_r_val"
-    return ["--ss", "5", "--le", LE, "--tm", "lb", "--ntu", "60", "--dataset", str(place(given, phase)),
-            "--wdir", str(work / name), *more]  # fmt: skip
-
-
-def stages(given: Path, work: Path, *more: str, seeds: tuple[str, ...] = (), order=("train", "val")) -> Path:
-    """All four, in this process; returns the folder of stage 1."""
-    for phase in order:
-        assert programs.train("msf", [*flags(given, work, phase), *more, *seeds]) == 0
-    assert gating.gating_train([*gate_flags(given, work, "val"), *seeds]) == 0
-    assert gating.gating_eval([*gate_flags(given, work, "train"), *seeds]) == 0
-    return work / "5_r" / LE / "lb"
 
 
 def told(folder: Path, name: str = "train.json") -> dict:
@@ -130,6 +110,7 @@ def test_ridge_solves_the_normal_equations_and_chooses_without_unseen_classes(gi
     assert baselines.ridge(other, strange, SPLIT).made == found.made
 
 
+@pytest.mark.slow
 def test_baselines_are_rows_of_json_and_page(given, tmp_path, capsys):
     folder = stages(given, tmp_path)
     features, table = inputs(place(given), given / "text_feats")
@@ -173,6 +154,7 @@ def first_is_best(monkeypatch) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("select", "cycle", "on"), [("best", 0, "ztest"), ("last", 1, "nothing")])
 def test_the_selected_cycle_is_saved_and_named(select, cycle, on, given, tmp_path, monkeypatch):
     first_is_best(monkeypatch)
@@ -250,6 +232,7 @@ def test_scores_are_joined_with_their_own_sequences_only(given, tmp_path, capsys
 # seeds
 
 
+@pytest.mark.slow
 def test_every_seed_is_a_run_of_its_own(given, seeded, tmp_path):
     assert programs.train("msf", [*flags(given, tmp_path, seed=6), "--select", "last"]) == 0
     one, other = (json.loads((w / LE / "lb" / "train.json").read_text())
@@ -323,6 +306,7 @@ def test_spread_of_the_classifier_alone(given, tmp_path, capsys):
     assert len(values) == 3 and lines[-1] == f"mean of 3 classifiers  {mean:.2f} ± {deviation:.2f} %"
 
 
+@pytest.mark.slow
 def test_staged_script_with_seeds(given, tmp_path, monkeypatch, capsys):
     """The published scripts' chain, in this process: stage 2 first where it chooses the cycle."""
     monkeypatch.chdir(tmp_path)

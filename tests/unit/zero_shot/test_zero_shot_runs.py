@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scripts import run_script
 from zero_shot_folder import LE, ROOT, copied, environment, flags, one_error, write
 
 from skeleton_lab.data.archives import class_splits
@@ -46,20 +47,16 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-def script(room: str, program: str, *words: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / room / program), *words]
-    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120)
-
-
+@pytest.mark.slow
 def test_four_stages_as_scripts(given, tmp_path):
     """The documented programs, one after the other, in a folder with relative mounts; FS-VAE's: test_staged_script."""
-    room = "MSF-GZSSAR"
+    room = ROOT / "MSF-GZSSAR"
     for name in ("sk_feats", "text_feats"):
         (tmp_path / name).symlink_to(given / name)
     told = {}
     for phase, folder in (("train", "shift_5_r"), ("val", "shift_val_5_r")):
         words = flags(given, Path("results"), phase, dataset=f"sk_feats/{folder}/", text_feats=None)
-        ran = script(room, "train.py", *words, cwd=tmp_path)
+        ran = run_script(room / "train.py", *words, cwd=tmp_path)
         assert ran.returncode == 0, ran.stderr
         told[phase] = ran.stdout.splitlines()
     assert told["train"][:2] == ["Train on 330 samples, validate on 360 samples", "language embeddings loaded."]
@@ -69,13 +66,13 @@ def test_four_stages_as_scripts(given, tmp_path):
     assert told["train"][-1] == "checkpoint saved"
     shared = ["--ss", "5", "--st", "r", "--ve", "shift", "--le", LE, "--tm", "lb", "--ntu", "60"]
     on_val = ["--phase", "val", "--dataset", "sk_feats/shift_val_5_r/", "--wdir", "results/5_r_val"]
-    ran = script(room, "gating_train.py", *shared, *on_val, "--th", "50", "--t", "2", cwd=tmp_path)
+    ran = run_script(room / "gating_train.py", *shared, *on_val, "--th", "50", "--t", "2", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[0].startswith("best validation accuracy for the gating model 0.")
     assert lines[1:] == ["best threshold 0.5", "best temperature 2"]
     on_train = ["--phase", "train", "--dataset", "sk_feats/shift_5_r/", "--wdir", "results/5_r"]
-    ran = script(room, "gating_eval.py", *shared, *on_train, "--thresh", "0.5", "--temp", "2", cwd=tmp_path)
+    ran = run_script(room / "gating_eval.py", *shared, *on_train, "--thresh", "0.5", "--temp", "2", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     folder = tmp_path / "results" / "5_r" / LE / "lb"
     figures = json.loads((folder / "gating_eval.json").read_text())
@@ -125,6 +122,7 @@ def test_accuracies_are_counted_right(given, tmp_path):
     assert trained["finished"] and len(trained["cycles"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ROOMS.values())
 def test_resumed_run_is_the_same_run(variant, given, tmp_path):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
@@ -143,6 +141,7 @@ def test_resumed_run_is_the_same_run(variant, given, tmp_path):
         assert [c["loss"] for c in one["cycles"]] == [c["loss"] for c in two["cycles"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["train", "val"])
 def test_killed_run_goes_on(phase, given, tmp_path):
     """kill -9 in the middle of a cycle; the next run gets the weights of one that was never stopped."""
@@ -257,6 +256,7 @@ def test_synthetic_benchmark_checksums(tmp_path):
         assert found.sum(dtype=np.float64) == pytest.approx(total, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_staged_script(given, tmp_path):
     """fsvae_60.sh with one split and text mode, in a copy of the room: headings, log line, figures."""
     room = tmp_path / "FS-VAE"

@@ -35,6 +35,12 @@ if (classList) {
 const LARGEST = 40; // pixels of a cell
 const READABLE = 11.5; // of a cell whose class is named
 
+// Of a colour, as WCAG 2 has it: 0 is black, 1 is white.
+function luminance(rgb) {
+  const linear = rgb.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+}
+
 class ConfusionMatrix {
   constructor(canvas, { names, ids, cells }) {
     Object.assign(this, { canvas, names, ids, box: canvas.parentElement, chosen: null, zoom: 1 });
@@ -109,11 +115,12 @@ class ConfusionMatrix {
     const [row, column] = [this.rows[k], this.columns[n]];
     const share = this.share(row, column);
     const depth = Math.sqrt(share);
-    pen.fillStyle = `rgb(${empty.map((value, c) => Math.round(value + (full[c] - value) * depth)).join(",")})`;
+    const shade = empty.map((value, c) => Math.round(value + (full[c] - value) * depth));
+    pen.fillStyle = `rgb(${shade.join(",")})`;
     const gap = cell > 6 ? 1 : 0;
     pen.fillRect(left + n * cell, top + k * cell, cell - gap, cell - gap);
     if (cell < 26 || !this.table[row][column]) return;
-    pen.fillStyle = depth > 0.55 ? colour("card") : colour("text");
+    pen.fillStyle = luminance(shade) > 0.179 ? "#000" : "#fff"; // equal contrast there
     pen.font = "11px system-ui, sans-serif";
     pen.textAlign = "center";
     pen.textBaseline = "middle";

@@ -101,7 +101,7 @@ class Player {
     act();
   }
 
-  // Same view as report.skeletons.project, and a mild perspective.
+  // Same view as clip_json.project, and a mild perspective.
   project(x, y, z) {
     const near = Math.sin(this.yaw) * x + Math.cos(this.yaw) * z;
     const right = Math.cos(this.yaw) * x - Math.sin(this.yaw) * z;

@@ -1,0 +1,83 @@
+"""One page of every kind that the lab writes, for the tests that drive them in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fake_run as fake
+import numpy as np
+import pytest
+import zero_shot_folder
+
+from skeleton_lab.data.archives import class_names
+from skeleton_lab.data.synthetic import archive
+from skeleton_lab.inference import overlay
+from skeleton_lab.inference.windows import Recordings, rows_of
+from skeleton_lab.reporting import run_report
+from skeleton_lab.reporting.viewer.__main__ import main as view
+from skeleton_lab.zero_shot.report import page as zero_shot_report
+
+NAMES = class_names.published(60, ucla=False)
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"  # as a name of whatever a page tells
+
+
+class Arrays(Recordings):
+    """Recordings from memory: ``clips`` of (T, M, V, 3), named after ``name`` and their number."""
+
+    def __init__(self, clips: list[np.ndarray], labels: list[int] | None = None, name: str = "walk"):
+        super().__init__([f"{name}_{k}" for k in range(len(clips))], labels, "ntu25")
+        self.clips = clips
+
+    def points(self, k: int) -> np.ndarray:
+        return self.clips[k]
+
+
+def walk(frames: int) -> np.ndarray:
+    """(T, 2, 25, 3) of two persons who walk."""
+    return fake.walker(frames, 2).transpose(1, 3, 2, 0).copy()
+
+
+def predictions(folder: Path, recordings: Recordings, action=lambda row: 0) -> Path:
+    """``predictions.html`` as ``predict.py`` writes it, of a network that says ``action(row)`` of every window."""
+    rows = rows_of(recordings, 64, 32, 2, alone=True)
+    for row in rows:
+        row.logits = np.eye(60)[action(row)] * 8
+    path = folder / "predictions.html"
+    path.write_bytes(overlay.html(recordings, rows, NAMES, 30.0, ["walk.npy: a network", "windows of 64 frames"]))
+    return path
+
+
+def report(folder: Path, num_class: int = 60, name: str | None = None) -> Path:
+    """``report.html`` of a finished run, without its PNG files, which take their time.
+
+    ``name`` stands wherever a run lets its user name something.
+    """
+    fake.complete(folder, num_class=num_class, samples=25 * num_class)
+    if name:
+        fake.write_metrics(folder, fake.lines(2, model=name, device=name, hardware={name: name}))
+        fake.write_config(folder, data_path=f"/data/{name}", **{name: name})
+        fake.write_hardest(folder, count=1, name=np.array([name]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_report, "_plots", lambda *_: None)
+        return run_report.write(folder)
+
+
+def viewed(folder: Path, *words: str) -> Path:
+    """``view.html`` of a small synthetic archive; ``words`` choose its clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "demo.npz"
+    if not source.exists():
+        archive.write(source, train=10, test=10, classes=4, frames=70, progress=False)
+    path = folder / "view.html"
+    assert view([str(source), *words, "--output", str(path), "--quiet"]) == 0
+    return path
+
+
+def zero_shot(folder: Path) -> tuple[Path, Path]:
+    """``zero_shot.html`` of a run of two seeds, and of the first of them."""
+    given = zero_shot_folder.write(folder / "given")
+    place = zero_shot_folder.stages(given, folder / "work", "--select", "last", seeds=("--seeds", "5", "6"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zero_shot_report, "_plots", lambda *_: None)
+        summary = zero_shot_report.write(place)
+    return summary, folder / "work" / "5_r" / "seed_5" / zero_shot_folder.LE / "lb" / "zero_shot.html"
