@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab 
 
 from plain_loop import SHORT
 
-from skeleton_lab.baselines.training import program
+from skeleton_lab.baselines.recipe import program
 
 if __name__ == "__main__":
     program(SHORT)

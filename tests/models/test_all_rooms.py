@@ -1,42 +1,30 @@
-"""What every supervised network promises, whatever it is; numbers of single networks are in their own tests."""
+"""What every network promises, whatever it is; numbers of single networks are in their own tests."""
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import runpy
+import sys
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+import replay
 import torch
 import torch.nn.functional as F
 import yaml
+from networks import FRAMES, NETWORKS
 from places import PARITY
 from torch import Tensor, nn
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
+from skeleton_lab.nn import fuse, is_fused
 from skeleton_lab.utils.importing import import_class
-
-FRAMES = 16
-
-# room, configuration, model_args that it changes, fixture that lists parameters without a gradient
-NETWORKS = [
-    ("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", {}, "ctrgcn"),
-    ("CTR-GCN", "config/ucla/default.yaml", {}, "ctrgcn"),
-    ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", {}, "msg3d"),
-    ("MS-G3D", "config/kinetics-skeleton/train_joint.yaml", {}, "msg3d"),
-    ("FreqMixFormer", "config/nturgbd-cross-subject/joint.yaml", {"frame_size": FRAMES}, "freqmixformer"),
-    ("FreqMixFormer", "config/ucla/joint.yaml", {"frame_size": FRAMES}, "freqmixformer"),
-    ("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", {}, "skateformer"),
-    ("SkateFormer", "config/train/nw_ucla/SkateFormer_j.yaml", {}, "skateformer"),
-    ("SkateFormer", "config/train/ntu_cs/SkateFormer_j_tiny.yaml", {}, "skateformer_tiny"),
-    ("Hyper-GCN", "config/base/nturgbd-cross-subject/hyper_joint.yaml", {}, "hypergcn_base"),
-    ("Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml", {}, "hypergcn_large"),
-    ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {}, "stgcn"),
-    ("ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml", {}, "stgcn"),
-    ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", {}, "stgcn_twostream"),
-]
+from skeleton_lab.zero_shot.model import variants
+from skeleton_lab.zero_shot.model.vae import MLP
 
 
 class Network:
@@ -45,7 +33,7 @@ class Network:
         self.args = {**settings["model_args"], **changes}
         torch.manual_seed(0)
         with registry.room(room):
-            self.model = import_class(settings["model"])(**self.args)
+            self.model = fuse(import_class(settings["model"])(**self.args))
         facts = json.loads((PARITY / f"{fixture}.json").read_text())
         self.untouched = {*facts.get("parameters_without_gradient", []), *facts.get("no_gradient_parameters", [])}
         self.classes = self.args.get("num_class", self.args.get("num_classes"))
@@ -53,6 +41,12 @@ class Network:
     def inputs(self, N: int = 4) -> tuple[Tensor, ...]:
         torch.manual_seed(1)
         return counting.example(self.args, N, FRAMES, single_person=0.5)
+
+    @cached_property
+    def trained(self) -> tuple[nn.Module, Tensor]:
+        """The network with the gradients of one training step, and that step's logits."""
+        model = copy.deepcopy(self.model)
+        return model, step(model, self.inputs())
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda row: f"{row[0]}-{Path(row[1]).parent.name}-{row[3]}")
@@ -84,8 +78,8 @@ def test_shape_and_determinism(network):
 
 
 def test_every_parameter_learns(network):
-    model = copy.deepcopy(network.model)
-    assert step(model, network.inputs()).isfinite().all()
+    model, logits = network.trained
+    assert logits.isfinite().all()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and name not in network.untouched:
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name
@@ -97,11 +91,10 @@ def test_every_parameter_learns(network):
 
 def test_checkpointing_changes_nothing(network):
     """Logits, gradients and running statistics, with all the random draws of training."""
-    kept, recomputed = copy.deepcopy(network.model), copy.deepcopy(network.model)
+    (kept, logits), recomputed = network.trained, copy.deepcopy(network.model)
     assert kept.activation_checkpointing is False
     recomputed.activation_checkpointing = True
-    inputs = network.inputs()
-    torch.testing.assert_close(step(recomputed, inputs), step(kept, inputs), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(step(recomputed, network.inputs()), logits, rtol=1e-6, atol=1e-6)
     for (name, a), b in zip(recomputed.named_parameters(), kept.parameters()):
         if b.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6 * max(1, b.grad.abs().max()), msg=name)
@@ -142,3 +135,84 @@ def test_smoke_test(room, capsys, monkeypatch):
         runpy.run_path(script, run_name="__main__")
     out = capsys.readouterr().out
     assert done.value.code == 0 and f"Running {room.folder} smoke test on cpu" in out and "Smoke test ok" in out
+
+
+# --- the plain form: what a reader of the paper reads ---------------------------------------------------------------
+
+LINES = 240
+# file of the paper's network, and the row of NETWORKS that stands for it
+PAPERS = {
+    "CTR-GCN/model/ctrgcn.py": 0,
+    "MS-G3D/model/msg3d.py": 2,
+    "FreqMixFormer/model/skefreqmixformer.py": 4,
+    "SkateFormer/model/SkateFormer.py": 6,
+    "Hyper-GCN/model/hypergcn.py": 9,
+    "ST-GCN/net/st_gcn.py": 11,
+    "skeleton_lab/zero_shot/model/frequency.py": "fsvae",
+    "skeleton_lab/zero_shot/model/vae.py": "msf",
+}
+
+
+class ZeroShot(nn.Module):
+    """What a zero-shot network computes: logits of unseen classes, and what texts and features decode to."""
+
+    def __init__(self, variant: str):
+        super().__init__()
+        self.nets = variants.build(variant, 256, 512, 100)
+        self.nets["cls"] = MLP([100, 5])
+
+    def forward(self, s: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+        (smu, slv), (tmu, tlv) = self.nets["se"](s), self.nets["te"](t)
+        return self.nets["cls"](smu), slv, tlv, self.nets["sd"](tmu), self.nets["td"](smu)
+
+
+class Plain:
+    """The plain form of a paper's network, its example inputs, and the files that its layers are written in."""
+
+    def __init__(self, paper: str):
+        self.paper, row = registry.ROOT / paper, PAPERS[paper]
+        torch.manual_seed(0)
+        if isinstance(row, str):
+            self.model, self.inputs = ZeroShot(row), (torch.rand(4, 256), torch.randn(4, 512))
+            self.files = self._files()
+            return
+        room, config, changes, _ = NETWORKS[row]
+        settings = yaml.safe_load((registry.find(room).path / config).read_text())
+        arguments = {**settings["model_args"], **changes}
+        with registry.room(room):
+            self.model = import_class(settings["model"])(**arguments)
+            self.files = self._files()
+        self.inputs = counting.example(arguments, 4, FRAMES)
+
+    def _files(self) -> set[Path]:
+        homes = {type(module).__module__ for module in self.model.modules()} - {__name__}
+        return {Path(sys.modules[home].__file__) for home in homes if not home.startswith("torch.")}
+
+
+@pytest.fixture(scope="module", params=PAPERS)
+def plain(request) -> Plain:
+    return Plain(request.param)
+
+
+def test_plain_form_exports(plain):
+    """Logits of the exported program, also for a batch of another size."""
+    fewer = tuple(t[:3] for t in plain.inputs)
+    replay.check_export(copy.deepcopy(plain.model), plain.inputs, fewer, [{0: replay.BATCH} for _ in plain.inputs])
+
+
+def test_plain_form_needs_autograd_alone(plain):
+    replay.check_autograd_alone(copy.deepcopy(plain.model), *plain.inputs)
+
+
+def test_a_paper_is_read_in_one_file(plain):
+    """Its network is written there, and in the shared layers at most; nothing of the fused form is in either."""
+    assert not is_fused(plain.model)
+    assert plain.paper in plain.files
+    assert len(plain.paper.read_text().splitlines()) <= LINES
+    for file in plain.files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            named = {getattr(node, name, None) for name in ("id", "arg", "attr", "module")}
+            named |= {alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)}
+            words = {str(name) for name in named}
+            assert not words & {"bodies", "Function"}, f"{file}: {words}"
+            assert not any("fused" in word for word in words), f"{file}: {words}"
