@@ -307,12 +307,12 @@ def test_other_factors_in_the_frequency_domain():
     assert not torch.allclose(model(x), other(x))
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-def test_bfloat16_autocast(checkpointing):
+@pytest.mark.parametrize("form", ["kept", "recomputed", "plain"])
+def test_bfloat16_autocast(form):
     torch.manual_seed(0)
-    model, x = fill(build(num_class=5)), torch.randn(4, 3, 16, 25, 2)
+    model, x = fill(build(num_class=5, fused=form != "plain")), torch.randn(4, 3, 16, 25, 2)
     x[:3, ..., 1] = 0
-    model.activation_checkpointing = checkpointing
+    model.activation_checkpointing = form == "recomputed"
     expected = step(copy.deepcopy(model), x).detach()
     with torch.autocast("cpu", torch.bfloat16):
         logits = model.train()(x).float()
