@@ -89,7 +89,7 @@ def test_stages(fixture):
 
 
 def inner_stage(model: nn.Module, name: str, given: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Output of a layer that the fused network runs merged with its neighbour: the norms, and what follows the first one."""
+    """Output of a layer that the fused form runs merged with its neighbour: norms, and what follows the first one."""
     parent, leaf = name.rsplit(".", 1)
     transformer = model.get_submodule(parent)
     if leaf == "norm_2":
