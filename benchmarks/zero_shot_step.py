@@ -30,7 +30,8 @@ from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
 from skeleton_lab.zero_shot.features.feature_folder import Features, Part
-from skeleton_lab.zero_shot.model.frequency import FrequencyEncoder, band_edges, dct, idct
+from skeleton_lab.zero_shot.model.frequency import FrequencyEncoder, band_edges
+from skeleton_lab.zero_shot.model.fused.spectrum import dct, idct
 from skeleton_lab.zero_shot.model.objective import VARIANTS, Objective
 from skeleton_lab.zero_shot.model.vae import TRAINED
 from skeleton_lab.zero_shot.model.variants import build, losses
@@ -46,7 +47,7 @@ STRETCHES = {  # of a cycle, and how many of its steps are of that kind
 
 
 class BandByBand(FrequencyEncoder):
-    """The gains as the published program computes them: thirty slice products, controls read from the parameters."""
+    """The gains as the published program computes them: thirty slice products between two FFTs, controls read anew."""
 
     def enhance(self, x: Tensor) -> Tensor:
         spectrum = dct(x)

@@ -350,7 +350,7 @@ def check_export(
     """
     assert not is_fused(plain)
     plain.eval()
-    exported = torch.export.export(plain, inputs, dynamic_shapes=dynamic and tuple(dynamic))
+    exported = torch.export.export(plain, inputs, dynamic_shapes=dynamic and tuple(dynamic), strict=False)
     run = exported.module()
     with torch.no_grad():
         for given in (inputs, other) if other else (inputs,):

@@ -386,6 +386,7 @@ def test_every_gradient_against_autograd(variant, offset):
         for parameter in other.parameters():
             if parameter.ndim:
                 parameter.add_(0.2 * torch.randn_like(parameter))
+    other.load_state_dict(other.state_dict())  # the plain form's tables are made anew, in float64
     nets = fuse(copy.deepcopy(other))
     packed, aim, weights = Packed(nets), Objective(variant), schedule(2, 1700, offset)
     s, table, y = torch.rand(16, 65).double(), torch.randn(7, 130).double(), torch.randint(6, (16,))
@@ -406,7 +407,8 @@ def test_every_gradient_against_autograd(variant, offset):
 def test_the_twins_of_the_encoders(variant):
     """Forward, the mean that evaluation takes and, through autograd, every gradient."""
     torch.manual_seed(0)
-    plain = build(variant, 65, 130, 12)["se"]
+    plain = build(variant, 65, 130, 12)["se"].double()
+    plain.load_state_dict(plain.state_dict())  # its tables are made anew, in float64
     x, target = torch.rand(5, 65).double(), torch.randn(5, 12).double()
     fused = fuse(copy.deepcopy(plain))
     replay.check_forms(plain, fused, x, loss=lambda both: ((both[0] - target).square() + both[1].square()).sum())

@@ -43,30 +43,12 @@ def slopes(width: int, count: int, bands: int = BANDS, split: int = 30, m: int =
     return [1 - i / bands if edge <= split else -(1 - (i - bands // m) / bands) for i, edge in enumerate(upper)]
 
 
-def half_sample(width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a DCT by one FFT (Makhoul 1980): turns (width,) complex, scale (width,), order of samples (width,)."""
-    angle = torch.arange(width, dtype=dtype, device=device) * (math.pi / (2 * width))
-    turns = torch.polar(torch.ones_like(angle), -angle)
-    scale = torch.full((width,), math.sqrt(2 / width), dtype=dtype, device=device)
-    scale[0] = math.sqrt(1 / width)
-    place = torch.arange(width, device=device)
-    return turns, scale, torch.cat([place[::2], place[1::2].flip(0)])
-
-
-def dct(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II along the last axis: (..., width) -> (..., width)."""
-    turns, scale, order = half_sample(x.shape[-1], x.dtype, x.device)
-    return (torch.fft.fft(x[..., order]) * turns).real * scale
-
-
-def idct(spectrum: Tensor) -> Tensor:
-    """The inverse of ``dct``: orthonormal DCT-III along the last axis."""
-    width = spectrum.shape[-1]
-    turns, scale, order = half_sample(width, spectrum.dtype, spectrum.device)
-    real = spectrum / scale
-    mirrored = torch.cat([torch.zeros_like(real[..., :1]), real[..., 1:].flip(-1)], -1)
-    samples = torch.fft.ifft(torch.complex(real, -mirrored) * turns.conj()).real
-    return samples[..., order.argsort()]
+def dct_basis(width: int) -> Tensor:
+    """D (width, width), float64: D x is the orthonormal DCT-II of x, D^T its inverse."""
+    k, n = torch.arange(width, dtype=torch.float64)[:, None], torch.arange(width, dtype=torch.float64)
+    basis = math.sqrt(2 / width) * torch.cos(math.pi / width * (n + 0.5) * k)
+    basis[0] /= math.sqrt(2)
+    return basis
 
 
 class FrequencyEncoder(Encoder):
@@ -76,7 +58,7 @@ class FrequencyEncoder(Encoder):
 
     Attributes:
         controls: switch, number of bands, split and m as Python values; read from the parameters when they are loaded.
-        slope, band: of ``slopes`` and ``band_of``, for the features' width.
+        slope, band, basis: of ``slopes``, ``band_of`` and ``dct_basis``, for the features' width.
     """
 
     def __init__(
@@ -94,8 +76,9 @@ class FrequencyEncoder(Encoder):
             self.register_parameter(name, nn.Parameter(torch.tensor(float(value))))
         self.freq_weights = nn.Parameter(torch.ones(num_freq_bands))
         self._build(layer_sizes)
-        for name, count in (("slope", num_freq_bands), ("band", layer_sizes[0])):
-            self.register_buffer(name, torch.zeros(count), persistent=False)
+        for name in ("slope", "band", "basis"):
+            self.register_buffer(name, None, persistent=False)
+        self.width = layer_sizes[0]
         _read_controls(self)
         self.register_load_state_dict_post_hook(_read_controls)
 
@@ -109,7 +92,7 @@ class FrequencyEncoder(Encoder):
 
     def enhance(self, x: Tensor) -> Tensor:
         """The features (B, width) that the linear maps see."""
-        return idct(dct(x) * self.gains()) if self.controls[0] else x
+        return x @ self.basis.t() * self.gains() @ self.basis if self.controls[0] else x
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return super().forward(self.enhance(x))
@@ -118,9 +101,10 @@ class FrequencyEncoder(Encoder):
 def _read_controls(encoder: FrequencyEncoder, _=None) -> None:
     bands, split, m = (int(value) for value in (encoder.num_freq_bands, encoder.split_freq, encoder.m))
     encoder.controls = bool(encoder.dct_enhancement), bands, split, m
-    width, count, w = len(encoder.band), len(encoder.freq_weights), encoder.freq_weights
+    width, count, w = encoder.width, len(encoder.freq_weights), encoder.freq_weights
     encoder.slope = torch.tensor(slopes(width, count, bands, split, m), dtype=w.dtype, device=w.device)
     encoder.band = torch.tensor(band_of(width, count), device=w.device)
+    encoder.basis = dct_basis(width).to(w)
 
 
 def losses(

@@ -32,7 +32,7 @@ def losses(
     """The terms of a step and their weighted sum ``loss``, plainly; see ``losses`` of each method.
 
     Args:
-        weights: of ``loss_weights.schedule``.
+        weights: of ``align.loss_weights.schedule``.
     """
     weights = replace(weights, cross=objective.cross_weight(weights))
     if objective.variant == "msf":

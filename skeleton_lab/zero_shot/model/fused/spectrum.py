@@ -1,17 +1,18 @@
 """FS-VAE's gains on constant data: features that never change are transformed once, a step needs the inverse alone.
 
 Published as thirty slice products between two FFTs in each call.  Here the gains are one vector and the tables are made
-once; a transform takes half of an FFT's output, as its input is real.
+once; a transform takes half of an FFT's output, as its input is real, and far less than the product of the plain form.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 from torch import Tensor
 
-from skeleton_lab.zero_shot.model.frequency import band_of, half_sample
+from skeleton_lab.zero_shot.model.frequency import band_of
 
 
 @functools.lru_cache(maxsize=32)
@@ -24,8 +25,11 @@ def _members(width: int, count: int, dtype: torch.dtype, device: torch.device) -
 @functools.lru_cache(maxsize=32)
 def _turns(width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Half-sample turns (width // 2 + 1,) complex, the scale of coefficients, the order of samples, its inverse."""
-    turns, scale, order = half_sample(width, torch.float64, torch.device("cpu"))
-    turns = turns[: width // 2 + 1].to(torch.complex128 if dtype == torch.float64 else torch.complex64)
+    k = torch.arange(width // 2 + 1, dtype=torch.float64)
+    turns = torch.exp(-0.5j * math.pi * k / width).to(torch.complex128 if dtype == torch.float64 else torch.complex64)
+    scale = torch.full((width,), math.sqrt(2 / width), dtype=torch.float64)
+    scale[0] = math.sqrt(1 / width)
+    order = torch.cat([torch.arange(0, width, 2), torch.arange(1, width, 2).flip(0)])
     return turns.to(device), scale.to(dtype).to(device), order.to(device), order.argsort().to(device)
 
 
