@@ -40,9 +40,10 @@ $(MIN_VENV)/ready: pyproject.toml
 	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,weights,dev]'
 	@touch $@
 
-lint: setup  ## ruff, mypy
+lint: setup  ## ruff, types (mypy), directions of imports (import-linter)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
 
 images:      ## build every image (BASE_IMAGE=... for another base)
 	bash build_all_images.sh

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.engine.smoke import CLASSES, smoke_test
 
-# isort: split
-from model.skefreqmixformer import Model
+if TYPE_CHECKING:
+    from model.skefreqmixformer import Model
 
 
 def build(frames: int) -> Model:
+    from model.skefreqmixformer import Model  # here: --help needs no PyTorch
+
     return Model(num_class=CLASSES, graph="graph.ntu_rgb_d.Graph", frame_size=frames)
 
 

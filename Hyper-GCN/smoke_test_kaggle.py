@@ -9,21 +9,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.data.archives.locate import locate
-from skeleton_lab.engine.dataloader import check_labels
 from skeleton_lab.engine.smoke import CLASSES, random_clips, sgd_step
 from skeleton_lab.errors import ArchiveNotFoundError, UsageError, guarded
-from skeleton_lab.nn import fuse
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
 
-# isort: split
-import torch
-from feeders.feeder_ntu import Feeder
-from model.hypergcn_base import Model
+if TYPE_CHECKING:  # --help needs no PyTorch, so the functions import it
+    import torch
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -48,6 +45,11 @@ def find(data_path: str) -> Path | None:
 
 def first_clips(path: Path, count: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The first training clips (N, 3, T, 25, 2) and their labels (N,)."""
+    import torch
+    from feeders.feeder_ntu import Feeder
+
+    from skeleton_lab.engine.dataloader import check_labels
+
     feeder = Feeder(str(path), split="train", p_interval=[0.5, 0.75], window_size=frames, debug=True)
     check_labels(feeder, CLASSES, f"{path}:")
     clips, labels, *_ = zip(*(feeder[i] for i in range(min(count, len(feeder)))))
@@ -59,6 +61,10 @@ def smoke_test(argv: Sequence[str] | None = None) -> int:
     check_sizes(options, "batch_size", "window_size")
     if options.hyper_joints < 0:
         raise UsageError(f"--hyper-joints must not be negative, not {options.hyper_joints}")
+    from model.hypergcn_base import Model
+
+    from skeleton_lab.nn import fuse
+
     device = pick_device(options.device)
     print(f"Running Hyper-GCN smoke test on {device}")
     path = None if options.use_synthetic else find(options.data_path)

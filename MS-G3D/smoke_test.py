@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.engine.smoke import CLASSES, smoke_test
 
-# isort: split
-from model.msg3d import Model
+if TYPE_CHECKING:
+    from model.msg3d import Model
 
 
 def build(frames: int) -> Model:
+    from model.msg3d import Model  # here: --help needs no PyTorch
+
     return Model(CLASSES, 25, 2, num_gcn_scales=13, num_g3d_scales=6, graph="graph.ntu_rgb_d.AdjMatrixGraph")
 
 

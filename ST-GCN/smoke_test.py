@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.engine.smoke import CLASSES, smoke_test
 
-# isort: split
-from net.st_gcn import Model
+if TYPE_CHECKING:
+    from net.st_gcn import Model
 
 
 def build(frames: int) -> Model:
+    from net.st_gcn import Model  # here: --help needs no PyTorch
+
     return Model(
         in_channels=3,
         num_class=CLASSES,

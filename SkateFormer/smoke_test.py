@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.engine.smoke import CLASSES, smoke_test
 
-# isort: split
-from model.SkateFormer import SkateFormer, SkateFormer_
+if TYPE_CHECKING:
+    from model.SkateFormer import SkateFormer
 
 
 def build(frames: int) -> SkateFormer:
+    from model.SkateFormer import SkateFormer_  # here: --help needs no PyTorch
+
     return SkateFormer_(num_classes=CLASSES, num_people=2, num_points=25, num_frames=frames)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.baselines.gpu import report
 from skeleton_lab.utils.cli import Parser
 
 if __name__ == "__main__":
     Parser(description=__doc__).parse_args()
+    from skeleton_lab.baselines.gpu import report  # here: --help needs no PyTorch
+
     print("\n".join(report()))

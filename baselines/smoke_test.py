@@ -8,18 +8,18 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.baselines.models import CLASSES, SimpleMLP
-from skeleton_lab.engine.smoke import sgd_step
 from skeleton_lab.errors import guarded
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
 
-# isort: split
-import torch
-
 
 def run(options: argparse.Namespace) -> int:
     check_sizes(options, "batch_size", "seq_len", "feature_dim")
+    import torch  # here: --help needs no PyTorch
+
+    from skeleton_lab.baselines.models import CLASSES, SimpleMLP
+    from skeleton_lab.engine.smoke import sgd_step
+
     device = pick_device(options.device)
     print(f"Running baselines smoke test on {device}")
     x = torch.randn(options.batch_size, options.seq_len, options.feature_dim, device=device)

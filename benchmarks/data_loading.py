@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from skeleton_lab import registry
-from skeleton_lab.data.feeders.base import Batch, Feeder
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser, check_sizes
+
+if TYPE_CHECKING:  # --help needs no PyTorch, so the functions import it
+    from skeleton_lab.data.feeders.base import Feeder
 
 
 @dataclass
@@ -43,6 +44,8 @@ def anonymous_memory() -> float:
 
 def measure(open_feeder: Callable[[], Feeder], batch_size: int, batches: int) -> Figures:
     """Time shuffled batches: once over clips not seen before, once more over the same clips; medians."""
+    from skeleton_lab.data.feeders.base import Batch
+
     begin = time.perf_counter()
     feeder = open_feeder()
     order = np.random.default_rng(0).permutation(len(feeder))[: (batches + 1) * batch_size]
@@ -96,6 +99,8 @@ def main() -> None:
     parser.add_argument("--trust-code", action="store_true", help=trust.HELP)
     given = parser.parse_args()
     check_sizes(given, "batch_size", "batches", "threads")
+    import torch
+
     torch.set_num_threads(given.threads)
     names = ("data_path", "label_path", "layout", "window_size", "bone", "vel")
     changes = {name: getattr(given, name) for name in names}

@@ -1,4 +1,4 @@
-"""Accuracy against the observed share of the clip, of one or more runs; see skeleton_lab/reporting/run_report/anticipation.py."""
+"""Accuracy against the observed share of the clip, of one or more runs."""
 
 import sys
 from pathlib import Path

@@ -28,6 +28,7 @@ _HOMES = {
 
 python_check.check_python(sys.version_info[:3])
 python_check.watch()
+python_check.check_packages()
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 File = str | Path
 STREAMS = {"joint": (False, False), "bone": (True, False), "joint_motion": (False, True), "bone_motion": (True, True)}
+ARGUMENTS = "; give the arguments that it was trained with, or config= with the config.yaml of its run"
 ZERO_SHOT = {"vis_dim": 256, "text_dim": 512, "latent": 100}  # features of a network, of CLIP's ViT-B/32; published
 
 
@@ -70,10 +72,12 @@ def create_model(
     options = _options(this, config, phase="model_size", model_args=model_args)
     with registry.room(this.room):
         _check_names(this.name, import_class(options.model, "model"), model_args)
-        net = make_net(options)
-        fuse(net)  # also where plain is wanted: fused twins can only be found while the room is open
+        net = make_net(options)  # fused even where plain is wanted: twins are found while the room is open
     if weights is not None:
-        load_weights(net, Path(weights), ignore=options.ignore_weights, strict=True, complete=True)
+        load_weights(
+            net, Path(weights), ignore=options.ignore_weights, strict=True, complete=True, hint=ARGUMENTS,
+            say=partial(print, file=sys.stderr),
+        )  # fmt: skip
     return net if fused else unfuse(net)
 
 
@@ -88,7 +92,7 @@ def _zero_shot(
             "leave weights and config out, and load each by load_state_dict"
         )
     _check_names(this.name, ZERO_SHOT, sizes)
-    net = fuse(build("fsvae" if this.name == "fsvae" else "msf", **{**ZERO_SHOT, **sizes}))
+    net = fuse(build(str(registry.find(this.room).variant), **{**ZERO_SHOT, **sizes}))
     return net if fused else unfuse(net)
 
 

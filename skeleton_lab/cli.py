@@ -51,7 +51,7 @@ VERBS = {
     "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
     "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
-    "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.program:main"),
+    "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),
     "synthetic": Verb("an archive of people who never lived", "skeleton_lab.data.synthetic.archive:main"),
     "extract": Verb("features of a trained network for zero-shot", "skeleton_lab.zero_shot.features.program:main"),
 }  # fmt: skip

@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
+from skeleton_lab.cost.flags import BUDGET_GIB
 from skeleton_lab.engine.losses import Criterion
 
 GIB = 2**30
-BUDGET_GIB = 7.0  # what an 8 GB card leaves to one process
 CONTEXT_BYTES = 0.6 * GIB  # CUDA context, cuBLAS and cuDNN workspaces
 STATES = 3  # parameter, gradient, momentum of SGD; Adam keeps one more
 JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.cost import counting
-from skeleton_lab.cost.counting import BUDGET_GIB, GIB, Cost, fits, largest_batch
+from skeleton_lab.cost.counting import GIB, Cost, fits, largest_batch
+from skeleton_lab.cost.flags import FLOATS, parser
 from skeleton_lab.data.feeders.base import MOST
 from skeleton_lab.engine.config import options as engine_options
 from skeleton_lab.engine.config import yaml_file
@@ -24,14 +25,12 @@ from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.nn import fuse
 from skeleton_lab.registry import ROOMS, Room, find, room
 from skeleton_lab.utils import trust
-from skeleton_lab.utils.cli import Parser
 from skeleton_lab.utils.importing import check_arguments, import_class
 
 WHOLE = 300  # frames of a clip of NTU RGB+D or Kinetics as stored
 WHOLE_WORDS = " (whole clips as stored)"
 MEASURED = 600  # frames that are measured with at once: 8 samples of 64, 2 of 300
 FEATURES, TEXTS, LATENT, CLIPS = 256, 3 * 512, 100, 56_578  # of the zero-shot recipes on NTU RGB+D 60: three texts
-FLOATS = {"32": "float32", "64": "float64", "16-mixed": "mixed precision", "bf16-mixed": "mixed precision (bfloat16)"}
 
 
 @dataclass(frozen=True)
@@ -257,26 +256,6 @@ def row(found: Answer, budget: float) -> str:
     sample = found.sample.replace(WHOLE_WORDS, "")
     forward, need = f"{_short(costs.flops_forward / 1e9)} GFLOP", f"{costs.step_bytes(recipe.forward) / GIB:.1f} GiB"
     return f"{found.room.folder:14} {sample:38} {batch:>9} {forward:>12} {need:>9}  {told}"
-
-
-def parser() -> Parser:
-    options = Parser(
-        description="What a room's training costs by its own recipe, and whether it fits a GPU.",
-    )
-    add = options.add_argument
-    add("--room", default="all", help="folder, image name or program letter; all: a table (default: %(default)s)")
-    add("--config", help="YAML of the room; default: the room's own")
-    add("--batch", type=int, help="instead of the recipe's batch")
-    add("--frames", type=int, help="instead of the recipe's")
-    add("--forward-batch-size", type=int, help="samples on the GPU at once, instead of the recipe's")
-    add("--precision", choices=tuple(FLOATS), help="instead of the recipe's")
-    add("--num-class", type=int, help="instead of the configuration's")
-    add("--single-person", type=float, default=0.0, help="share of samples without a second person")
-    add("--activation-checkpointing", action="store_true")
-    add("--trust-code", action="store_true", help=trust.HELP)
-    add("--samples", type=int, help="measure with so many (default: 8, of long clips 2); figures are per sample")
-    add("--budget", type=float, default=BUDGET_GIB, help="GPU memory in GiB (default: %(default)s, of an 8 GB card)")
-    return options
 
 
 def program(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from skeleton_lab.errors import WeightsError
 from skeleton_lab.utils.atomic import refuse_special, write_atomically
 
-LAST = "last.ckpt"
 GLOBAL = re.compile(r"GLOBAL ([\w.]+)|[Uu]nsupported class ([\w.]+)")  # what torch names when it refuses a file
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.engine.checkpoint import LAST, load_tensors, save_tensors
+from skeleton_lab.engine.checkpoint import load_tensors, save_tensors
 from skeleton_lab.engine.digests import of_content
+from skeleton_lab.engine.work_dir import LAST
 from skeleton_lab.errors import WeightsError
 
 FORMAT = 1

@@ -11,12 +11,13 @@ from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.digests import of_data
 from skeleton_lab.engine.distributed import Team
-from skeleton_lab.engine.last_checkpoint import LAST, check_fits, damaged, load_last, optimizer_fault
+from skeleton_lab.engine.last_checkpoint import check_fits, damaged, load_last, optimizer_fault
 from skeleton_lab.engine.logging import Log
 from skeleton_lab.engine.optim import make_optimizer
 from skeleton_lab.engine.run_files import source_names
 from skeleton_lab.engine.runtime import Run
 from skeleton_lab.engine.train_state import changes, check_same, check_same_data, circumstances, digest, new_state
+from skeleton_lab.engine.work_dir import LAST
 from skeleton_lab.errors import UsageError, WeightsError
 
 

@@ -6,9 +6,9 @@ import time
 
 from skeleton_lab.engine import last_checkpoint
 from skeleton_lab.engine.checkpoint import random_states, save_tensors, weights_of
-from skeleton_lab.engine.last_checkpoint import LAST
 from skeleton_lab.engine.runtime import Run
 from skeleton_lab.engine.signals import Diverged
+from skeleton_lab.engine.work_dir import LAST
 
 
 def check_finite(run: Run, first: int, last: int) -> None:

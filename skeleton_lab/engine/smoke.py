@@ -7,15 +7,15 @@ A smoke test answers "does this image run at all?" and needs no file.  Used by t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.nn import fuse
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
+
+if TYPE_CHECKING:  # --help needs no PyTorch, so the functions import it
+    import torch
+    from torch import nn
 
 CLASSES = 60
 
@@ -34,6 +34,10 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     Raises:
         UsageError: so few values that batch normalisation has only one per channel.
     """
+    import torch
+
+    from skeleton_lab.engine.losses import Criterion, logits_of
+
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     try:
@@ -53,6 +57,8 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
 
 def random_clips(count: int, frames: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Gaussian clips (N, 3, T, 25, 2), and labels (N,) among CLASSES."""
+    import torch
+
     x = torch.randn(count, 3, frames, 25, 2, device=device)
     return x, torch.randint(CLASSES, (count,), device=device)
 
@@ -76,6 +82,8 @@ def smoke_test(
 
     def program() -> int:
         check_sizes(options, "batch_size", "frames")
+        from skeleton_lab.nn import fuse
+
         device = pick_device(options.device)
         print(f"Running {name} smoke test on {device}")
         x, y = random_clips(options.batch_size, options.frames, device)

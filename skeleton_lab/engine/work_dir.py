@@ -13,6 +13,8 @@ from skeleton_lab.errors import UsageError, one_line
 from skeleton_lab.utils import locks
 from skeleton_lab.utils.atomic import refuse_special
 
+LAST = "last.ckpt"  # the state of an unfinished run
+
 # What the engine writes. Anything else in the folder belongs to the user and stays where it is.
 WRITTEN = (
     "config.yaml", "log.txt", "metrics.jsonl", "last.ckpt", ".*.tmp",

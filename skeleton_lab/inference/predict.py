@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,54 +20,13 @@ from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.recordings import Found
 from skeleton_lab.inference.windows import ALL, Own, Recordings, Row, Stored, cuts, rows_of, scheme_for
+from skeleton_lab.inference.wishes import WINDOW, Wishes
 from skeleton_lab.reporting.viewer.clip_source import raw_recordings
 from skeleton_lab.skeletons import joint_maps
 from skeleton_lab.skeletons.schemes import SCHEMES
 
-WINDOW = 64  # frames, where neither the user nor the configuration tells
 ANNOTATED = {17: "coco17", 25: "ntu25"}  # joints of PYSKL's annotations
 ARRAY = Path("array")  # where an array's file would be, in messages and as the name of its clips
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How recordings are to be read and cut, as the flags of ``predict.py`` of the same names.
-
-    Attributes:
-        keypoints: order of the joints (``skeletons.schemes.SCHEMES``), where their number does not tell.
-        up: which axis of key points is up: "y", "-y", "z" ...
-        score: key points with a lower one were not found; None: 0.3.
-        window: frames; 0: recordings are taken whole; None: the configuration's, and whole clips of an archive.
-        stride: frames from window to window; None: half a window.
-        together: of two people only both together, not each of them alone.
-        split, index, label_path, layout: of an archive: "train" or "test", rows, labels of a .npy, layout.
-
-    Raises:
-        UsageError: a number that cannot work, a name that is none.
-    """
-
-    keypoints: str | None = None
-    up: str | None = None
-    score: float | None = None
-    window: int | None = None
-    stride: int | None = None
-    together: bool = False
-    split: str | None = None
-    index: Sequence[int] | None = None
-    label_path: Path | None = None
-    layout: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.window is not None and self.window < 0:
-            raise UsageError(f"--window {self.window}: frames of a window, or 0 for whole recordings")
-        if self.stride is not None and self.stride < 1:
-            raise UsageError(f"--stride {self.stride} must be at least 1 frame")
-        if self.score is not None and not 0 <= self.score < math.inf:
-            raise UsageError(f"--score {self.score:g} must be 0 or more; the scores of most pose estimators end at 1")
-
-    @property
-    def least_score(self) -> float:
-        return reading.SCORE if self.score is None else self.score
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,7 +15,8 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference.network import Network
-from skeleton_lab.inference.predict import Wishes, predict
+from skeleton_lab.inference.predict import predict
+from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.skeletons.schemes import SCHEMES
 
 
@@ -85,7 +87,7 @@ class Predictor:
             other = this.network if config is None else None
             self._network = Network(room.recipe, room.path, self._config, Path(weights), str(device), other)
         for notice in self._network.notices:
-            print(notice)
+            print(notice, file=sys.stderr)
         count = self._network.K
         if classes is not None and count is not None and len(classes) != count:
             raise UsageError(f"classes: {len(classes)} names; the network has {count} classes")
@@ -98,7 +100,7 @@ class Predictor:
             given: a file or folder that ``predict.py --input`` takes; an array of key points (T, V, C), (T, M, V, C)
                 or (N, T, M, V, C): frames, joints, persons, clips; clips as an array (N, C, T, V, M), or of
                 ``open_archive``.
-            wishes: flags of ``predict.py``, as ``keypoints="coco17"``, ``window=64``; see ``inference.predict.Wishes``.
+            wishes: flags of ``predict.py``, as ``keypoints="coco17"``, ``window=64``; see ``inference.wishes.Wishes``.
 
         Raises:
             ArchiveError, ArchiveNotFoundError: the input is missing, damaged, or shows nobody.

@@ -7,18 +7,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference.keypoints import normalise, reading
-from skeleton_lab.inference.network import Network
-from skeleton_lab.inference.predict import WINDOW, Answer, Wishes, predict
+from skeleton_lab.inference.wishes import WINDOW, Wishes
 from skeleton_lab.skeletons.schemes import SCHEMES
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
+
+if TYPE_CHECKING:
+    from skeleton_lab.inference.network import Network
+    from skeleton_lab.inference.predict import Answer
 
 FPS = 30.0
 TABLE, PAGE, PICTURE = "predictions.json", "predictions.html", "predictions.png"
@@ -102,6 +106,9 @@ def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
     options = _parser(recipe.name).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
     wishes = _checked(options)
+    from skeleton_lab.inference.network import Network  # here: --help and mistakes need no PyTorch
+    from skeleton_lab.inference.predict import predict
+
     with trust.opened(room), trust.trusting(options.trust_code):
         network = Network(recipe, room, options.config, options.weights, options.device)
         for notice in network.notices:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OLDEST = (3, 10)
-PACKAGES = {  # as they are imported: those of pyproject.toml, extras included
-    *("torch", "numpy", "yaml", "lightning_fabric", "tqdm", "psutil"),
+NEEDED = ("torch", "numpy", "yaml", "lightning_fabric", "tqdm", "psutil")  # by everything; as they are imported
+PACKAGES = {  # those of pyproject.toml, extras included
+    *NEEDED,
     *("tensorboard", "matplotlib", "h5py", "skopt", "ftfy", "regex", "einops", "torch_dct", "scipy"),
 }
 USAGE = 2  # exit code, as in skeleton_lab.errors, which needs a newer Python
@@ -36,6 +38,13 @@ def check_python(version: tuple[int, ...]) -> None:
     if version[:2] < OLDEST:
         print(f"error: this is Python {version[0]}.{version[1]}, the lab needs 3.10. {remedy()}", file=sys.stderr)
         raise SystemExit(USAGE)
+
+
+def check_packages() -> None:
+    """Raise what importing a missing package would raise, for programs import theirs only when they need them."""
+    for name in NEEDED:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from skeleton_lab import registry
 from skeleton_lab.data.synthetic import archive
-from skeleton_lab.engine.checkpoint import LAST
+from skeleton_lab.engine.work_dir import LAST
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser

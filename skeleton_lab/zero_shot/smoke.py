@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import nn
-
 from skeleton_lab.errors import guarded
-from skeleton_lab.nn import fuse
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
-from skeleton_lab.zero_shot.model.variants import build
 
 BATCH = 4
 
@@ -29,6 +24,12 @@ def smoke_test(variant: str, argv: Sequence[str] | None = None) -> int:
 
     def program() -> int:
         options = parser.parse_args(argv)
+        import torch  # here: --help needs no PyTorch
+        from torch import nn
+
+        from skeleton_lab.nn import fuse
+        from skeleton_lab.zero_shot.model.variants import build
+
         check_sizes(options, "vis_dim", "text_dim", "latent_dim")
         device = pick_device(options.device)
         print(f"Running smoke test on {device}")

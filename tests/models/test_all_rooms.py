@@ -1,14 +1,17 @@
-"""What every supervised network promises, whatever it is; numbers of single networks are in their own tests."""
+"""What every network promises, whatever it is; numbers of single networks are in their own tests."""
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import runpy
+import sys
 from functools import cached_property
 from pathlib import Path
 
 import pytest
+import replay
 import torch
 import torch.nn.functional as F
 import yaml
@@ -18,8 +21,10 @@ from torch import Tensor, nn
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
-from skeleton_lab.nn import fuse
+from skeleton_lab.nn import fuse, is_fused
 from skeleton_lab.utils.importing import import_class
+from skeleton_lab.zero_shot.model import variants
+from skeleton_lab.zero_shot.model.vae import MLP
 
 
 class Network:
@@ -28,7 +33,7 @@ class Network:
         self.args = {**settings["model_args"], **changes}
         torch.manual_seed(0)
         with registry.room(room):
-            self.model = fuse(import_class(settings["model"])(**self.args))  # as it trains
+            self.model = fuse(import_class(settings["model"])(**self.args))
         facts = json.loads((PARITY / f"{fixture}.json").read_text())
         self.untouched = {*facts.get("parameters_without_gradient", []), *facts.get("no_gradient_parameters", [])}
         self.classes = self.args.get("num_class", self.args.get("num_classes"))
@@ -130,3 +135,84 @@ def test_smoke_test(room, capsys, monkeypatch):
         runpy.run_path(script, run_name="__main__")
     out = capsys.readouterr().out
     assert done.value.code == 0 and f"Running {room.folder} smoke test on cpu" in out and "Smoke test ok" in out
+
+
+# --- the plain form: what a reader of the paper reads ---------------------------------------------------------------
+
+LINES = 240
+# file of the paper's network, and the row of NETWORKS that stands for it
+PAPERS = {
+    "CTR-GCN/model/ctrgcn.py": 0,
+    "MS-G3D/model/msg3d.py": 2,
+    "FreqMixFormer/model/skefreqmixformer.py": 4,
+    "SkateFormer/model/SkateFormer.py": 6,
+    "Hyper-GCN/model/hypergcn.py": 9,
+    "ST-GCN/net/st_gcn.py": 11,
+    "skeleton_lab/zero_shot/model/frequency.py": "fsvae",
+    "skeleton_lab/zero_shot/model/vae.py": "msf",
+}
+
+
+class ZeroShot(nn.Module):
+    """What a zero-shot network computes: logits of unseen classes, and what texts and features decode to."""
+
+    def __init__(self, variant: str):
+        super().__init__()
+        self.nets = variants.build(variant, 256, 512, 100)
+        self.nets["cls"] = MLP([100, 5])
+
+    def forward(self, s: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+        (smu, slv), (tmu, tlv) = self.nets["se"](s), self.nets["te"](t)
+        return self.nets["cls"](smu), slv, tlv, self.nets["sd"](tmu), self.nets["td"](smu)
+
+
+class Plain:
+    """The plain form of a paper's network, its example inputs, and the files that its layers are written in."""
+
+    def __init__(self, paper: str):
+        self.paper, row = registry.ROOT / paper, PAPERS[paper]
+        torch.manual_seed(0)
+        if isinstance(row, str):
+            self.model, self.inputs = ZeroShot(row), (torch.rand(4, 256), torch.randn(4, 512))
+            self.files = self._files()
+            return
+        room, config, changes, _ = NETWORKS[row]
+        settings = yaml.safe_load((registry.find(room).path / config).read_text())
+        arguments = {**settings["model_args"], **changes}
+        with registry.room(room):
+            self.model = import_class(settings["model"])(**arguments)
+            self.files = self._files()
+        self.inputs = counting.example(arguments, 4, FRAMES)
+
+    def _files(self) -> set[Path]:
+        homes = {type(module).__module__ for module in self.model.modules()} - {__name__}
+        return {Path(sys.modules[home].__file__) for home in homes if not home.startswith("torch.")}
+
+
+@pytest.fixture(scope="module", params=PAPERS)
+def plain(request) -> Plain:
+    return Plain(request.param)
+
+
+def test_plain_form_exports(plain):
+    """Logits of the exported program, also for a batch of another size."""
+    fewer = tuple(t[:3] for t in plain.inputs)
+    replay.check_export(copy.deepcopy(plain.model), plain.inputs, fewer, [{0: replay.BATCH} for _ in plain.inputs])
+
+
+def test_plain_form_needs_autograd_alone(plain):
+    replay.check_autograd_alone(copy.deepcopy(plain.model), *plain.inputs)
+
+
+def test_a_paper_is_read_in_one_file(plain):
+    """Its network is written there, and in the shared layers at most; nothing of the fused form is in either."""
+    assert not is_fused(plain.model)
+    assert plain.paper in plain.files
+    assert len(plain.paper.read_text().splitlines()) <= LINES
+    for file in plain.files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            named = {getattr(node, name, None) for name in ("id", "arg", "attr", "module")}
+            named |= {alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)}
+            words = {str(name) for name in named}
+            assert not words & {"bodies", "Function"}, f"{file}: {words}"
+            assert not any("fused" in word for word in words), f"{file}: {words}"

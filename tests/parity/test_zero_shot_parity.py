@@ -15,6 +15,7 @@ from places import PARITY
 
 from skeleton_lab.data.archives import class_splits
 from skeleton_lab.nn import fuse, is_fused
+from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
 from skeleton_lab.zero_shot.features import folder
@@ -22,7 +23,6 @@ from skeleton_lab.zero_shot.gate import gate
 from skeleton_lab.zero_shot.model.frequency import band_edges
 from skeleton_lab.zero_shot.model.fused.packed import Packed
 from skeleton_lab.zero_shot.model.fused.step import Batch, Step
-from skeleton_lab.zero_shot.model.loss_weights import schedule
 from skeleton_lab.zero_shot.model.objective import Objective
 from skeleton_lab.zero_shot.model.vae import MLP, TRAINED
 from skeleton_lab.zero_shot.model.variants import build, losses

@@ -11,10 +11,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.ticker import PercentFormatter
-
 from skeleton_lab.errors import UsageError, guarded, nearest
-from skeleton_lab.reporting.run_report import plots
 from skeleton_lab.utils.atomic import refuse_special
 from skeleton_lab.utils.cli import Parser
 
@@ -57,6 +54,10 @@ def draw(runs: Sequence[Path], path: Path, metric: str = "top1") -> Path:
     Raises:
         UsageError: as ``read``.
     """
+    from matplotlib.ticker import PercentFormatter  # here: --help needs no matplotlib
+
+    from skeleton_lab.reporting.run_report import plots
+
     courses = {run: read(run, metric) for run in runs}
     made = plots.figure(6.4, 4.2)
     axes = made.add_subplot()

@@ -10,10 +10,10 @@ from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import USAGE, LabError, UsageError, guarded
 from skeleton_lab.utils.cli import Parser
 from skeleton_lab.zero_shot.align import baselines, seeds, selection
+from skeleton_lab.zero_shot.align.loss_weights import aligned_from
 from skeleton_lab.zero_shot.align.settings import METRICS, Settings, check_writable, results_folder, stage_two
 from skeleton_lab.zero_shot.features import folder as folders
 from skeleton_lab.zero_shot.flags import common, say
-from skeleton_lab.zero_shot.model.loss_weights import aligned_from
 from skeleton_lab.zero_shot.model.objective import Objective
 
 FSVAE_FLAGS = ("alpha", "lmd", "use_cr_fact", "version")

@@ -20,13 +20,13 @@ from skeleton_lab.zero_shot.align import classifier as unseen_classifier
 from skeleton_lab.zero_shot.align.baselines import Baseline
 from skeleton_lab.zero_shot.align.batches import Drawer, Draws
 from skeleton_lab.zero_shot.align.classifier import Score
+from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.selection import BEST, LAST, selected_on
 from skeleton_lab.zero_shot.align.settings import METRICS, Settings, save_json
 from skeleton_lab.zero_shot.features import folder as folders
 from skeleton_lab.zero_shot.features.folder import Features
 from skeleton_lab.zero_shot.model.fused.packed import Packed
 from skeleton_lab.zero_shot.model.fused.step import Batch, Step
-from skeleton_lab.zero_shot.model.loss_weights import schedule
 from skeleton_lab.zero_shot.model.vae import MLP
 from skeleton_lab.zero_shot.model.variants import build
 

@@ -11,7 +11,6 @@ from skeleton_lab.data.archives import class_splits
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser
-from skeleton_lab.zero_shot.features.extract import Order, extract, folder_name
 
 
 def _parser() -> Parser:
@@ -58,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         path = getattr(options, flag)
         if not path.exists():
             raise UsageError(f"--{flag} {path}: there is no such file")
+    from skeleton_lab.zero_shot.features.extract import Order, extract, folder_name  # here: they need PyTorch
+
     folder = options.out / folder_name(options.ve or this.image, options.ss, options.st, options.phase)
     order = Order(
         options.archive.absolute(), split, options.phase, options.label_path, options.held_out, options.seed,

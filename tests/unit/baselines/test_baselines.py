@@ -21,7 +21,7 @@ from parity.kaggle_sample import make_kaggle_arrays, to_ntvm
 from places import ROOT
 from torch.utils.data import DataLoader
 
-from skeleton_lab.baselines import benchmark, gpu
+from skeleton_lab.baselines import benchmark, gpu, timing
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 from skeleton_lab.baselines.models import SimpleMLP, SimpleSTBackbone, STGCNBackbone, adjacency
 from skeleton_lab.data.archives import convert
@@ -335,8 +335,8 @@ def test_benchmark_as_documented():
 
 
 def test_benchmark_rounds_the_frames_up():
-    assert benchmark.case("freqmixformer", 1, 13).frames == 16
-    assert benchmark.case("skateformer", 1, 12).inputs[0].shape[0] == 1
+    assert timing.case("freqmixformer", 1, 13).frames == 16
+    assert timing.case("skateformer", 1, 12).inputs[0].shape[0] == 1
 
 
 def test_benchmark_default_is_what_is_here():
@@ -345,7 +345,7 @@ def test_benchmark_default_is_what_is_here():
 
 
 def test_benchmark_fails_if_a_model_fails(monkeypatch, capsys):
-    monkeypatch.setitem(benchmark.SMALL, "mlp", lambda T: SimpleMLP(7))
+    monkeypatch.setitem(timing.NETWORKS, "mlp", lambda T: SimpleMLP(7))
     assert benchmark.main(["--models", "mlp", "simple", "--steps", "1", "--device", "cpu"]) == 1
     said = capsys.readouterr()
     assert "FAIL  mlp" in said.out and "OK    simple" in said.out and "error: mlp" in said.err

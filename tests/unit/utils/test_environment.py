@@ -37,7 +37,7 @@ def test_every_program_says_in_one_line_that_the_environment_is_missing():
     """In its own folder, as a user starts it; parts of the package as ``python -m``."""
 
     def start(name: str) -> subprocess.CompletedProcess:
-        if name.startswith("skeleton_lab/"):
+        if name.startswith(("skeleton_lab/", "benchmarks/")):
             return bare("-m", name.removesuffix(".py").removesuffix("/__main__").replace("/", "."))
         return bare(Path(name).name, folder=(ROOT / name).parent)
 

@@ -1,20 +1,25 @@
-"""CTR-GCN in the loop of the small scripts: what ``ctrgcn_extras/`` runs."""
+"""CTR-GCN in the loop of the small scripts: what the two beside this one run."""
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
-from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
-from skeleton_lab.baselines.training import Recipe
+from skeleton_lab.baselines.recipe import Recipe
 from skeleton_lab.data.archives.locate import DEFAULTS
-from skeleton_lab.engine.network import construct
 from skeleton_lab.registry import room
 from skeleton_lab.utils.importing import import_class
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from skeleton_lab.baselines.dataset import NTU60SkeletonDataset
 
 PATHS = ("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz", *DEFAULTS[1:], DEFAULTS[0])
 
 
 def build(data: NTU60SkeletonDataset) -> nn.Module:
+    from skeleton_lab.engine.network import construct
+
     with room("CTR-GCN"):
         graph = {"graph": "graph.ntu_rgb_d.Graph", "graph_args": {"labeling_mode": "spatial"}}
         name = "model.ctrgcn.Model"
