@@ -112,6 +112,7 @@ def test_zero_shot_rooms_train_by_their_own_script(started):
     assert started["argv"][1:] == ["--ntu", "60", "--mode", "eval"]
 
 
+@pytest.mark.slow
 def test_train_test_and_predict_from_any_folder(root, tmp_path):
     """From a folder that is no room: data, work dir and results as named from there."""
     shutil.copy(root / "data" / "NTU60_CS.npz", tmp_path / "clips.npz")
@@ -177,6 +178,7 @@ runpy.run_path(name, run_name="__main__") if name.endswith(".py") else runpy.run
 """
 
 
+@pytest.mark.slow
 def test_help_of_every_program_loads_nothing_heavy():
     def start(name: str) -> subprocess.CompletedProcess:
         path = ROOT / name
