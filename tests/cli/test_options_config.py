@@ -26,9 +26,7 @@ def test_help(program, capsys):
     assert done.value.code == 0
     honours = recipe(program).honours
     for flag in FLAGS.values():
-        assert (flag.option in out) == honours(flag) or flag.option in " ".join(
-            f.help for f in FLAGS.values()
-        )
+        assert (flag.option in out) == honours(flag) or flag.option in " ".join(f.help for f in FLAGS.values())
     assert all(f"{group}:" in out for group in GROUPS)
 
 
