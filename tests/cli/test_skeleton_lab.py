@@ -20,12 +20,13 @@ from skeleton_lab.cli import VERBS, main
 SUPERVISED = [room for room in registry.ROOMS if room.program]
 COMMAND = [sys.executable, "-m", "skeleton_lab"]
 HEAVY = {"torch", "lightning", "lightning_fabric", "matplotlib"}
+TIMERS = ("benchmarks/training_step.py", "benchmarks/zero_shot_step.py")  # PyTorch is what they are about
 STARTS = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 TRACKED = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
 PROGRAMS = [
     name
     for name in TRACKED
-    if not name.startswith(("tests/", "docker/", "findings/")) and STARTS.search((ROOT / name).read_text())
+    if not name.startswith(("tests/", "docker/", "findings/", *TIMERS)) and STARTS.search((ROOT / name).read_text())
 ]
 
 

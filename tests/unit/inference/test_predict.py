@@ -406,8 +406,7 @@ def test_script_stands_in_the_room(room, monkeypatch, capsys):
     """As the documents start it; the images copy whole rooms."""
     script = room.path / "predict.py"
     monkeypatch.setattr("sys.argv", ["predict.py", "--help"])
-    monkeypatch.setattr("sys.path", list(sys.path))
-    with pytest.raises(SystemExit) as done:
+    with pytest.raises(SystemExit) as done, registry.room(room.folder):
         runpy.run_path(str(script), run_name="__main__")
     out = capsys.readouterr().out
     assert done.value.code == 0 and room.folder in out and "--keypoints" in out and "--stride" in out
