@@ -48,6 +48,7 @@ def run(code: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_runs(folder):
     page = (ROOT / "docs/python.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -58,6 +59,7 @@ def test_every_block_of_the_page_runs(folder):
     assert set(names) == set(lab.__all__) - {"Prediction"}
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(folder):
     book = json.loads((ROOT / "docs/quickstart.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "code"]

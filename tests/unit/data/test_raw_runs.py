@@ -47,6 +47,7 @@ def flags(raw: Path, out: Path) -> list[str]:
     return ["ntu60", "--raw", str(raw), "--out", str(out), "--side-files"]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(raw, complete, tmp_path):
     assert run(*flags(raw, tmp_path), "--n_cores", "3") == 0
     assert contents(tmp_path) == complete

@@ -327,6 +327,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory, content):
     raise AssertionError("no such small content is a recording")
 
 
+@pytest.mark.slow
 def test_pictures_and_rules(tmp_path, capsys):
     assert main(["coco17"]) == 0
     assert " 7 left_hand        = 1.3 left_wrist - 0.3 left_elbow" in capsys.readouterr().out.splitlines()

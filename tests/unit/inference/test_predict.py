@@ -44,6 +44,7 @@ def bench(lab, tmp_path, request) -> Bench:
     return Bench(lab, request.param, tmp_path)
 
 
+@pytest.mark.slow
 @EVERY
 def test_keypoints_in_every_room(bench, capsys, tmp_path):
     """Windows, persons, table, JSON, page and picture."""
@@ -81,6 +82,7 @@ def source_of(bench: Bench) -> tuple[Path, list[str]]:
     return path, ["--label-path", str(Path.cwd() / args["label_path"])] if path.suffix == ".npy" else []
 
 
+@pytest.mark.slow
 @EVERY
 def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch):
     """Bit for bit: whole clips of the archive against the scores that main.py --phase test saves."""
