@@ -5,8 +5,6 @@ from __future__ import annotations
 from skeleton_lab.engine import optim
 from skeleton_lab.engine.recipe import EVAL_LINES, TRAIN_LINES, WITHOUT_EFFECT, Recipe
 
-CUTS = "frames per {} clip (window_size of the feeder); longer ones are cut"
-
 RECIPE = Recipe(
     "MS-G3D",
     mark="G",
@@ -16,7 +14,7 @@ RECIPE = Recipe(
         "work_dir": None, "seed": None, "num_worker": None, "batch_size": 32, "forward_batch_size": 16, "save_epoch": 0,
     },
     helps={
-        "train_window_size": CUTS.format("training"),
+        "train_window_size": "frames per training clip (window_size of the feeder); longer ones are cut",
         "memory_friendly": "preset: batch sizes 16, forward batch 8, 4 workers, window 64 where none is set, training "
         "clips cropped and shifted at random; any explicit flag wins",
     },

@@ -29,7 +29,7 @@ from skeleton_lab.errors import guarded
 from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
-from skeleton_lab.zero_shot.features.folder import Features, Part
+from skeleton_lab.zero_shot.features.feature_folder import Features, Part
 from skeleton_lab.zero_shot.model.frequency import FrequencyEncoder, band_edges
 from skeleton_lab.zero_shot.model.fused.spectrum import dct, idct
 from skeleton_lab.zero_shot.model.objective import VARIANTS, Objective

@@ -7,7 +7,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
-from skeleton_lab.baselines.ctrgcn import SHORT
+from plain_loop import SHORT
+
 from skeleton_lab.baselines.recipe import program
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ TELLING = (
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
 trust.know(room.path for room in ROOMS)
+_ROOMS = tuple(f"{each.path}{os.sep}" for each in ROOMS)
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 
@@ -134,11 +135,11 @@ def owner(parameters: Container[str]) -> str | None:
     return next((name for name, parameter in TELLING if parameter in parameters), None)
 
 
-def _belongs(module: Any, folder: Path) -> bool:
-    """Whether a module (or a package without ``__init__``) comes from ``folder``."""
+def _belongs(module: Any, folders: tuple[str, ...]) -> bool:
+    """Whether a module (or a package without ``__init__``) comes from one of ``folders``, which end in a slash."""
     told = getattr(module, "__dict__", {})
     places = [told.get("__file__"), *(told.get("__path__") or ())]
-    return any(str(place).startswith(f"{folder}{os.sep}") for place in places)
+    return any(str(place).startswith(folders) for place in places)
 
 
 @contextlib.contextmanager
@@ -150,11 +151,11 @@ def room(name: str) -> Iterator[Room]:
     this = find(name)
     if not this.path.is_dir():
         raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
-    path = str(this.path)
+    path, here = str(this.path), (f"{this.path}{os.sep}",)
     already_open = path in sys.path
-    before = {key: module for key, module in sys.modules.items() if _of_some_room(module)}
+    before = {key: module for key, module in sys.modules.items() if _belongs(module, _ROOMS)}
     for key, module in before.items():
-        if not _belongs(module, this.path):
+        if not _belongs(module, here):
             del sys.modules[key]
     sys.modules.update(_modules.get(this.folder, {}))
     sys.path.insert(0, path)
@@ -163,16 +164,12 @@ def room(name: str) -> Iterator[Room]:
             yield this
     finally:
         sys.path.remove(path)
-        mine = {key: module for key, module in sys.modules.items() if _belongs(module, this.path)}
+        mine = {key: module for key, module in sys.modules.items() if _belongs(module, here)}
         _modules[this.folder] = mine
         if not already_open:
             for key in mine:
                 del sys.modules[key]
         sys.modules.update(before)
-
-
-def _of_some_room(module: Any) -> bool:
-    return any(_belongs(module, room.path) for room in ROOMS)
 
 
 def load(name: str, dotted: str, kind: str | None = None) -> Any:

@@ -2,119 +2,196 @@
 
 Wu et al., "Frequency Guidance Matters: Skeletal Action Recognition by Frequency-Aware Mixed Transformer", ACM MM 2024.
 
-Notation: N samples, M people, B = N*M bodies, C channels, T frames, V joints.  ``bodies`` (B,) says how many equal
-bodies each body stands for (None: one).
+Notation: N samples, M people, B = N*M bodies, C channels, T frames, V joints.  Every quarter of the C channels has maps
+between joints of its own; half of a quarter makes the queries, the other half the keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.embedding import embed
-from model.frequency import FrequencyMixing
-from model.spatial import SpatialMix
-from model.temporal import TemporalMix
+from model.frame_size import FrameSize
 from skeleton_lab.errors import UsageError
 from skeleton_lab.nn import init
-from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fused.merge_empty import merge_empty
-from skeleton_lab.nn.fused.multi_scale_tcn import UnitTCN, conv_norm
+from skeleton_lab.nn.layers import UnitTCN
 from skeleton_lab.utils.importing import import_class
 
 WIDTHS = (80, 80, 80, 80, 160, 160, 160, 320, 320, 320)
 HALVING = (5, 8)  # blocks that halve the frame rate, numbered from 1
-SHRINK = 2 ** len(HALVING)
-FRAMES_OF = "tem_mixf.branches.3.0.linear.weight"  # of a block; (frames, frames)
+SUBSETS, GROUPS = 3, 8  # of the graph; of the channels: c, c + 8, ... share a learned graph
+
+
+def turns(x: Tensor) -> Tensor:
+    """exp(i pi f / 2V) for the frequencies f < V, where V is the length of the last axis."""
+    V = x.shape[-1]
+    return torch.exp(0.5j * math.pi / V * torch.arange(V, dtype=x.dtype, device=x.device))
+
+
+def dct(x: Tensor) -> Tensor:
+    """X[f] = 2 sum_v x[v] cos(pi (2v + 1) f / 2V) along the last axis, from the spectrum of x and its mirror image."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))  # there is no transform in half precision
+    spectrum = torch.fft.rfft(torch.cat([x, x.flip(-1)], -1))[..., : x.shape[-1]]
+    return (spectrum * turns(x).conj()).real
+
+
+def idct(X: Tensor) -> Tensor:
+    """The inverse of ``dct``."""
+    return torch.fft.irfft(X * turns(X), n=2 * X.shape[-1])[..., : X.shape[-1]]
+
+
+class SpatialMix(nn.Module):
+    """Spatial unit (sections 3.2 and 3.3): (B, I, T, V) -> relu(bn(gate(sum_k x W_k map_k)) + down(x)), (B, C, T, V).
+
+    A (3, V, V), the graph's subsets, are a constant part and the start of the learned part of all maps; emphasis (V,)
+    are factors of the columns of the cross maps in the frequency domain.
+    ``alpha``, ``fc`` and ``Spa_Att.bn`` are unused, but published checkpoints hold them.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, A: Tensor, emphasis: Tensor):
+        super().__init__()
+        V = A.shape[-1]
+        self.register_buffer("A_SE", A.unsqueeze(1).repeat(1, GROUPS, 1, 1), persistent=False)
+        self.register_buffer("emphasis", emphasis, persistent=False)
+        self.alpha = nn.Parameter(torch.ones(1))
+        self.A_GEME = nn.Parameter(self.A_SE.clone())
+        self.linear = nn.Linear(V, V)
+        self.Spa_Att = nn.ModuleDict({"bn": nn.BatchNorm2d(out_channels // 4), "linear": nn.Linear(V, V)})
+        self.ChaRef_conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(in_channels, SUBSETS * out_channels, 1)
+        self.down = nn.Identity()
+        if in_channels != out_channels:
+            self.down = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+        self.fc = nn.Linear(2 * V, V)
+        nn.init.normal_(self.fc.weight, 0.0, math.sqrt(2.0 / V))
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def mixed(self, m: Tensor, emphasis: Tensor | float = 1.0) -> Tensor:
+        """Maps within every quarter and across neighbouring ones, of one domain: (B, 3, C, T, V) -> (B, 3, C, V, V)."""
+        pooled = m.unflatten(2, (4, 2, -1)).mean((4, 5))  # (B, 3, 4, 2, V)
+        q, k = torch.relu(self.Spa_Att["linear"](pooled)).unbind(3)
+        within = torch.softmax(q.unsqueeze(-1) * k.unsqueeze(-2), -1)  # (B, 3, 4, V, V)
+        q, k = torch.relu(self.linear(pooled)).unbind(3)
+        across = torch.softmax(k[:, :, :-1].unsqueeze(-1) * q[:, :, 1:].unsqueeze(-2), -1) * emphasis
+        none = torch.zeros_like(across[:, :, :1])
+        maps = within / 2 + (torch.cat([none, across], 2) + torch.cat([across, none], 2)) / 4
+        return maps.repeat_interleave(m.shape[2] // 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        m = self.conv(x).unflatten(1, (SUBSETS, -1))  # (B, 3, C, T, V)
+        maps = (self.mixed(m) + idct(self.mixed(dct(m), self.emphasis))) / 2
+        maps = maps + (self.A_SE + self.A_GEME).repeat(1, m.shape[2] // GROUPS, 1, 1)
+        y = torch.einsum("bkctv,bkcvw->bctw", m, maps)
+        gate = torch.sigmoid(self.ChaRef_conv(y.mean((2, 3)).unsqueeze(1))).squeeze(1)
+        y = y + y * gate[..., None, None]
+        return torch.relu(self.bn(y) + self.down(x))
+
+
+class TemporalAttention(nn.Module):
+    """Frames attend to frames: bn(y P) with P[t, s] = sigmoid(relu(W a + b)[t] relu(W e + b)[s]), y = conv(x).
+
+    ``a`` is the mean of the first half of the channels of y, ``e`` the maximum of the second half.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, frames: int, stride: int):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, (stride, 1))
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.linear = nn.Linear(frames, frames)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        first, second = y.chunk(2, 1)
+        a, e = torch.relu(self.linear(first.mean((1, 3)))), torch.relu(self.linear(largest(second)))
+        P = torch.sigmoid(a.unsqueeze(2) * e.unsqueeze(1))
+        return self.bn(torch.einsum("bctv,bts->bcsv", y, P))
+
+
+def largest(x: Tensor) -> Tensor:
+    """The maximum of every frame, (B, C, T, V) -> (B, T); of equal values one gets the gradient."""
+    return x.transpose(2, 3).flatten(1, 2).max(1).values
+
+
+class TemporalGate(nn.Module):
+    """Every frame of conv(x) times sigmoid(w0 mean + w1 max + b) of itself; ``bn`` is unused, kept for checkpoints."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, (stride, 1))
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.combine_conv = nn.Conv2d(2, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        told = torch.stack([y.mean((1, 3)), largest(y)], 1).unsqueeze(3)  # (B, 2, T, 1)
+        return y * torch.sigmoid(self.combine_conv(told))
+
+
+class TemporalMix(nn.Module):
+    """Temporal unit (section 3.4), five branches of C/5 channels: (B, C, T, V) -> (B, C, T / stride = frames, V)."""
+
+    def __init__(self, channels: int, frames: int, stride: int):
+        super().__init__()
+        width = channels // 5
+
+        def entry() -> list[nn.Module]:
+            return [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.ReLU()]
+
+        self.branches = nn.ModuleList(
+            [
+                nn.Sequential(*entry(), UnitTCN(width, width, 5, stride, dilation=1)),
+                nn.Sequential(*entry(), UnitTCN(width, width, 5, stride, dilation=2)),
+                nn.Sequential(*entry(), nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(width)),
+                nn.Sequential(TemporalAttention(channels, width, frames, stride), nn.BatchNorm2d(width)),
+                nn.Sequential(TemporalGate(channels, width, stride), nn.BatchNorm2d(width)),
+            ]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
 
 
 class Block(nn.Module):
-    """relu(tem_mixf(spa_mixf(x)) + residual(x)): (B, I, T, V) -> (B, C, T / stride, V).
-
-    Args:
-        frames: T / stride.
-        residual: False: nothing is added; True: x, projected where channels or frames differ.
-    """
+    """relu(tem_mixf(spa_mixf(x)) + x), x projected, added or not: (B, I, T, V) -> (B, C, T / stride = frames, V)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, frames: int, A: Tensor, mixing: FrequencyMixing, stride: int,
-        residual: bool,
-    ):  # fmt: skip
+        self, in_channels: int, out_channels: int, frames: int, A: Tensor, emphasis: Tensor, stride: int, residual: bool
+    ):
         super().__init__()
-        self.spa_mixf = SpatialMix(in_channels, out_channels, A, mixing)
+        self.spa_mixf = SpatialMix(in_channels, out_channels, A, emphasis)
         self.tem_mixf = TemporalMix(out_channels, frames, stride)
-        if not residual:
-            self.residual = None
-        elif in_channels == out_channels and stride == 1:
-            self.residual = nn.Identity()
-        else:
+        self.residual = nn.Identity() if residual else None
+        if residual and (in_channels != out_channels or stride != 1):
             self.residual = UnitTCN(in_channels, out_channels, 1, stride)
 
-    def forward(self, x: Tensor, bodies: Tensor | None = None, projected: Tensor | None = None) -> Tensor:
-        """``projected``: see ``SpatialMix``."""
-        y = self.tem_mixf(self.spa_mixf(x, bodies, projected), bodies)
-        if self.residual is None:
-            return F.relu(y)
-        return F.relu(y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies)), inplace=True)
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.tem_mixf(self.spa_mixf(x))
+        return torch.relu(y if self.residual is None else y + self.residual(x))
 
 
 class Tram(nn.Sequential):
     """An early block's output brought to the shape of the last one: pooled over ``window`` frames, projected."""
 
     def __init__(self, in_channels: int, out_channels: int, window: int):
-        super().__init__(
-            nn.AvgPool2d((window, 1)), nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels), nn.ReLU()
-        )
-        self.window = window
-
-    def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        pooled = x.transpose(2, 3).unflatten(3, (-1, self.window)).mean(4).transpose(2, 3)
-        return F.relu(conv_norm(self[1], self[2], pooled, bodies))
+        conv = nn.Conv2d(in_channels, out_channels, 1)
+        super().__init__(nn.AvgPool2d((window, 1)), conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
-def check_frame_size(frame_size: int) -> None:
-    if frame_size < SHRINK or frame_size % SHRINK:
-        below = frame_size // SHRINK * SHRINK
-        advice = f"{below} or {below + SHRINK}" if below > 0 else f"{SHRINK}"
-        raise UsageError(f"FreqMixFormer: frame_size {frame_size} is not a multiple of {SHRINK} (try {advice})")
-
-
-def misshapen(given: torch.Size, built: tuple[int, ...]) -> str:
-    if len(given) == len(built):
-        names = ("in_channels", "frame_size", "num_point", "num_person")
-        wrong = [(n, b, g) for n, b, g in zip(names, built, given) if b != g]
-        told = ", ".join(f"{name} {b} but the input has {g}" for name, b, g in wrong)
-        advice = ", ".join(f"model_args.{name}={g}" for name, _, g in wrong)
-        return f"FreqMixFormer: {told}; set {advice}"
-    return f"FreqMixFormer: the input is (N, {', '.join(map(str, given))}), expected (N, C, T, V, M)"
-
-
-class Model(nn.Module):
+class Model(FrameSize, nn.Module):
     """FreqMixFormer with the published arguments: (N, I, T, V, M) -> logits (N, num_class).
 
     Args:
         num_class, num_point, num_person, in_channels: K, V, M and I.
-        graph: dotted class name of the skeleton, e.g. ``graph.ntu_rgb_d.Graph``.
-        graph_args: its keyword arguments.
+        graph, graph_args: dotted class name of the skeleton (``graph.ntu_rgb_d.Graph``), and its keyword arguments.
         frame_size: T, a multiple of 4; the temporal attention has a weight for every pair of frames.
         k: which joints ``A_vector`` subtracts, see ``DirectedSkeleton``; None: 8, on NW-UCLA 6 (as published).
-        freq_split, freq_low, freq_high: factors in the frequency domain, see ``FrequencyMixing``.
-
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+        freq_split, freq_low, freq_high: cross maps of frequency get factor ``freq_low`` before column ``freq_split``.
 
     Raises:
-        UsageError: no graph, a graph of other joints, a frame size that is no multiple of 4; in ``forward``, an input
-            of other frames, joints or people.
+        UsageError: no graph, one of other joints, a frame size that is no multiple of 4, an input of other sizes.
     """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
 
     def __init__(
         self, num_class: int = 60, num_point: int = 25, num_person: int = 2, graph: str | None = None,
@@ -124,24 +201,24 @@ class Model(nn.Module):
         super().__init__()
         if graph is None:
             raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
-        check_frame_size(frame_size)
+        self.check_frame_size(frame_size)
         self.graph = import_class(graph, "graph")(**(graph_args or {}))
         if self.graph.num_node != num_point:
             raise UsageError(f"FreqMixFormer: num_point {num_point}, but {graph} has {self.graph.num_node} joints")
         self.sizes = in_channels, frame_size, num_point, num_person
         A = torch.tensor(self.graph.A, dtype=torch.float32)
         A_vector = torch.tensor(self.graph.A_vector(k), dtype=torch.float32)
-        self.plain = torch.equal(A_vector, torch.eye(num_point))
+        self.relative = not torch.equal(A_vector, torch.eye(num_point))  # some joint is given relative to another
         self.register_buffer("A_vector", A_vector, persistent=False)
         self.pos_embedding = nn.Parameter(torch.randn(1, num_point, WIDTHS[0]))
         self.data_bn = nn.BatchNorm1d(num_person * WIDTHS[0] * num_point)
         self.to_joint_embedding = nn.Linear(in_channels, WIDTHS[0])
-        mixing = FrequencyMixing(num_point, freq_split, freq_low, freq_high)
+        emphasis = torch.where(torch.arange(num_point) < freq_split, freq_low, freq_high)
         frames = frame_size
         for i, (before, width) in enumerate(zip((WIDTHS[0], *WIDTHS), WIDTHS), start=1):
             stride = 2 if i in HALVING else 1
             frames //= stride
-            self.add_module(f"l{i}", Block(before, width, frames, A, mixing, stride, residual=i > 1))
+            self.add_module(f"l{i}", Block(before, width, frames, A, emphasis, stride, residual=i > 1))
         self.fc = nn.Linear(WIDTHS[-1], num_class)
         self.first_tram = Tram(WIDTHS[3], WIDTHS[-1], 4)
         self.second_tram = Tram(WIDTHS[6], WIDTHS[-1], 2)
@@ -149,66 +226,15 @@ class Model(nn.Module):
         init.classifier(self.fc)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1:] != self.sizes:
-            raise UsageError(misshapen(x.shape[1:], self.sizes))
-        N, M = len(x), self.sizes[-1]
-        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
-        if not self.plain:
-            x = torch.einsum("vu,nctum->nctvm", self.A_vector, x)
-        embedded = embed(x, self.to_joint_embedding, self.pos_embedding, self.data_bn)
-        # Three coordinates tell l1's 80 input channels: its projection costs next to nothing when made from them.
-        x, projected = embedded.features(), embedded.projected(*self.l1.spa_mixf.projection())
-        bodies = None
-        if merged is not None:
-            x, projected, bodies = x[merged.kept], projected[merged.kept], merged.count
-        x = self.blocks(x, bodies, projected)
-        if merged is not None:
-            x = x[merged.owner]
-        return self.fc(x.view(N, M, -1).mean(1))
-
-    def blocks(self, x: Tensor, bodies: Tensor | None, projected: Tensor) -> Tensor:
-        """Features (B, C) of bodies: means over frames and joints of the last block and of two early ones."""
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
-
-        def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-            return checkpointed(module, *inputs) if checkpointing else module(*inputs)
-
-        features = 0
+        self.check_shape(x)
+        N, I, T, V, M = x.shape  # noqa: E741
+        x = self.A_vector @ x.permute(0, 4, 2, 3, 1).reshape(N * M * T, V, I)
+        x = self.to_joint_embedding(x) + self.pos_embedding
+        x = self.data_bn(x.view(N, M, T, V, -1).permute(0, 1, 3, 4, 2).reshape(N, -1, T))
+        x = x.view(N, M, V, -1, T).permute(0, 1, 3, 4, 2).reshape(N * M, -1, T, V)
+        trams, early = {4: self.first_tram, 7: self.second_tram}, 0
         for i in range(1, len(WIDTHS) + 1):
-            x = run(getattr(self, f"l{i}"), x, bodies, projected if i == 1 else None)
-            if i == 4:
-                features = features + run(self.first_tram, x, bodies).mean((2, 3))
-            if i == 7:
-                features = features + run(self.second_tram, x, bodies).mean((2, 3))
-        return features + x.mean((2, 3))
-
-    @staticmethod
-    def fitted_arguments(
-        model_args: dict[str, Any], train_feeder_args: dict[str, Any] | None, test_feeder_args: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        """``model_args`` with ``frame_size`` from the clips' ``window_size`` where they do not name it.
-
-        Raises:
-            UsageError: windows and frame size differ.
-        """
-        windows = {"train": train_feeder_args, "test": test_feeder_args}
-        windows = {split: (given or {}).get("window_size") for split, given in windows.items()}
-        windows = {split: window for split, window in windows.items() if isinstance(window, int) and window > 0}
-        frames = model_args.get("frame_size")
-        if frames is None and windows:
-            frames = next(iter(windows.values()))
-            model_args = {**model_args, "frame_size": frames}
-        if windows and set(windows.values()) != {frames}:
-            split, window = next((split, window) for split, window in windows.items() if window != frames)
-            equal = len(set(windows.values())) == 1
-            advice = f"model_args.frame_size={window}" if equal else f"{split}_feeder_args.window_size={frames}"
-            which = "" if equal else f"{split} "
-            raise UsageError(f"FreqMixFormer: {which}window_size {window} but frame_size {frames}; set {advice}")
-        return model_args
-
-    def misfit(self, weights: Mapping[str, Tensor]) -> str | None:
-        """Why weights cannot be loaded, where a better reason than their shapes is known: another ``frame_size``."""
-        key = f"l1.{FRAMES_OF}"
-        if key in weights and len(weights[key]) != self.sizes[1]:
-            return f"weights were trained with {len(weights[key])} frames, this model has {self.sizes[1]}"
-        return None
+            x = getattr(self, f"l{i}")(x)
+            if i in trams:
+                early = early + trams[i](x)
+        return self.fc((x + early).mean((2, 3)).view(N, M, -1).mean(1))

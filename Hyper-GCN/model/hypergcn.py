@@ -91,8 +91,9 @@ class HyperGraphConv(nn.Module):
         joints = torch.cat([x, self.hyper_joint.t()[:, None].expand(B, -1, T, -1)], 3)  # (B, C, T, U)
         H, W = self.incidence(x.mean(2))
         R = normalised_rows(self.PA * self.edge_importance)[:, :V] + self.alpha.relu() * hypergraph(H, W, V)
-        z = self.conv_d(joints).unflatten(1, (HEADS, -1))  # (B, K, O/K, T, U)
-        y = torch.einsum("bkuv,bkctv->bkctu", R, z).flatten(1, 2)
+        z = self.conv_d(joints)  # (B, O, T, U)
+        R = R.repeat_interleave(z.shape[1] // HEADS, 1)  # each channel has its head's, (B, O, V, U)
+        y = z @ R.transpose(2, 3)
         return torch.relu(self.bn(y) + self.down(x))
 
     def incidence(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +101,7 @@ class HyperGraphConv(nn.Module):
 
         The distances are taken by direct differences: a product would leave noise on small ones.
         """
-        s = torch.cat([pooled, self.hyper_joint.t().expand(len(pooled), -1, -1)], 2)
+        s = torch.cat([pooled, self.hyper_joint.t().expand(pooled.shape[0], -1, -1)], 2)
         a = self.to_V(s).unflatten(1, (HEADS, -1)).transpose(2, 3)  # (B, K, U, C/4K)
         D = torch.cdist(a, a, compute_mode="donot_use_mm_for_euclid_dist")
         return hyperedges(D), self.to_W(s)

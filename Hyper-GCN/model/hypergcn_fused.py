@@ -12,7 +12,7 @@ from torch.autograd import Function
 from model import hypergcn
 from model.hypergcn import HEADS, STAGE
 from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold
 from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
@@ -152,6 +152,10 @@ class FusedHyperGCN(hypergcn.HyperGCN):
 
     activation_checkpointing: bool = False
     merge_empty_bodies: bool = True
+
+    @staticmethod
+    def can_fuse(network: hypergcn.HyperGCN) -> bool:
+        return all(is_fused_layer(getattr(network, f"l{i}")) for i in range(1, 3 * STAGE + 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         N, M = x.shape[0], x.shape[-1]

@@ -12,7 +12,7 @@ from torch.autograd import Function
 
 from net import st_gcn
 from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
 from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
@@ -139,14 +139,20 @@ class FusedBlock(st_gcn.st_gcn):
 
 @fuses(st_gcn.Model)
 class FusedModel(st_gcn.Model):
-    """Attributes:
-    activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-    merge_empty_bodies: compute the empty bodies of a batch once, where no dropout tells them apart; the result is
-        the same up to rounding.
+    """ST-GCN with two switches.
+
+    Attributes:
+        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
+        merge_empty_bodies: compute the empty bodies of a batch once, where no dropout tells them apart; the result is
+            the same up to rounding.
     """
 
     activation_checkpointing: bool = False
     merge_empty_bodies: bool = True
+
+    @staticmethod
+    def can_fuse(network: st_gcn.Model) -> bool:
+        return all(is_fused_layer(block) for block in network.st_gcn_networks)
 
     def forward(self, x: Tensor) -> Tensor:
         N, M = x.shape[0], x.shape[-1]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from net import st_gcn_twostream
-from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fuse import fuses, is_fused_layer
 
 
 @fuses(st_gcn_twostream.Model)
 class FusedModel(st_gcn_twostream.Model):
-    """Attributes: those of ``net.st_gcn_fused.FusedModel``."""
+    """Attributes as of ``net.st_gcn_fused.FusedModel``."""
+
+    @staticmethod
+    def can_fuse(network: st_gcn_twostream.Model) -> bool:
+        return is_fused_layer(network.origin_stream) and is_fused_layer(network.motion_stream)
 
     @property
     def activation_checkpointing(self) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from skeleton_lab.nn.activation_checkpoint import checkpointed
-from skeleton_lab.nn.fuse import fuses
+from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import batch_norm
 from skeleton_lab.nn.fused.graph_conv import slices
 
@@ -127,6 +127,10 @@ class FusedWindowAttention(plain.WindowAttention):
 
 @fuses(plain.Transformer)
 class FusedTransformer(plain.Transformer):
+    @staticmethod
+    def can_fuse(transformer: plain.Transformer) -> bool:
+        return is_fused_layer(transformer.mlp)  # which takes the norm before it
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.add(x, self.mixed(norm_linear(x, self.norm_1, self.mapping)))
         return self.add(x, self.mlp(x, self.norm_2))
@@ -151,8 +155,10 @@ class FusedDownsample(plain.Downsample):
 
 @fuses(plain.SkateFormer)
 class FusedSkateFormer(plain.SkateFormer):
-    """Attributes:
-    activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
+    """SkateFormer with a switch.
+
+    Attributes:
+        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
     """
 
     activation_checkpointing: bool = False

@@ -7,8 +7,8 @@ The maps (W, h, L, L) are by far the largest tensors and d is 3 or 6: maps are m
 again in backward.  Queries, keys and values lie channel by channel, (d, L): so their products are fastest.
 
 Which values of a map dropout lets stay is drawn 64 to a random word, and kept so for backward.  A float of noise per
-value and the product, which plain dropout remembers, would be the largest tensors of the network, and drawing one random
-number per value its slowest operation.
+value and the product, which plain dropout remembers, would be the largest tensors of the network, and drawing one
+random number per value its slowest operation.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from skeleton_lab.utils.devices import pick_device
 
 def here() -> list[str]:
     """The models of this image or checkout: the small ones, and those of the rooms whose folders are there."""
-    return [key for key in KEYS if key in SMALL or find(ROOM_MODELS[key][0]).path.is_dir()]
+    return [key for key in KEYS if key in SMALL or find(ROOM_MODELS[key].room).path.is_dir()]
 
 
 def run(options: argparse.Namespace) -> int:

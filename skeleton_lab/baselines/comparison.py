@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skeleton_lab.registry import MODELS, ROOMS
+
 if TYPE_CHECKING:
     import torch
 
 SMALL = ("simple", "stgcn_lite", "mlp")
-ROOM_MODELS = {
-    "ctrgcn": ("CTR-GCN", None),
-    "msg3d": ("MS-G3D", None),
-    "freqmixformer": ("FreqMixFormer", None),
-    "skateformer": ("SkateFormer", None),
-    "hypergcn": ("Hyper-GCN", None),
-    "hypergcn_large": ("Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml"),
-    "stgcn": ("ST-GCN", None),
+ROOM_MODELS = {  # every supervised room's network, and its larger one where there is one
+    each.name.replace("-", "_"): each
+    for this in ROOMS
+    for each in MODELS
+    if this.program and each.name in (this.image, f"{this.image}-large")
 }
 KEYS = (*SMALL, *ROOM_MODELS)
 COLUMNS = ("", "model", "steps", "batch", "seq_len", "device", "amp", "seconds", "ms/step", "peak MB")

@@ -51,7 +51,7 @@ def case(key: str, batch: int, frames: int) -> Case:
     """
     if key in NETWORKS:
         return Case(NETWORKS[key](frames), (torch.randn(batch, COORDINATES, frames, JOINTS, PERSONS),), frames)
-    name, config = ROOM_MODELS[key]
+    name, config = ROOM_MODELS[key].room, ROOM_MODELS[key].config
     refusal: LabError | None = None
     for T in range(frames, frames + 65):
         wishes = argparse.Namespace(

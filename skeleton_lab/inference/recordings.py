@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skeleton_lab.data.archives import ntu_protocol as raw_names
+from skeleton_lab.data.archives import ntu_protocol
 from skeleton_lab.data.archives.labels import NTU_NAME
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import safe_pickle
@@ -85,7 +85,7 @@ def _recording(source: Source, scheme: Scheme, notices: Notices) -> Keypoints:
 
 def _class(name: str) -> int | None:
     match = NTU_NAME.fullmatch(name)
-    return raw_names.sample(match[0]).label if match else None
+    return ntu_protocol.sample(match[0]).label if match else None
 
 
 def annotation_list(path: Path) -> list[dict[str, Any]] | None:

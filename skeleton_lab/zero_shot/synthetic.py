@@ -18,7 +18,7 @@ from skeleton_lab.data.archives.npy_format import open_npy
 from skeleton_lab.errors import LabError, UsageError, guarded
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
-from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.features import feature_folder
 from skeleton_lab.zero_shot.features.ownership import put_away
 
 
@@ -77,7 +77,7 @@ def arrays(
             ("ztest", split.unseen, recipe.ztest_rows),
             (second, classes, recipe.second_rows),
         ):
-            content[name], content[folders.LABELS[name]] = draw(means, group, rows, recipe, rng)
+            content[name], content[feature_folder.LABELS[name]] = draw(means, group, rows, recipe, rng)
         training = content["train"].astype(np.float64)
         centres = np.stack([training[content["train_label"] == cls].mean(0) for cls in split.seen])
         for name in ("ztest", second):
@@ -99,7 +99,7 @@ def write(
         ArchiveNotFoundError: the text features are missing.
     """
     phases = [class_splits.load("r", unseen, num_class, phase) for phase in ("train", "val")]
-    table = folders.class_table(modes, encoder, num_class, text_feats)
+    table = feature_folder.class_table(modes, encoder, num_class, text_feats)
     written = out / "sk_feats" / f"shift_{unseen}_r", out / "sk_feats" / f"shift_val_{unseen}_r"
     for folder, content in zip(written, arrays(table, *phases, recipe or Recipe(), seed)):
         try:

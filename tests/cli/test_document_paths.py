@@ -39,7 +39,7 @@ def code(text: str) -> str:
 
 
 def places(document: Path) -> list[Path]:
-    """The folders that a path of a document may start from: its own, the repository's, or, outside of rooms, any room's."""
+    """The folders that a path of a document may start from: its own, the repository's; outside of rooms any room's."""
     rooms = [] if document.parent.name in ROOMS else [ROOT / room for room in ROOMS]
     return [document.parent, ROOT, *rooms]
 
@@ -98,10 +98,10 @@ def test_what_a_document_names_is_there(document):
 def test_something_is_looked_for():
     """The patterns find what they are to find, and nothing that is there is missing."""
     readme = ROOT / "CTR-GCN" / "README.md"
-    told = "`skeleton_lab.cost` `skeleton_lab/registry.py` `model.ctrgcn.Model` `config/*/smoke.yaml` `feeders.nothing.Feeder`"
-    assert PATHS.findall(code(told)) == ["skeleton_lab/registry.py", "config/*/smoke.yaml"]
+    told = "`skeleton_lab.cost` `tests/conftest.py` `model.ctrgcn.Model` `config/*/smoke.yaml` `feeders.no.Feeder`"
+    assert PATHS.findall(code(told)) == ["tests/conftest.py", "config/*/smoke.yaml"]
     found = MODULES.findall(code(told))
-    assert found == ["skeleton_lab.cost", "model.ctrgcn.Model", "feeders.nothing.Feeder"]
+    assert found == ["skeleton_lab.cost", "model.ctrgcn.Model", "feeders.no.Feeder"]
     assert [importable(name, readme) for name in found] == [True, True, False]
     assert there("config/*/smoke.yaml", readme) and not there("config/*/nothing.yaml", readme)
 

@@ -13,6 +13,7 @@ import yaml
 from sandbox import FEW, shrink
 
 from skeleton_lab import registry
+from skeleton_lab.engine.config.options import parse
 
 pytestmark = pytest.mark.slow
 
@@ -119,12 +120,34 @@ def small(command: Command) -> str:
     return f"{FEW} {command.short or shrink(config)}"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+PLAIN = {"--config", "-c", "--work-dir", "--device", "--num-worker"}  # such a line is its configuration
+
+
+def is_plain(command: Command) -> bool:
+    return {word for word in shlex.split(command.line) if word.startswith("-")} <= PLAIN
+
+
+FIRST = {command.room: command for command in reversed(COMMANDS) if is_plain(command)}
+TRAINED = [command for command in COMMANDS if not is_plain(command) or command == FIRST[command.room]]
+
+
+@pytest.mark.parametrize("command", TRAINED, ids=lambda command: command.name)
 def test_training(command, lab, tmp_path):
     assert lab(command.room, f"{command.line} {small(command)} --work-dir {tmp_path}") == 0
     assert (tmp_path / command.writes).stat().st_size > 0
     for name in ("config.yaml", "log.txt", "metrics.jsonl"):
         assert (tmp_path / name).stat().st_size > 0, name
+
+
+@pytest.mark.parametrize(
+    "command", [each for each in COMMANDS if each not in TRAINED], ids=lambda command: command.name
+)
+def test_a_line_that_differs_in_its_configuration_alone_is_understood(command, lab):
+    """Configurations are trained in ``tests/models/test_configs.py``."""
+    room = lab.enter(command.room)
+    path = next(word for word in shlex.split(command.line) if word.endswith(".yaml"))
+    parsed = parse(room.recipe, shlex.split(command.line), room.path)
+    assert parsed.model == yaml.safe_load((room.path / path).read_text())["model"]
 
 
 def test_skateformer_is_tested_with_what_it_trained(lab, tmp_path, capsys):

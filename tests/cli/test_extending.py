@@ -67,6 +67,7 @@ def test_the_document_has_the_files_and_commands_that_are_tested():
     assert [line.partition(" ")[0] for line in COMMANDS] == ["cd", "python", "python", "cd", "python"]
 
 
+@pytest.mark.slow
 def test_commands_in_their_order(lab):
     """A network with the field's import helper, a graph of one's own, a room of one's own: all train and report."""
     here = lab

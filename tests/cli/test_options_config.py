@@ -24,10 +24,9 @@ def test_help(program, capsys):
         options(program, "-h")
     out = capsys.readouterr().out
     assert done.value.code == 0
+    honours = recipe(program).honours
     for flag in FLAGS.values():
-        assert (flag.option in out) == recipe(program).honours(flag) or flag.option in " ".join(
-            f.help for f in FLAGS.values()
-        )
+        assert (flag.option in out) == honours(flag) or flag.option in " ".join(f.help for f in FLAGS.values())
     assert all(f"{group}:" in out for group in GROUPS)
 
 

@@ -20,12 +20,13 @@ from skeleton_lab.cli import VERBS, main
 SUPERVISED = [room for room in registry.ROOMS if room.program]
 COMMAND = [sys.executable, "-m", "skeleton_lab"]
 HEAVY = {"torch", "lightning", "lightning_fabric", "matplotlib"}
+TIMERS = ("benchmarks/training_step.py", "benchmarks/zero_shot_step.py")  # PyTorch is what they are about
 STARTS = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 TRACKED = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
 PROGRAMS = [
     name
     for name in TRACKED
-    if not name.startswith(("tests/", "docker/", "findings/")) and STARTS.search((ROOT / name).read_text())
+    if not name.startswith(("tests/", "docker/", "findings/", *TIMERS)) and STARTS.search((ROOT / name).read_text())
 ]
 
 
@@ -112,6 +113,7 @@ def test_zero_shot_rooms_train_by_their_own_script(started):
     assert started["argv"][1:] == ["--ntu", "60", "--mode", "eval"]
 
 
+@pytest.mark.slow
 def test_train_test_and_predict_from_any_folder(root, tmp_path):
     """From a folder that is no room: data, work dir and results as named from there."""
     shutil.copy(root / "data" / "NTU60_CS.npz", tmp_path / "clips.npz")
@@ -177,6 +179,7 @@ runpy.run_path(name, run_name="__main__") if name.endswith(".py") else runpy.run
 """
 
 
+@pytest.mark.slow
 def test_help_of_every_program_loads_nothing_heavy():
     def start(name: str) -> subprocess.CompletedProcess:
         path = ROOT / name

@@ -99,6 +99,7 @@ def test_a_file_that_cannot_be_used_is_one_line(program, tmp_path, capsys):
     assert "99" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_documented_line(program, archive):
     """As it stands, but for the device that this machine may lack; the file is found below NTU60_ROOT."""
     line = "smoke_test_kaggle.py --device cuda:0 --batch-size 2 --window-size 48"

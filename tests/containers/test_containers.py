@@ -91,7 +91,7 @@ def test_configurations_can_be_edited_by_anybody(images):
         "set -e; which nano; cd config/nturgbd-cross-subject; "
         "sed -i 's#data_path: .*#data_path: /data/x.npz#' joint.yaml; "
         "grep -c 'data_path: /data/x.npz' joint.yaml; echo '# mine' >> motion.yaml; mkdir ../mine; cd ../..; "
-        "echo 'x = 1' >> model/embedding.py; echo > feeders/mine.py; rm graph/uav.py; touch notes; "
+        "echo 'x = 1' >> model/skefreqmixformer.py; echo > feeders/mine.py; rm graph/uav.py; touch notes; "
         "python smoke_test.py; ! touch main.py; ! touch /workspace/skeleton_lab/__init__.py; ! rm main.py",
         *OTHERS,
     )

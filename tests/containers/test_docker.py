@@ -146,6 +146,14 @@ def test_image_has_what_the_documents_promise(use):
     assert len(done.stdout.splitlines()) == 3 and done.stdout.splitlines()[-1] == str(LAB_UID)
 
 
+def test_one_command_in_every_folder(image):
+    done = in_container(
+        image, "cd /tmp; skeleton-lab; skeleton-lab train ctrgcn --help; skeleton-lab train msg3d; exit 0"
+    )
+    assert "rooms: CTR-GCN\n" in done.stdout and "--base-lr" in done.stdout
+    assert done.stderr.startswith("error: room MS-G3D is not here") and done.stderr.count("\n") == 1
+
+
 def test_freqmixformer_has_the_packages_of_its_documents(images):
     """And its own torchlight with DictAction."""
     words = "import einops, h5py, skopt, torch_dct; from torchlight import DictAction, IO; print(DictAction.__name__)"

@@ -127,6 +127,7 @@ def _bad(_folder: Path, data: bytes) -> None:
         raise LabError("in order")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is told by /proc")
 def test_every_kind_of_fault_is_seen(tmp_path, monkeypatch):
     import signal
@@ -176,6 +177,7 @@ def test_a_worker_that_dies_or_is_stuck_is_a_finding_and_the_next_goes_on(tmp_pa
     assert found == {0: "read", 1: "read", 2: "crash", 3: "read", 4: "hang", 5: "read", 6: "read"}
 
 
+@pytest.mark.slow
 def test_the_program_ends_with_a_table(tmp_path):
     flags = ["--inputs", "40", "--jobs", "1", "--quiet", "--kinds", "files"]
     done = subprocess.run(

@@ -22,7 +22,7 @@ from places import PARITY
 from torch import Tensor, nn
 
 from skeleton_lab import registry
-from skeleton_lab.nn import fuse, is_fused
+from skeleton_lab.nn import fuse, is_fused, unfuse
 
 BATCH = torch.export.Dim("batch", max=4096)  # sizes that may change in an exported network
 FRAMES = torch.export.Dim("frames", min=8, max=4096)
@@ -96,10 +96,12 @@ def logits(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def step(model: nn.Module, *inputs: Tensor, loss: Callable[..., Tensor] | None = None) -> Any:
-    """The output of a training forward, after the backward of its cross entropy (or of ``loss(output)``)."""
+def step(
+    model: nn.Module, *inputs: Tensor, loss: Callable[..., Tensor] | None = None, training: bool = True
+) -> Any:  # fmt: skip
+    """The output of a forward, after the backward of its cross entropy (or of ``loss(output)``)."""
     model.zero_grad()
-    output = model.train()(*inputs)
+    output = model.train(training)(*inputs)
     value = loss(output) if loss else F.cross_entropy(logits(output), labels(logits(output)))
     value.backward()
     return output
@@ -271,9 +273,11 @@ def check_init(fixture: Fixture, sigmas: float = 6.0, group: str = "init/", mode
 
 def check_forms(
     plain: nn.Module, fused: nn.Module, *inputs: Tensor, relative: float = 1e-5,
-    loss: Callable[..., Tensor] | None = None, seed: int = 0,
+    loss: Callable[..., Tensor] | None = None, seed: int = 0, training: bool = True,
 ) -> float:  # fmt: skip
-    """A training step of both forms, in float64 and with the same random draws: equal logits, buffers and gradients.
+    """A step of both forms, in training or in eval mode, in float64, with the same random draws.
+
+    Logits, buffers and gradients are equal.
 
     A gradient may differ by ``relative`` of its largest entry, plus rounding at the scale of the largest gradient of
     the network (a bias before a batch norm has a gradient of zero: plainly computed, of rounding alone).
@@ -285,15 +289,15 @@ def check_forms(
     outputs = []
     for model in (plain.double(), fused.double()):
         torch.manual_seed(seed)
-        outputs.append(logits(step(model, *(t.double() for t in inputs), loss=loss)))
+        outputs.append(logits(step(model, *(t.double() for t in inputs), loss=loss, training=training)))
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-9, atol=1e-9)
     expected = {name: p.grad for name, p in plain.named_parameters()}
-    largest = max(grad.abs().max().item() for grad in expected.values() if grad is not None)
+    largest = max(grad.abs().max().item() for grad in expected.values() if grad is not None and grad.numel())
     worst = 0.0
     for name, parameter in fused.named_parameters():
         grad, target = parameter.grad, expected.pop(name)
         assert (grad is None) == (target is None), name
-        if grad is None:
+        if grad is None or grad.numel() == 0:
             continue
         difference, size = (grad - target).abs().max().item(), target.abs().max().item()
         assert difference <= relative * size + 1e-12 * largest, f"{name}: {difference} of {size}"
@@ -303,6 +307,23 @@ def check_forms(
     for (name, a), b in zip(fused.named_buffers(), plain.buffers()):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9, msg=name)
     return worst
+
+
+def check_change_of_form(build: Callable[[bool], nn.Module], *inputs: Tensor) -> None:
+    """``build(fused)`` twice: same draws, same state, same eval logits; and the fused network becomes the plain one."""
+    networks = []
+    for fused in (False, True):
+        torch.manual_seed(3)
+        networks.append(build(fused).eval())
+    plain, fused = networks
+    with torch.no_grad():
+        y = logits(plain(*inputs))
+        torch.testing.assert_close(logits(fused(*inputs)), y, rtol=1e-4, atol=1e-5)
+        assert is_fused(fused) and not is_fused(unfuse(fused))
+        assert torch.equal(logits(fused(*inputs)), y)
+    assert [type(module) for module in fused.modules()] == [type(module) for module in plain.modules()]
+    for (name, a), (other, b) in zip(fused.state_dict().items(), plain.state_dict().items()):
+        assert name == other and torch.equal(a, b), name
 
 
 def check_autograd_alone(plain: nn.Module, *inputs: Tensor) -> None:

@@ -7,6 +7,7 @@ import copy
 import json
 import runpy
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import replay
 import torch
 import torch.nn.functional as F
 import yaml
+from networks import FRAMES, NETWORKS
 from places import PARITY
 from torch import Tensor, nn
 
@@ -23,26 +25,6 @@ from skeleton_lab.nn import fuse, is_fused
 from skeleton_lab.utils.importing import import_class
 from skeleton_lab.zero_shot.model import variants
 from skeleton_lab.zero_shot.model.vae import MLP
-
-FRAMES = 16
-
-# room, configuration, model_args that it changes, fixture that lists parameters without a gradient
-NETWORKS = [
-    ("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", {}, "ctrgcn"),
-    ("CTR-GCN", "config/ucla/default.yaml", {}, "ctrgcn"),
-    ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", {}, "msg3d"),
-    ("MS-G3D", "config/kinetics-skeleton/train_joint.yaml", {}, "msg3d"),
-    ("FreqMixFormer", "config/nturgbd-cross-subject/joint.yaml", {"frame_size": FRAMES}, "freqmixformer"),
-    ("FreqMixFormer", "config/ucla/joint.yaml", {"frame_size": FRAMES}, "freqmixformer"),
-    ("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", {}, "skateformer"),
-    ("SkateFormer", "config/train/nw_ucla/SkateFormer_j.yaml", {}, "skateformer"),
-    ("SkateFormer", "config/train/ntu_cs/SkateFormer_j_tiny.yaml", {}, "skateformer_tiny"),
-    ("Hyper-GCN", "config/base/nturgbd-cross-subject/hyper_joint.yaml", {}, "hypergcn_base"),
-    ("Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml", {}, "hypergcn_large"),
-    ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {}, "stgcn"),
-    ("ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml", {}, "stgcn"),
-    ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", {}, "stgcn_twostream"),
-]
 
 
 class Network:
@@ -59,6 +41,12 @@ class Network:
     def inputs(self, N: int = 4) -> tuple[Tensor, ...]:
         torch.manual_seed(1)
         return counting.example(self.args, N, FRAMES, single_person=0.5)
+
+    @cached_property
+    def trained(self) -> tuple[nn.Module, Tensor]:
+        """The network with the gradients of one training step, and that step's logits."""
+        model = copy.deepcopy(self.model)
+        return model, step(model, self.inputs())
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda row: f"{row[0]}-{Path(row[1]).parent.name}-{row[3]}")
@@ -90,8 +78,8 @@ def test_shape_and_determinism(network):
 
 
 def test_every_parameter_learns(network):
-    model = copy.deepcopy(network.model)
-    assert step(model, network.inputs()).isfinite().all()
+    model, logits = network.trained
+    assert logits.isfinite().all()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and name not in network.untouched:
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name
@@ -103,11 +91,10 @@ def test_every_parameter_learns(network):
 
 def test_checkpointing_changes_nothing(network):
     """Logits, gradients and running statistics, with all the random draws of training."""
-    kept, recomputed = copy.deepcopy(network.model), copy.deepcopy(network.model)
+    (kept, logits), recomputed = network.trained, copy.deepcopy(network.model)
     assert kept.activation_checkpointing is False
     recomputed.activation_checkpointing = True
-    inputs = network.inputs()
-    torch.testing.assert_close(step(recomputed, inputs), step(kept, inputs), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(step(recomputed, network.inputs()), logits, rtol=1e-6, atol=1e-6)
     for (name, a), b in zip(recomputed.named_parameters(), kept.parameters()):
         if b.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6 * max(1, b.grad.abs().max()), msg=name)

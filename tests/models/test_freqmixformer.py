@@ -1,4 +1,4 @@
-"""FreqMixFormer: the published fixture, the plain transcription in ``reference`` as oracle, lengths of clips."""
+"""FreqMixFormer: the published fixture on both forms, the fused form against the plain one, lengths of clips."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ import replay
 import torch
 import torch.nn.functional as F
 from parity.protocol import compare, fill
-from reference.freqmixformer import build as build_reference
-from reference.freqmixformer import dct, idct
-from replay import Fixture, step
+from replay import BATCH, Fixture, step
+from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
 from skeleton_lab.engine.build import make_net
 from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.errors import LabError, UsageError, WeightsError
+from skeleton_lab.nn import fuse, unfuse
 
 ROOM, MODEL = "FreqMixFormer", "model.skefreqmixformer.Model"
 NTU = {"graph": "graph.ntu_rgb_d.Graph"}
 UCLA = {"num_class": 10, "num_point": 20, "num_person": 1, "graph": "graph.ucla.Graph"}
-UNSEEN = ("to_joint_embedding", "data_bn")  # stages that the network never forms
+UNSEEN = ("to_joint_embedding", "data_bn")  # stages that the fused network never forms
 
 
 def build(**kwargs):
     return replay.build(ROOM, MODEL, **{**NTU, "frame_size": 16, **kwargs})
 
 
+@pytest.fixture(scope="module", params=["plain", "fused"])
+def fixture(request):
+    return Fixture(ROOM, "freqmixformer", fused=request.param == "fused")
+
+
 @pytest.fixture(scope="module")
-def fixture():
+def fused_fixture():
     return Fixture(ROOM, "freqmixformer")
 
 
@@ -59,19 +64,23 @@ def test_matrices(fixture):
     assert not any("A_SE" in key or "A_vector" in key for key in model.state_dict())
 
 
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_eval_logits(fixture, merge):
-    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
+def test_eval_logits(fixture):
+    replay.check_eval(fixture)
 
 
-@pytest.mark.parametrize(
-    ("merge", "checkpointing"), [(True, False), (False, True)], ids=["merged-kept", "unmerged-recomputed"]
-)
-def test_training_step(fixture, merge, checkpointing):
+def test_eval_logits_without_merging(fused_fixture):
+    replay.check_eval(fused_fixture, lambda model: setattr(model, "merge_empty_bodies", False))
+
+
+def test_training_step(fixture):
+    replay.check_step(fixture, floor=2e-5)
+
+
+def test_training_step_unmerged_and_recomputed(fused_fixture):
     def prepare(model):
-        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+        model.merge_empty_bodies, model.activation_checkpointing = False, True
 
-    replay.check_step(fixture, prepare, floor=2e-5)
+    replay.check_step(fused_fixture, prepare, floor=2e-5)
 
 
 def test_every_variant(fixture):
@@ -89,12 +98,13 @@ def test_every_variant(fixture):
 
 def test_stages(fixture):
     compared = replay.check_stages(fixture, prepare=lambda model: setattr(model, "merge_empty_bodies", False))
-    assert compared == len([name for name in fixture.facts["stage_shapes"] if name not in UNSEEN])
+    unseen = UNSEEN if fixture.fused else ()
+    assert compared == len([name for name in fixture.facts["stage_shapes"] if name not in unseen])
 
 
 def test_initialisation(fixture):
     replay.check_init(fixture)
-    model = build()
+    model = build(fused=fixture.fused)
     for block in (model.l1, model.l5, model.l10):
         assert torch.equal(block.spa_mixf.A_GEME, block.spa_mixf.A_SE)
 
@@ -138,93 +148,118 @@ def test_vectors():
     np.testing.assert_array_equal(ucla.A_vector(), expected)
     x, bone = torch.randn(1, 3, 16, 25, 2), torch.tensor(ntu.A_vector(1), dtype=torch.float32)
     model = fill(build(k=1)).eval()
-    plain = build(k=8).eval()
-    plain.load_state_dict(model.state_dict())
-    torch.testing.assert_close(model(x), plain(torch.einsum("vu,nctum->nctvm", bone, x)), rtol=1e-4, atol=1e-4)
+    joints = build(k=8).eval()
+    joints.load_state_dict(model.state_dict())
+    expected = joints(torch.einsum("vu,nctum->nctvm", bone, x))
+    torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(unfuse(copy.deepcopy(model))(x), expected, rtol=1e-4, atol=1e-4)
     assert model.double().A_vector.dtype == torch.float64
 
 
 @pytest.mark.parametrize("V", [17, 20, 25])
 def test_cosine_transform(V):
+    """By the spectrum in the plain form, by a matrix in the fused one."""
     fft = pytest.importorskip("scipy.fft")
-    D, E = (registry.load(ROOM, f"model.frequency.{name}_matrix")(V) for name in ("dct", "idct"))
+    dct, idct = (registry.load(ROOM, f"model.skefreqmixformer.{name}") for name in ("dct", "idct"))
+    cosines = registry.load(ROOM, "model.skefreqmixformer_fused.cosines")
+    (identity, D), E = cosines(V, torch.float64, torch.device("cpu"))
     x = torch.randn(4, V, dtype=torch.float64)
+    assert torch.equal(identity, torch.eye(V, dtype=torch.float64))
     expected = torch.from_numpy(fft.dct(x.numpy(), type=2))
     torch.testing.assert_close(x @ D.t(), expected)
-    torch.testing.assert_close(dct(x), expected)  # of the reference
-    torch.testing.assert_close(x @ E.t(), torch.from_numpy(fft.idct(x.numpy(), type=2)))
-    torch.testing.assert_close(idct(x), x @ E.t())
-    torch.testing.assert_close(D @ E, torch.eye(V, dtype=torch.float64))
+    torch.testing.assert_close(dct(x), expected)
+    expected = torch.from_numpy(fft.idct(x.numpy(), type=2))
+    torch.testing.assert_close(x @ E.t(), expected)
+    torch.testing.assert_close(idct(x), expected)
+    assert dct(x.to(torch.bfloat16)).dtype == torch.float32
 
 
-# --- the plain transcription -------------------------------------------------------------------------------------
+# --- the two forms -----------------------------------------------------------------------------------------------
 
 
 def pair(**kwargs):
-    """The network and the reference with the same, filled weights and constants in float64."""
-    network = fill(build(**{**kwargs, "num_class": 5})).double()
-    reference = build_reference(network).double()
-    mixing = network.l1.spa_mixf.mixing  # shared by all blocks
-    V = mixing.back.shape[0]
-    mixing.domains[1] = registry.load(ROOM, "model.frequency.dct_matrix")(V)
-    mixing.back.copy_(registry.load(ROOM, "model.frequency.idct_matrix")(V))
-    return network, reference
+    """The plain and the fused network with the same, filled weights in float64."""
+    return [fill(build(**{**kwargs, "num_class": 5, "fused": fused})).double() for fused in (False, True)]
 
 
-def test_reference_replays_the_fixture(fixture):
-    network = fill(fixture.build())
-    reference = build_reference(network)
-    assert list(reference.state_dict()) == list(network.state_dict())
-    (x,) = fixture.main()
-    compare(step(reference, x), fixture.values["train_logits"])
-    replay.check_gradients(reference, fixture, floor=2e-5)
-    with torch.no_grad():
-        what = "eval_logits_after_one_train_forward"
-        compare(reference.eval()(x), fixture.values[what], fixture.tolerance(what))
-
-
-def test_reference_costs_what_is_published():
-    measured = counting.measure(
-        build_reference(build(frame_size=64, num_class=60)), torch.randn(1, 3, 64, 25, 2), torch.arange(1)
-    )
+def test_plain_form_costs_what_is_published():
+    network = build(frame_size=64, num_class=60, fused=False)
+    measured = counting.measure(network, torch.randn(1, 3, 64, 25, 2), torch.arange(1))
     assert measured.flops_forward == 5_110_004_512
     assert 185e6 < measured.saved_bytes < 205e6
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "checkpointing"),
-    [({"frame_size": 8}, False), ({"frame_size": 4, "k": 2}, True), ({**UCLA, "frame_size": 12}, False)],
-    ids=["8 frames", "k=2, recomputed", "ucla"],
-)
-def test_every_gradient_and_buffer_equals_the_reference(kwargs, checkpointing):
-    network, reference = pair(**kwargs)
-    network.activation_checkpointing = checkpointing
-    _, frames, joints, persons = network.sizes
+    ("kwargs", "empty", "checkpointing"),
+    [({"frame_size": 8}, 0, False), ({"frame_size": 8}, 2, False), ({"frame_size": 4, "k": 2}, 2, True),
+     ({**UCLA, "frame_size": 12, "freq_split": 5, "freq_high": 2.0}, 0, True)],
+    ids=["8 frames", "empty bodies", "k=2, recomputed", "ucla"],
+)  # fmt: skip
+def test_training_step_of_both_forms(kwargs, empty, checkpointing):
+    plain, fused = pair(**kwargs)
+    fused.activation_checkpointing = checkpointing
+    _, frames, joints, persons = plain.sizes
     torch.manual_seed(0)
     x = torch.randn(3, 3, frames, joints, persons, dtype=torch.float64)
-    torch.testing.assert_close(step(network, x), step(reference, x))
-    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
-        if b.grad is None:
-            assert a.grad is None, name
-        else:
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8, msg=name)
-    state = reference.state_dict()
-    for name, a in network.state_dict().items():
-        torch.testing.assert_close(a, state[name], msg=name)
-    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
+    x[:empty, ..., 1:] = 0  # run as one
+    replay.check_forms(plain, fused, x)
+    torch.testing.assert_close(fused.eval()(x), plain.eval()(x))
 
 
-def test_empty_bodies_merged():
-    """Two empty bodies run as one: output and running statistics; inference and training."""
-    network, reference = pair(frame_size=8)
+def test_eval_gradients_of_both_forms():
+    plain, fused = (model.eval() for model in pair(frame_size=8))
     torch.manual_seed(0)
     x = torch.randn(3, 3, 8, 25, 2, dtype=torch.float64)
     x[:2, ..., 1] = 0
-    torch.testing.assert_close(step(network, x), step(reference, x))
-    state = reference.state_dict()
-    for name, a in network.state_dict().items():
-        torch.testing.assert_close(a, state[name], rtol=1e-6, atol=1e-8, msg=name)
-    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
+    for model in (plain, fused):
+        F.cross_entropy(model(x), torch.tensor([0, 3, 1])).backward()
+    for (name, a), b in zip(fused.named_parameters(), plain.parameters()):
+        assert (a.grad is None) == (b.grad is None), name
+        if b.grad is not None:
+            size = max(1.0, b.grad.abs().max())
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8 * size, msg=name)
+
+
+def test_unfused_network_is_the_plain_one():
+    torch.manual_seed(0)
+    plain, x = fill(build(fused=False)).eval(), torch.randn(2, 3, 16, 25, 2)
+    x[0, ..., 1] = 0
+    network = unfuse(fuse(copy.deepcopy(plain)))
+    assert [type(module) for module in network.modules()] == [type(module) for module in plain.modules()]
+    state = network.state_dict()
+    assert list(state) == list(plain.state_dict())
+    assert all(torch.equal(value, state[name]) for name, value in plain.state_dict().items())
+    assert torch.equal(network(x), plain(x))
+
+
+def test_plain_form_is_autograd_alone():
+    replay.check_autograd_alone(build(fused=False), torch.randn(2, 3, 16, 25, 2))
+
+
+def test_plain_form_exports_for_any_batch():
+    """Not for any length: the attention between frames has a weight for every pair of them."""
+    plain = fill(build(fused=False))
+    torch.manual_seed(0)
+    replay.check_export(plain, (torch.randn(2, 3, 16, 25, 2),), (torch.randn(3, 3, 16, 25, 2),), [{0: BATCH}])
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("projected", [True, False], ids=["projected before", "projected here"])
+def test_backward_of_the_gated_aggregation(projected, keep):
+    torch.manual_seed(0)
+    aggregate = registry.load(ROOM, "model.skefreqmixformer_fused_aggregation.gated_aggregate")
+
+    def tensor(*shape):
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    B, C, K, V, T = 2, 8, 2, 3, 2
+    M, A, taps = tensor(B, K, 4, V, V), tensor(K, 8, V, V), tensor(1, 1, 3)
+    if projected:
+        inputs = tensor(B, C * K, T, V), M, A, taps
+        assert gradcheck(lambda x, *rest: aggregate(x, None, None, *rest, keep), inputs)
+    else:
+        inputs = tensor(B, 3, T, V), tensor(C * K, 3), tensor(C * K), M, A, taps
+        assert gradcheck(lambda *given: aggregate(*given, keep), inputs)
 
 
 def test_bias_and_position_before_the_norm_have_a_gradient_of_zero():
@@ -254,9 +289,8 @@ def test_one_sample_and_gradient_of_the_input():
     x = torch.randn(1, 3, 16, 25, 2, requires_grad=True)
     build().eval()(x).sum().backward()
     assert x.grad.abs().sum() > 0
-    network, reference = pair()
     grads = []
-    for model in (network, reference):
+    for model in pair():
         x = torch.ones(1, 3, 16, 25, 2, dtype=torch.float64).cumsum(2).sin().add(torch.arange(25.0)[:, None].cos())
         x = (x * torch.arange(1.0, 4)[:, None, None, None] + torch.arange(2)).requires_grad_()
         step(model, x)
@@ -273,12 +307,12 @@ def test_other_factors_in_the_frequency_domain():
     assert not torch.allclose(model(x), other(x))
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-def test_bfloat16_autocast(checkpointing):
+@pytest.mark.parametrize("form", ["kept", "recomputed", "plain"])
+def test_bfloat16_autocast(form):
     torch.manual_seed(0)
-    model, x = fill(build(num_class=5)), torch.randn(4, 3, 16, 25, 2)
+    model, x = fill(build(num_class=5, fused=form != "plain")), torch.randn(4, 3, 16, 25, 2)
     x[:3, ..., 1] = 0
-    model.activation_checkpointing = checkpointing
+    model.activation_checkpointing = form == "recomputed"
     expected = step(copy.deepcopy(model), x).detach()
     with torch.autocast("cpu", torch.bfloat16):
         logits = model.train()(x).float()

@@ -208,11 +208,12 @@ def test_hyperedges_and_hypergraph_by_hand():
 
 @pytest.mark.parametrize(("module", "V", "ones"), [("ntu_rgb_d", 25, 226), ("ucla", 20, 181)])
 def test_virtual_graph(module, V, ones):
-    graph = replay.build("Hyper-GCN", f"graph.{module}.Graph", hyper_joints=3, labeling_mode="virtual_ensemble")
+    build_graph = registry.load("Hyper-GCN", f"graph.{module}.Graph")
+    graph = build_graph(hyper_joints=3, labeling_mode="virtual_ensemble")
     assert graph.A.shape == (8, V + 3, V + 3) and graph.A[0].sum() == V + 2 * (V - 1) + 3 + 6 * V == ones
     assert np.array_equal(graph.A[0], graph.A[0].T) and np.array_equal(graph.A[7], graph.A[0])
     with pytest.raises(ValueError, match="labeling_mode 'virtual_spatial' is not known"):
-        replay.build("Hyper-GCN", f"graph.{module}.Graph", hyper_joints=3, labeling_mode="virtual_spatial")
+        build_graph(hyper_joints=3, labeling_mode="virtual_spatial")
 
 
 # --- plain and fused ---------------------------------------------------------------------------------------------

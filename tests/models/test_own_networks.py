@@ -157,7 +157,7 @@ def test_a_published_network_runs_in_the_room(ctrgcn, graph):
     assert len(rows) == len(first)
     with trust.opened(ctrgcn):
         network = Network(registry.find("CTR-GCN").recipe, ctrgcn, Path("w/config.yaml"), weights, "cpu")
-        network.job.model = WithFeatures(network.job.model)
+        network.model = WithFeatures(network.model)
         both = network.logits(network.archive_feeder(Path("few.npz"), "test", None, None))
     np.testing.assert_allclose(both[:, :60], first, rtol=1e-5, atol=1e-6)
     assert both.shape[1] == 60 + 2 * 8, "logits, and the vectors in front of both classifiers"

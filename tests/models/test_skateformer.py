@@ -1,4 +1,4 @@
-"""SkateFormer: the published fixtures, the plain transcription in ``reference`` as oracle, and its random draws."""
+"""SkateFormer: the published fixtures on both forms, the plain and the fused form side by side, and random draws."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import replay
 import torch
 import torch.nn.functional as F
-from parity.protocol import compare, fill
-from reference import skateformer as plain
-from replay import Fixture, check_buffers, step
+from parity.protocol import fill
+from replay import Fixture, step
 from torch import nn
+from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
@@ -38,8 +38,25 @@ def part(module: str, name: str):
         return registry.load("SkateFormer", f"model.{module}.{name}")
 
 
+def forms(**changes):
+    """Both forms with the same filled weights."""
+    plain, fused = fill(build(fused=False, **changes)), build(**changes)
+    fused.load_state_dict(plain.state_dict())
+    return plain, fused
+
+
+@pytest.fixture(scope="module", params=["plain", "fused"])
+def form(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=["skateformer", "skateformer_tiny"])
-def fixture(request):
+def fixture(request, form):
+    return Fixture("SkateFormer", request.param, fused=form == "fused")
+
+
+@pytest.fixture(scope="module", params=["skateformer", "skateformer_tiny"])
+def fused_fixture(request):
     return Fixture("SkateFormer", request.param)
 
 
@@ -58,10 +75,13 @@ def test_eval_logits(fixture):
     replay.check_eval(fixture)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
-def test_training_step(fixture, checkpointing):
+def test_training_step(fixture):
     """All variants, with windows of 32 and 52 frames and the learned embedding among them."""
-    replay.check_step(fixture, lambda model: setattr(model, "activation_checkpointing", checkpointing), **GRADIENTS)
+    replay.check_step(fixture, **GRADIENTS)
+
+
+def test_training_step_recomputed(fused_fixture):
+    replay.check_step(fused_fixture, lambda model: setattr(model, "activation_checkpointing", True), **GRADIENTS)
 
 
 def test_stages(fixture):
@@ -69,7 +89,7 @@ def test_stages(fixture):
 
 
 def inner_stage(model: nn.Module, name: str, given: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Output of a layer that the network runs merged with its neighbour: the norms, and what follows the first one."""
+    """Output of a layer that the fused form runs merged with its neighbour: norms, and what follows the first one."""
     parent, leaf = name.rsplit(".", 1)
     transformer = model.get_submodule(parent)
     if leaf == "norm_2":
@@ -94,32 +114,52 @@ def test_cost():
     assert recomputed.peak_bytes < 30e6 and counting.fits(recomputed, 128)
 
 
-# --- the plain transcription -------------------------------------------------------------------------------------
+# --- plain and fused ---------------------------------------------------------------------------------------------
 
 
-def test_reference_replays_the_fixture(fixture):
-    network = fixture.build(**fixture.facts["kwargs_override"])
-    reference = fill(plain.build(network))
-    assert list(reference.state_dict()) == list(network.state_dict())
-    with torch.no_grad():
-        y = reference.eval()(*fixture.main())
-    compare(y, fixture.values["eval_logits"], 2e-5)
-    step(reference, *fixture.main())
-    check_buffers(reference, fixture)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("heads, ratio, checkpointing", [(8, 4.0, False), (16, 1.5, True), (32, 1.0, False)])
+def test_every_gradient_and_buffer_equals_the_plain_form(heads, ratio, checkpointing, training):
+    """28 frames: the windows of later stages are smaller. Some branches are dropped, the same ones in both forms."""
+    plain, fused = forms(num_heads=heads, mlp_ratio=ratio, drop_path=0.4)
+    fused.activation_checkpointing = checkpointing
+    replay.check_forms(plain, fused, *inputs(3, 28), training=training)
 
 
-@pytest.mark.parametrize("heads, ratio", [(8, 4.0), (16, 1.5), (32, 1.0)])
-def test_every_gradient_and_buffer_equals_the_reference(heads, ratio):
-    network = fill(build(num_heads=heads, mlp_ratio=ratio)).double()
-    reference = plain.build(network).double()
-    reference.load_state_dict(network.state_dict())
-    x = inputs(2, 32, torch.float64)
-    torch.testing.assert_close(step(network, *x), step(reference, *x))
-    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-9, msg=name)
-    for name, b in reference.named_buffers():
-        torch.testing.assert_close(network.get_buffer(name), b, msg=name)
-    torch.testing.assert_close(network.eval()(*x), reference.eval()(*x))
+def test_a_network_changes_its_form_and_back():
+    replay.check_change_of_form(lambda fused: build(fused=fused), *inputs(2, 16))
+
+
+def test_plain_form_exports_and_needs_autograd_alone():
+    """Frames are fixed in an exported network: the windows' sizes follow from the divisors of their number."""
+    plain, _ = forms(attn_drop=0.5, drop_path=0.2)
+    replay.check_export(plain, inputs(2, 32), inputs(5, 32), [{0: replay.BATCH}, {0: replay.BATCH}])
+    replay.check_autograd_alone(plain, *inputs(2, 32))
+
+
+def test_own_backward_passes():
+    torch.manual_seed(0)
+    x, gamma, beta, W1, b1, W2, b2 = (
+        torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        for shape in ((2, 3, 2, 4), (4,), (4,), (6, 4), (6,), (4, 6), (4,))
+    )
+    NormLinear, NormMLP = part("SkateFormer_fused", "NormLinear"), part("SkateFormer_fused", "NormMLP")
+    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5), (x, gamma, beta, W1, b1))
+    assert gradcheck(lambda *t: NormMLP.apply(*t, 1e-5), (x, gamma, beta, W1, b1, W2, b2))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 0.3])
+def test_own_backward_of_attention(p):
+    attention, Windows = part("attention_fused", "Attention"), part("attention_fused", "Windows")
+    torch.manual_seed(0)
+    f = torch.randn(1, 4, 4, 3 * 2 * 2, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def same_draw(f, bias):
+        torch.manual_seed(7)
+        return attention.apply(f, bias, Windows(2, 2, True, False, 2), p)
+
+    assert gradcheck(same_draw, (f, bias))
 
 
 # --- random draws ------------------------------------------------------------------------------------------------
@@ -129,7 +169,7 @@ def test_every_gradient_and_buffer_equals_the_reference(heads, ratio):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_dropped_values(p, dtype):
     """The right share, independent of neighbours in every direction, and the same ones for every type of values."""
-    draw, unpack, drop_ = (part("dropout", name) for name in ("draw", "unpack", "drop_"))
+    draw, unpack, drop_ = (part("attention_fused", name) for name in ("draw", "unpack", "drop_"))
     torch.manual_seed(0)
     drawn = draw(300, 1000, p, torch.device("cpu"))
     kept = torch.ones(300, 1000, dtype=dtype)
@@ -146,8 +186,8 @@ def test_dropped_values(p, dtype):
 
 @pytest.mark.parametrize("p", [0.5, 0.3])
 def test_attention_with_dropout_equals_autograd_on_the_same_mask(p):
-    attention, Windows = part("attention", "Attention"), part("attention", "Windows")
-    draw, unpack, drop_ = (part("dropout", name) for name in ("draw", "unpack", "drop_"))
+    attention, Windows = part("attention_fused", "Attention"), part("attention_fused", "Windows")
+    draw, unpack, drop_ = (part("attention_fused", name) for name in ("draw", "unpack", "drop_"))
     windows, W, h, L = Windows(4, 3, True, False, 2), 2 * 2 * 4, 2, 12
     torch.manual_seed(0)
     f = torch.randn(2, 8, 12, 3 * h * 3, dtype=torch.float64, requires_grad=True)
@@ -166,17 +206,22 @@ def test_attention_with_dropout_equals_autograd_on_the_same_mask(p):
         torch.testing.assert_close(a, b)
 
 
-def test_dropout_has_the_expected_mean():
-    """Over many draws the dropped maps average to the plain ones, and so does their product with the values."""
-    attention, Windows = part("attention", "Attention"), part("attention", "Windows")
-    windows, copies = Windows(2, 4, False, True, 1), 4000
+@pytest.mark.parametrize("p", [0.5, 0.25])
+def test_both_forms_drop_alike(p):
+    """Over many draws the outputs with dropped maps have the mean of those without, and equal variances."""
+    copies, draws = 4000, []
+    plain, fused = (build(attn_drop=p, fused=fused).stages[0].blocks[0].transformer.attention[0] for fused in (0, 1))
+    fused.load_state_dict(plain.state_dict())
     torch.manual_seed(0)
-    f = torch.randn(1, 2, 4, 9).expand(copies, -1, -1, -1)
-    bias = torch.randn(1, 8, 8)
-    plain_o = attention.apply(f[:1], bias, windows, 0.0)[0]
-    for p in (0.5, 0.25):
-        o = attention.apply(f, bias, windows, p)
-        assert (o.mean(0) - plain_o).abs().max() < 6 * o.std(0).max() / copies**0.5
+    f = torch.randn(1, 4, 6, 36)
+    expected = plain.eval()(f)[0]
+    for attention in (plain, fused):
+        o = attention.train()(f.expand(copies, -1, -1, -1))
+        draws.append(o)
+        assert o.shape == (copies, 24, 12)
+        assert ((o.mean(0) - expected).abs() < 6 * o.std(0) / copies**0.5).all()
+    variances = [o.var(0).mean() for o in draws]
+    torch.testing.assert_close(variances[0], variances[1], rtol=0.02, atol=0)
 
 
 def test_checkpointing_draws_the_same():
@@ -243,13 +288,14 @@ def test_any_window_runs(frames, a, caplog):
 
 @pytest.mark.parametrize("kind", [1, 2, 3, 4])
 def test_windows_are_the_published_partitions(kind):
-    Windows = part("attention", "Windows")
+    Windows = part("attention_fused", "Windows")
     windows = Windows(4, 3, kind > 2, kind in (2, 4), 2)
     x = torch.randn(2, 8, 12, 3 * 2 * 5)
     y = windows.split(x, 3)  # (parts, W, h, d, L)
-    expected = plain.partition(x, 4, 3, kind)
+    how = 4, 3, kind > 2, kind in (2, 4)
+    expected = part("SkateFormer", "partition")(x, *how)
     assert torch.equal(y.permute(1, 4, 0, 2, 3).flatten(2), expected)
-    assert torch.equal(plain.reverse(expected, 4, 3, kind, 2, 8, 12), x)
+    assert torch.equal(part("SkateFormer", "reverse")(expected, *how, 2, 8, 12), x)
     assert torch.equal(windows.join(y, 2, 8, 12), x)
     n, i, u, m, (_, T, J, _), a, b = 1, 1, 2, 2, x.shape, 4, 3
     t = n * (T // a) + i if kind > 2 else i * a + n
@@ -302,12 +348,9 @@ def test_published_widths_are_fixed():
 
 
 def test_heads_that_are_no_multiple_of_8():
-    network = fill(build(num_heads=12)).double()
-    assert network.stages[0].blocks[0].transformer.gconv.shape == (3, 48, 48)
-    reference = plain.build(network).double()
-    reference.load_state_dict(network.state_dict())
-    x = inputs(1, 32, torch.float64)
-    torch.testing.assert_close(network.eval()(*x), reference.eval()(*x))
+    plain, fused = forms(num_heads=12)
+    assert plain.stages[0].blocks[0].transformer.gconv.shape == (3, 48, 48)
+    replay.check_forms(plain, fused, *inputs(1, 32), training=False)
 
 
 def test_inputs_that_do_not_fit():

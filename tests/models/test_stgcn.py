@@ -1,4 +1,4 @@
-"""ST-GCN, one stream and two: the published fixtures, and the plain transcription in ``reference`` as oracle."""
+"""ST-GCN, one stream and two: the published fixtures on the plain and on the fused form, and the forms side by side."""
 
 from __future__ import annotations
 
@@ -10,32 +10,45 @@ import replay
 import torch
 import torch.nn.functional as F
 from parity.protocol import compare, fill, make_skeleton
-from reference.stgcn import Model as Reference
 from replay import Fixture, step
+from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
 from skeleton_lab.engine.pretrained import load_weights
+from skeleton_lab.nn.fused.batch_norm import batch_statistics
+from skeleton_lab.nn.fused.temporal_conv import setting
 
 with registry.room("ST-GCN"):
-    from net.dropout import dropout, packed, unpacked
+    from net.st_gcn_fused import Dropout, NormReLUConv, dropout, packed, unpacked
 
 initialise = registry.load("ST-GCN", "recipe.initialise")
 GRADIENTS = {"relative": 5e-3, "floor": 5e-6, "single": 5e-3}
+NETWORKS = ["net.st_gcn.Model", "net.st_gcn_twostream.Model"]
 NTU = {"layout": "ntu-rgb+d", "strategy": "spatial"}
 
 
-def build(name: str = "net.st_gcn.Model", **kwargs):
+def build(name: str = NETWORKS[0], **kwargs):
     usual = {"in_channels": 3, "num_class": 60, "graph_args": NTU, "edge_importance_weighting": True}
     return replay.build("ST-GCN", name, **{**usual, **kwargs})
 
 
 def graph(**kwargs):
-    return replay.build("ST-GCN", "net.utils.graph.Graph", **kwargs)
+    return registry.load("ST-GCN", "net.utils.graph.Graph")(**kwargs)
+
+
+@pytest.fixture(scope="module", params=["plain", "fused"])
+def form(request):
+    return request.param
 
 
 @pytest.fixture(scope="module", params=["stgcn", "stgcn_twostream"])
-def fixture(request):
+def fixture(request, form):
+    return Fixture("ST-GCN", request.param, fused=form == "fused")
+
+
+@pytest.fixture(scope="module", params=["stgcn", "stgcn_twostream"])
+def fused_fixture(request):
     return Fixture("ST-GCN", request.param)
 
 
@@ -65,17 +78,23 @@ def test_names_shapes_and_order(fixture):
         np.testing.assert_allclose(actual, A, atol=1e-6)
 
 
-@pytest.mark.parametrize("merge", [True, False], ids=["merged", "unmerged"])
-def test_eval_logits(fixture, merge):
-    replay.check_eval(fixture, lambda model: setattr(model, "merge_empty_bodies", merge))
+def test_eval_logits(fixture):
+    replay.check_eval(fixture)
 
 
-@pytest.mark.parametrize(("merge", "checkpointing"), [(True, False), (False, True)], ids=["merged", "recomputed"])
-def test_training_step(fixture, merge, checkpointing):
+def test_training_step(fixture):
+    replay.check_step(fixture, **GRADIENTS)
+
+
+def test_eval_logits_unmerged(fused_fixture):
+    replay.check_eval(fused_fixture, lambda model: setattr(model, "merge_empty_bodies", False))
+
+
+def test_training_step_unmerged_and_recomputed(fused_fixture):
     def prepare(model):
-        model.merge_empty_bodies, model.activation_checkpointing = merge, checkpointing
+        model.merge_empty_bodies, model.activation_checkpointing = False, True
 
-    replay.check_step(fixture, prepare, **GRADIENTS)
+    replay.check_step(fused_fixture, prepare, **GRADIENTS)
 
 
 def test_graph_variant(fixture):
@@ -90,8 +109,12 @@ def test_graph_variant(fixture):
 
 
 def test_stages(fixture):
-    compared = replay.check_stages(fixture, prepare=lambda model: setattr(model, "merge_empty_bodies", False))
-    assert compared >= 40  # tcn and fcn run merged with their neighbours and are not seen
+    def unmerged(model):
+        if fixture.fused:  # with it its stages would have fewer bodies
+            model.merge_empty_bodies = False
+
+    compared = replay.check_stages(fixture, prepare=unmerged)
+    assert compared >= 40  # tcn and fcn of the fused form run merged with their neighbours and are not seen
 
 
 @pytest.mark.parametrize("variant", ["calibrated/", "graph/calibrated/"])
@@ -176,30 +199,66 @@ def test_graph_says_what_it_is_and_what_it_does_not_know():
         graph(strategy="spatal")
 
 
-# --- the plain transcription -------------------------------------------------------------------------------------
+# --- plain and fused ---------------------------------------------------------------------------------------------
 
 
-def test_reference_replays_the_fixture():
-    fixture = Fixture("ST-GCN", "stgcn")
-    reference = fill(Reference(torch.from_numpy(fixture.values["A/A"]).float()))
-    assert [name for name, _ in reference.named_parameters()] == list(fixture.facts["parameters"])
-    compare(step(reference, *fixture.main()), fixture.values["train_logits"])
+def forms(name: str, **kwargs):
+    """Both forms with the same filled weights and the published partition."""
+    plain = as_graph_variant(fill(build(name, fused=False, num_class=5, **kwargs)))
+    fused = build(name, num_class=5, **kwargs)
+    fused.load_state_dict(plain.state_dict())
+    return plain, fused
 
 
-@pytest.mark.parametrize("frames", [1, 7, 16])
-def test_every_gradient_and_buffer_equals_the_reference(frames):
-    network = as_graph_variant(fill(build(num_class=5))).double()
-    reference = Reference(network.A, num_class=5).double()
-    reference.load_state_dict(network.state_dict())
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize(("name", "frames"), [*((NETWORKS[0], frames) for frames in (1, 7, 16)), (NETWORKS[1], 7)])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_every_gradient_and_buffer_equals_the_plain_form(name, frames, training, checkpointing):
+    plain, fused = forms(name)
+    fused.activation_checkpointing = checkpointing
     torch.manual_seed(0)
-    x = torch.randn(4, 3, frames, 25, 2, dtype=torch.float64)
+    x = torch.randn(4, 3, frames, 25, 2)
     x[:3, ..., 1] = 0  # three empty second bodies, run as one
-    torch.testing.assert_close(step(network, x), step(reference, x))
-    for (name, a), b in zip(network.named_parameters(), reference.parameters()):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8, msg=name)
-    for (name, a), b in zip(network.named_buffers(), reference.buffers()):
-        torch.testing.assert_close(a, b, msg=name)
-    torch.testing.assert_close(network.eval()(x), reference.eval()(x))
+    replay.check_forms(plain, fused, x, training=training)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_changes_its_form_and_back(name):
+    replay.check_change_of_form(lambda fused: build(name, fused=fused), torch.randn(2, 3, 8, 25, 2))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_plain_form_exports_and_needs_autograd_alone(name):
+    plain, _ = forms(name, dropout=0.5)
+    x = torch.randn(2, 3, 16, 25, 2)
+    replay.check_export(plain, (x,), (torch.randn(5, 3, 33, 25, 2),), [{0: replay.BATCH, 2: replay.FRAMES}])
+    replay.check_autograd_alone(plain, x)
+
+
+@pytest.mark.parametrize(("stride", "replicate"), [(1, False), (2, False), (2, True)])
+def test_own_backward_of_norm_relu_conv(stride, replicate):
+    torch.manual_seed(0)
+    shapes = (2, 3, 4, 7), (3,), (3,), (5, 3, 3, 1)  # h, gamma, beta, W
+    h, gamma, beta, W = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    mode = "replicate" if replicate else "zeros"
+    how = setting(torch.nn.Conv2d(3, 5, (3, 1), (stride, 1), (1, 0), padding_mode=mode))
+    norm = torch.nn.BatchNorm2d(3).double()
+
+    def function(h, gamma, beta, W):
+        mean, var = batch_statistics([norm], h)
+        return NormReLUConv.apply(h, gamma, beta, mean, var, None, norm.eps, how, W)
+
+    assert gradcheck(function, (h, gamma, beta, W))
+
+
+def test_own_backward_of_dropout():
+    x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+
+    def same_draw(x):
+        torch.manual_seed(0)
+        return Dropout.apply(x, 0.5)
+
+    assert gradcheck(same_draw, x)
 
 
 def test_general_graph_convolution():
@@ -239,10 +298,13 @@ def test_dropout_passes_back_what_it_let_through(shape):
     assert dropout(x, 0.25, training=False) is x and not dropout(x, 1, training=True).any()
 
 
-def test_dropout_drops_its_share():
+@pytest.mark.parametrize("drop", [build(dropout=0.3, fused=False).st_gcn_networks[1].tcn[4],
+                                  lambda x: dropout(x, 0.3, training=True)], ids=["plain", "fused"])  # fmt: skip
+def test_dropout_drops_its_share(drop):
     torch.manual_seed(0)
-    share = (dropout(torch.ones(1000, 1000), 0.3, training=True) == 0).double().mean().item()
-    assert share == pytest.approx(0.3, abs=0.003)  # 6 standard deviations
+    y = drop(torch.ones(1000, 1000))
+    assert (y == 0).double().mean().item() == pytest.approx(0.3, abs=0.003)  # 6 standard deviations
+    torch.testing.assert_close(y[y != 0].unique(), torch.tensor([1 / 0.7]), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 1000])

@@ -18,7 +18,7 @@ from skeleton_lab.nn import fuse, is_fused
 from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.settings import Settings
 from skeleton_lab.zero_shot.align.trainer import Trainer
-from skeleton_lab.zero_shot.features import folder
+from skeleton_lab.zero_shot.features import feature_folder
 from skeleton_lab.zero_shot.gate import gate
 from skeleton_lab.zero_shot.model.frequency import band_edges
 from skeleton_lab.zero_shot.model.fused.packed import Packed
@@ -244,7 +244,7 @@ def test_trajectory(variant, name, form):
         assert off(own["te.k"], course["te_k"]) < 1e-3
 
 
-def published_data(told: dict, split: class_splits.Split) -> folder.Features:
+def published_data(told: dict, split: class_splits.Split) -> feature_folder.Features:
     random = np.random.RandomState(told["data_seed"])
     parts = []
     for classes, rows in (
@@ -253,8 +253,8 @@ def published_data(told: dict, split: class_splits.Split) -> folder.Features:
         (np.arange(split.num_class), told["gtest_or_val_per_class"]),
     ):
         labels = np.repeat(classes, rows)
-        parts.append(folder.Part(np.abs(random.standard_normal((len(labels), 256))).astype(np.float32), labels))
-    return folder.Features(*parts)
+        parts.append(feature_folder.Part(np.abs(random.standard_normal((len(labels), 256))).astype(np.float32), labels))
+    return feature_folder.Features(*parts)
 
 
 @pytest.mark.parametrize("variant", FIXTURES)
@@ -265,7 +265,7 @@ def test_published_run(variant, tmp_path, monkeypatch, capsys):
     aim = Objective(variant, told.get("alpha", 0.5), told.get("lmd", 100.0), bool(told.get("use_cr_fact", 1)))
     settings = Settings(aim, told["ntu"], told["ss"], "r", told["phase"], told["tm"], told["le"], told["latent"],
                         told["num_epoch_per_cycle"], told["torch_seed"], True)  # fmt: skip
-    table = folder.class_table(told["tm"], told["le"], told["ntu"], PARITY / "text_feats")
+    table = feature_folder.class_table(told["tm"], told["le"], told["ntu"], PARITY / "text_feats")
     data = published_data(told, split)
     trainer = Trainer(settings, split, data, table, tmp_path, torch.device("cpu"))
     losses, first, steps = [], [], trainer.steps

@@ -121,7 +121,22 @@ class Clips:
         raise NotImplementedError
 
 
-class MappedClips(Clips):
+class ClipsOfAFile(Clips):
+    """Clips whose rows are a memory map, which a copy in another process opens anew instead of carrying it over."""
+
+    def _open(self) -> None:
+        """Map the rows: ``_rows``."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict:
+        return {k: v for k, v in self.__dict__.items() if k != "_rows"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+
+class MappedClips(ClipsOfAFile):
     """Clips of an array that lies in one piece in its file: (N, T, M*V*C) or (N, C, T, V, M).
 
     Both are ``planes`` runs of T rows per clip (1 run of M*V*C values, or C runs of V*M values), so a batch is one
@@ -146,13 +161,6 @@ class MappedClips(Clips):
         array = self._array
         row = self._width * array.dtype.itemsize
         self._rows = np.memmap(array.path, np.uint8, "r", array.offset, (array.nbytes // row, row)).view(np.ndarray)
-
-    def __getstate__(self) -> dict:
-        return {k: v for k, v in self.__dict__.items() if k != "_rows"}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._open()
 
     def _lengths(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n = self._n[at]

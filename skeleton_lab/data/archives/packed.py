@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives.clips import Clips, non_finite
+from skeleton_lab.data.archives.clips import ClipsOfAFile, non_finite
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import LabError
 from skeleton_lab.utils.atomic import open_lock
@@ -279,7 +279,7 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-class PackedClips(Clips):
+class PackedClips(ClipsOfAFile):
     """Clips of a packed store; a batch is one ``np.take`` of rows."""
 
     def __init__(
@@ -294,13 +294,6 @@ class PackedClips(Clips):
     def _open(self) -> None:
         shape = (self._zero + 1, self.V * self.C)
         self._rows = np.memmap(self._folder / "rows.f32", np.float32, "r", 0, shape).view(np.ndarray)
-
-    def __getstate__(self) -> dict:
-        return {k: v for k, v in self.__dict__.items() if k != "_rows"}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._open()
 
     def _lengths(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._n[at], self._e[at]

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PACKAGE = Path(__file__).parents[2]
 STYLE = "reporting/html/resources/style.css"
@@ -54,6 +54,8 @@ def render(
         styles: beside the style of all pages.  scripts: beside common.js; they share a scope, and no other may run.
         values: what the template shows; it escapes them.
     """
+    from markupsafe import Markup
+
     script = '(() => {\n"use strict";\n' + "\n".join(map(_resource, [COMMON, *scripts] if scripts else [])) + "})();\n"
     return _environment().get_template(template).render(
         title=title,
@@ -82,6 +84,8 @@ def _resource(name: str) -> str:
 
 @functools.cache
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # when a page is made: many programs may make one
+
     made = Environment(
         loader=FileSystemLoader(PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,

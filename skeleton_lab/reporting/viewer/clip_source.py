@@ -9,8 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from skeleton_lab.data.archives import class_names
-from skeleton_lab.data.archives import ntu_protocol as raw_names
+from skeleton_lab.data.archives import class_names, ntu_protocol
 from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.labels import NTU_NAME
@@ -63,7 +62,7 @@ class Recordings:
         self.path, self.where, self._sources = path, str(path), sources
         self.names = [source.name for source in sources]
         told = [NTU_NAME.fullmatch(name) for name in self.names]
-        self.labels = np.array([raw_names.sample(match[0]).label if match else NONE for match in told], np.int64)
+        self.labels = np.array([ntu_protocol.sample(match[0]).label if match else NONE for match in told], np.int64)
         self._classes = list(class_names.ntu())
 
     def points(self, row: int) -> np.ndarray:

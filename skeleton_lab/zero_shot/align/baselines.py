@@ -18,8 +18,8 @@ import numpy as np
 
 from skeleton_lab.data.archives.class_splits import Split
 from skeleton_lab.zero_shot.accuracy import harmonic
-from skeleton_lab.zero_shot.features import folder as folders
-from skeleton_lab.zero_shot.features.folder import Features
+from skeleton_lab.zero_shot.features import feature_folder
+from skeleton_lab.zero_shot.features.feature_folder import Features
 
 NAMES = {"conse": "ConSE", "ridge": "Ridge regression"}
 TOP = 10  # classes that ConSE averages over, as in its paper
@@ -47,7 +47,7 @@ def compute(folder: Path, features: Features, table: np.ndarray, split: Split) -
 
     Args:
         folder: of the features; logits ``ztest_out.npy`` and ``gtest_out.npy`` are read where it has them.
-        features, table: of ``folders.read`` and ``folders.class_table``.
+        features, table: of ``feature_folder.read`` and ``feature_folder.class_table``.
 
     Raises:
         ArchiveError: logits do not go with the features.
@@ -82,8 +82,8 @@ def _probabilities(folder: Path, features: Features, split: Split) -> tuple[list
     source = {}
     for name, part in parts.items():
         if (folder / f"{name}_out.npy").is_file():
-            logits[name] = folders.numbers(folder, f"{name}_out", columns=split.num_class)[:, split.seen]
-            folders.same_rows(logits[name], folder / f"{name}_out.npy", part.features, folder / f"{name}.npy")
+            logits[name] = feature_folder.numbers(folder, f"{name}_out", columns=split.num_class)[:, split.seen]
+            feature_folder.same_rows(logits[name], folder / f"{name}_out.npy", part.features, folder / f"{name}.npy")
             source[name] = f"{name}_out.npy"
     if "ztest" not in logits and "gtest" in logits:  # published folders: the same sequences, in the same order
         of_unseen = np.isin(features.second.labels, split.unseen)

@@ -12,7 +12,7 @@ from skeleton_lab.utils.cli import Parser
 from skeleton_lab.zero_shot.align import baselines, seeds, selection
 from skeleton_lab.zero_shot.align.loss_weights import aligned_from
 from skeleton_lab.zero_shot.align.settings import METRICS, Settings, check_writable, results_folder, stage_two
-from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.features import feature_folder
 from skeleton_lab.zero_shot.flags import common, say
 from skeleton_lab.zero_shot.model.objective import Objective
 
@@ -127,8 +127,8 @@ def _train(variant: str, flags: argparse.Namespace, note: Callable[[float], None
     if flags.resume and (flags.load_epoch is not None or flags.mode == "eval"):
         raise UsageError("--resume goes on behind the last cycle; it does not go with --load_epoch or --mode eval")
     split = class_splits.load(flags.st, flags.ss, flags.ntu, settings.phase, flags.label_splits)
-    found = folders.read(flags.dataset, settings.phase, split, allow_leak=flags.allow_leak)
-    table = folders.class_table(flags.tm, flags.le, flags.ntu, flags.text_feats)
+    found = feature_folder.read(flags.dataset, settings.phase, split, allow_leak=flags.allow_leak)
+    table = feature_folder.class_table(flags.tm, flags.le, flags.ntu, flags.text_feats)
     validated = None
     if flags.mode == "train":
         twin = results_folder(stage_two(flags.wdir), flags.le, flags.tm)

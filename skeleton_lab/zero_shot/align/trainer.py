@@ -23,8 +23,8 @@ from skeleton_lab.zero_shot.align.classifier import Score
 from skeleton_lab.zero_shot.align.loss_weights import schedule
 from skeleton_lab.zero_shot.align.selection import BEST, LAST, selected_on
 from skeleton_lab.zero_shot.align.settings import METRICS, Settings, save_json
-from skeleton_lab.zero_shot.features import folder as folders
-from skeleton_lab.zero_shot.features.folder import Features
+from skeleton_lab.zero_shot.features import feature_folder
+from skeleton_lab.zero_shot.features.feature_folder import Features
 from skeleton_lab.zero_shot.model.fused.packed import Packed
 from skeleton_lab.zero_shot.model.fused.step import Batch, Step
 from skeleton_lab.zero_shot.model.vae import MLP
@@ -38,7 +38,7 @@ class Trainer:
     """One run: data on the device, networks, optimizer, and what its cycles brought.
 
     Args:
-        features, table: of ``folders.read`` and ``folders.class_table``.
+        features, table: of ``feature_folder.read`` and ``feature_folder.class_table``.
         folder: where files are written; it exists.
         validated: with ``select`` "val" in phase train, the cycle that phase val found best.
         baselines: of ``baselines.compute``, for ``train.json``.
@@ -70,8 +70,8 @@ class Trainer:
         self.history: list[dict[str, Any]] = []  # of those whose figures are known
         self.random: dict[int, Tensor] = {}  # state of the generator behind each finished epoch
         self.sequences = {
-            "ztest": folders.checksum(features.ztest),
-            folders.SECOND[settings.phase]: folders.checksum(features.second),
+            "ztest": feature_folder.checksum(features.ztest),
+            feature_folder.SECOND[settings.phase]: feature_folder.checksum(features.second),
         }
         self.fingerprint = {
             **settings.as_json(), "data": _checksum(features, table), "unseen_classes": split.unseen.tolist(),

@@ -22,7 +22,7 @@ from skeleton_lab.zero_shot.align.settings import (
     save_json,
     stage_one,
 )
-from skeleton_lab.zero_shot.features import folder as folders
+from skeleton_lab.zero_shot.features import feature_folder
 from skeleton_lab.zero_shot.flags import common, say
 from skeleton_lab.zero_shot.gate import gate
 
@@ -53,12 +53,14 @@ def _train(flags: argparse.Namespace) -> int:
         raise UsageError(f"--t must be a temperature above 0, or 0 to search; not {flags.t}")
     folder = results_folder(flags.wdir, flags.le, flags.tm)
     unseen_zs, seen_zs = (_scores(folder, flags.ss, name) for name in ("unseen", "seen"))
-    ztest_out, val_out = (folders.numbers(flags.dataset, name, columns=flags.ntu) for name in ("ztest_out", "val_out"))
+    ztest_out, val_out = (
+        feature_folder.numbers(flags.dataset, name, columns=flags.ntu) for name in ("ztest_out", "val_out")
+    )
     for (zs, name), (out, other) in (
         ((unseen_zs, "unseen_zs"), (ztest_out, "ztest_out")),
         ((seen_zs, "seen_zs"), (val_out, "val_out")),
     ):
-        folders.same_rows(zs, f"MSF_{flags.ss}_r_{name}.npy in {folder}", out, flags.dataset / f"{other}.npy")
+        feature_folder.same_rows(zs, f"MSF_{flags.ss}_r_{name}.npy in {folder}", out, flags.dataset / f"{other}.npy")
     _same_sequences(folder, flags.dataset, ("ztest", "val"), flags.ntu)
     if ztest_out.shape[1] != val_out.shape[1]:
         raise ArchiveError(f"{flags.dataset}: ztest_out has {ztest_out.shape[1]} columns, val_out {val_out.shape[1]}")
@@ -105,10 +107,12 @@ def _evaluate(flags: argparse.Namespace) -> int:
     split = class_splits.load(flags.st, flags.ss, flags.ntu, flags.phase, flags.label_splits)
     folder = results_folder(flags.wdir, flags.le, flags.tm)
     zero_shot = _scores(folder, flags.ss, "gzsl")
-    logits = folders.numbers(flags.dataset, "gtest_out", columns=flags.ntu)
-    labels = folders.labels(flags.dataset, "g_label", flags.ntu)
-    folders.same_rows(zero_shot, f"MSF_{flags.ss}_r_gzsl_zs.npy in {folder}", logits, flags.dataset / "gtest_out.npy")
-    folders.same_rows(logits, flags.dataset / "gtest_out.npy", labels, flags.dataset / "g_label.npy")
+    logits = feature_folder.numbers(flags.dataset, "gtest_out", columns=flags.ntu)
+    labels = feature_folder.labels(flags.dataset, "g_label", flags.ntu)
+    feature_folder.same_rows(
+        zero_shot, f"MSF_{flags.ss}_r_gzsl_zs.npy in {folder}", logits, flags.dataset / "gtest_out.npy"
+    )
+    feature_folder.same_rows(logits, flags.dataset / "gtest_out.npy", labels, flags.dataset / "g_label.npy")
     _same_sequences(folder, flags.dataset, ("gtest",), flags.ntu)
     found = gate.load(folder / GATE, flags.ss)
     temperature = _given("temp", flags.temp, found.temperature)
@@ -134,9 +138,11 @@ def _compared(
 ) -> dict[str, Any]:
     """The baselines' rows, where features and texts are at hand; without them the test is the published one."""
     try:
-        features = folders.read(flags.dataset, "train", split, allow_leak=True)
-        table = folders.class_table(flags.tm, flags.le, flags.ntu, flags.text_feats)
-        folders.same_rows(labels, flags.dataset / "g_label.npy", features.second.labels, flags.dataset / "gtest.npy")
+        features = feature_folder.read(flags.dataset, "train", split, allow_leak=True)
+        table = feature_folder.class_table(flags.tm, flags.le, flags.ntu, flags.text_feats)
+        feature_folder.same_rows(
+            labels, flags.dataset / "g_label.npy", features.second.labels, flags.dataset / "gtest.npy"
+        )
         found = baselines.compute(flags.dataset, features, table, split)
     except LabError as error:
         say(f"without the baselines ConSE and ridge: {error}")
@@ -168,7 +174,7 @@ def _scores(folder: Path, unseen: int, which: str) -> np.ndarray:
             f"--wdir: there is no MSF_{unseen}_r_{which}_zs.npy in {folder}; stage {stage} writes it: run that first, "
             "with the same --wdir, --le and --tm"
         )
-    return folders.numbers(folder, f"MSF_{unseen}_r_{which}_zs", columns=unseen, flag="--wdir")
+    return feature_folder.numbers(folder, f"MSF_{unseen}_r_{which}_zs", columns=unseen, flag="--wdir")
 
 
 def _same_sequences(folder: Path, dataset: Path, names: Sequence[str], num_class: int | None) -> None:
@@ -179,9 +185,11 @@ def _same_sequences(folder: Path, dataset: Path, names: Sequence[str], num_class
     """
     told = load_json(folder / METRICS).get("sequences") if (folder / METRICS).is_file() else None
     for name in names if isinstance(told, dict) and num_class else ():
-        if name not in told or not all((dataset / f"{one}.npy").is_file() for one in (name, folders.LABELS[name])):
+        if name not in told or not all(
+            (dataset / f"{one}.npy").is_file() for one in (name, feature_folder.LABELS[name])
+        ):
             continue
-        if folders.checksum(folders.part(dataset, name, num_class)) != told[name]:
+        if feature_folder.checksum(feature_folder.part(dataset, name, num_class)) != told[name]:
             raise ArchiveError(
                 f"{dataset / name}.npy: the scores in {folder} are of other sequences or features; give the --dataset "
                 "that train.py was given, or run train.py again"

@@ -7,7 +7,6 @@ they are asked for, so the image half of CLIP costs nothing.
 
 from __future__ import annotations
 
-import collections
 import io
 import math
 import pickle
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from skeleton_lab.data.archives.readers import safe_pickle
 from skeleton_lab.errors import WeightsError
 from skeleton_lab.utils.atomic import refuse_special
 
@@ -61,7 +61,6 @@ def _stored(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Store
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _stored,
     ("torch._utils", "_rebuild_parameter"): _same,
     ("torch.jit._pickle", "restore_type_tag"): _same,
@@ -70,13 +69,11 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(safe_pickle.Unpickler):
+    standing_in = {**_ALLOWED, ("__torch__", "Module"): _Module}
+
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "__torch__":
-            return _Module
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _ALLOWED[module, name]
+        return _Module if module.split(".")[0] == "__torch__" else super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
         kind, dtype, key, *_ = pid

@@ -61,6 +61,7 @@ def script(name, *words, **environment) -> Done:
     status = 0
     with (
         mock.patch.object(sys, "argv", [name, *map(str, words)]),
+        mock.patch.object(sys, "path", [str((ROOT / name).parent), *sys.path]),
         mock.patch.dict(os.environ, environment),
         mock.patch.object(torch.cuda, "is_available", lambda: False),
         contextlib.redirect_stdout(out),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from test_all_rooms import NETWORKS
+from networks import NETWORKS
 from torch import nn
 
 from skeleton_lab import registry

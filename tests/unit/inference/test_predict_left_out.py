@@ -6,8 +6,8 @@ import pickle
 
 import numpy as np
 import pytest
+from predict_bench import Bench, walkers
 from sandbox import Lab
-from test_predict import Bench, walkers
 from tiny_data import make_all
 
 from skeleton_lab.inference.keypoints.joint_map_figure import figure

@@ -13,7 +13,7 @@ from places import ROOT
 
 from skeleton_lab.reporting.html import shell
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds")
 STOPS = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((e) =>
     !e.disabled && e.tabIndex === 0 && e.checkVisibility())"""

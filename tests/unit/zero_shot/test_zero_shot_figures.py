@@ -19,8 +19,7 @@ from skeleton_lab.zero_shot import published_script, synthetic
 from skeleton_lab.zero_shot.align import baselines
 from skeleton_lab.zero_shot.align import program as programs
 from skeleton_lab.zero_shot.align.trainer import Trainer
-from skeleton_lab.zero_shot.features import folder as folders
-from skeleton_lab.zero_shot.features import ownership
+from skeleton_lab.zero_shot.features import feature_folder, ownership
 from skeleton_lab.zero_shot.gate import program as gating
 from skeleton_lab.zero_shot.report import page as report
 
@@ -48,8 +47,8 @@ def seeded(given, tmp_path_factory) -> Path:
 # baselines
 
 
-def inputs(folder: Path, texts: Path) -> tuple[folders.Features, np.ndarray]:
-    return folders.read(folder, "train", SPLIT), folders.class_table("lb", LE, 60, texts)
+def inputs(folder: Path, texts: Path) -> tuple[feature_folder.Features, np.ndarray]:
+    return feature_folder.read(folder, "train", SPLIT), feature_folder.class_table("lb", LE, 60, texts)
 
 
 def test_conse_is_that_of_its_paper(given):
@@ -105,7 +104,8 @@ def test_ridge_solves_the_normal_equations_and_chooses_without_unseen_classes(gi
 
     strange = table.copy()
     strange[SPLIT.unseen] = table[SPLIT.unseen][::-1]
-    other = folders.Features(features.train, folders.Part(-features.ztest.features, features.ztest.labels),
+    opposite = feature_folder.Part(-features.ztest.features, features.ztest.labels)
+    other = feature_folder.Features(features.train, opposite,
                              features.second)  # fmt: skip
     assert baselines.ridge(other, strange, SPLIT).made == found.made
 

@@ -88,8 +88,12 @@ for _package in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_package}.numeric", "_frombuffer"] = numeric._frombuffer
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
-    """The Python implementation: the C one allocates what a damaged memo index asks for, up to 32 GiB."""
+class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """Makes plain data alone. The Python implementation: the C one allocates what a damaged memo index asks for, up to
+    32 GiB.
+
+    ``standing_in``: what is made for a (module, name) of the pickle, which is not imported.
+    """
 
     standing_in: Mapping[tuple[str, str], Any] = {}
 
@@ -181,7 +185,7 @@ def load(path: Path, standing_in: Mapping[tuple[str, str], Any] | None = None) -
     """
     with parsing(path), open(path, "rb") as file:
         try:
-            unpickler = _Unpickler(_Bounded(file), encoding="latin1")
+            unpickler = Unpickler(_Bounded(file), encoding="latin1")
             unpickler.standing_in = standing_in or {}
             return unpickler.load()
         except ArchiveError as error:

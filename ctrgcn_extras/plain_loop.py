@@ -1,4 +1,4 @@
-"""CTR-GCN in the loop of the small scripts: what ``ctrgcn_extras/`` runs."""
+"""CTR-GCN in the loop of the small scripts: what the two beside this one run."""
 
 from __future__ import annotations
 

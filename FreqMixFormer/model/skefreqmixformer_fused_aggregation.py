@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from model.skefreqmixformer import GROUPS
 from skeleton_lab.nn.fused.graph_conv import project, slices
-
-GROUPS = 8  # channels c, c + 8, ... share a learned graph
 
 
 def channel_maps(M: Tensor, A: Tensor) -> Tensor:
@@ -33,7 +32,14 @@ def gate(u: Tensor, taps: Tensor) -> Tensor:
 
 
 def gate_backward(dz: Tensor, z: Tensor, s: Tensor, taps: Tensor, dtaps: Tensor) -> Tensor:
-    """du from dz, where z = u * s; adds to ``dtaps``."""
+    """du from dz, where z = u * s; adds to ``dtaps``.
+
+    s = 1 + g, g = sigmoid(conv(mean u)) and u = z / s, so that u itself need not be kept:
+
+        ds = sum_(v, t) dz u = sum_(v, t) dz z / s
+        dconv = ds g (1 - g) = ds (s - 1) (2 - s)       dmean, dtaps: backward of the convolution, mean u = mean z / s
+        du = dz s + dmean / (T V)
+    """
     size = z[0, 0].numel()
     ds = (dz * z).sum((2, 3)) / s
     means = z.mean((2, 3)) / s
@@ -46,7 +52,13 @@ def gate_backward(dz: Tensor, z: Tensor, s: Tensor, taps: Tensor, dtaps: Tensor)
 
 
 class GatedAggregate(Function):
-    """See the top of this file and ``gated_aggregate``; X and maps of a body and channel are (K*V, T) and (K*V, V)."""
+    """See the top of this file and ``gated_aggregate``; X and maps of a body and channel are (K*V, T) and (K*V, V).
+
+    Backward, with the map S[c] (K*V, V) of a body and channel, u[c] = S[c]^T X[c] and du from ``gate_backward``:
+
+        dX[c] = S[c] du[c]                  dx = W^T dX, dW = sum_b dX x^T, dbias = sum dX
+        dS[c] = X[c] du[c]^T                dM[q] = sum of dS over the channels of q, dA = sum_b dS
+    """
 
     @staticmethod
     def forward(ctx, x, W, bias, M, A, taps, keep):
