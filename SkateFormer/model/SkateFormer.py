@@ -192,10 +192,8 @@ class SkateFormer(nn.Module):
         num_people, num_points, num_frames: M, V and T; num_frames counts only where ``index_t`` is False.
         kernel_size: frames of the temporal convolutions, odd.
         num_heads: H; H // 8 heads in each of the four attentions, H // 4 groups in the convolutions.
-        type_1_size ... type_4_size: frames and tokens of a window for near joints and frames, far joints, far frames,
-            and both far.  Frames that do not divide a stage's T are reduced to the largest divisor below.
-        attn_drop, head_drop, drop: probabilities of the dropout on attention maps, before the classifier, and after
-            every other linear layer of a block.
+        type_1_size ... type_4_size: frames and tokens of a window: all near, far tokens, far frames, both far.
+        attn_drop, head_drop, drop: dropout on attention maps, before ``head``, and after a block's other linear layers.
         rel: learn relative positions within windows.
         drop_path: probability to drop a branch of the last block; it grows linearly from 0 in the first.
         mlp_ratio: hidden channels of a block's MLP, per channel.
@@ -228,7 +226,13 @@ class SkateFormer(nn.Module):
         self.num_frames, self.index_t, self.global_pool = num_frames, index_t, global_pool
         self._told: set[int] = set()  # windows whose reduced partitions were reported
         J = num_points * num_people
-        self.add_embedding(embed_dim, num_frames, J)
+        if index_t:
+            embedding = self.joint_person_embedding = nn.Parameter(torch.empty(embed_dim, J))
+            frequencies = torch.exp(torch.arange(0, embed_dim, 2) * (-math.log(10000.0) / embed_dim))
+            self.register_buffer("frequencies", frequencies, persistent=False)
+        else:
+            embedding = self.joint_person_temporal_embedding = nn.Parameter(torch.empty(1, embed_dim, num_frames, J))
+        nn.init.trunc_normal_(embedding, std=0.02)
         widths = (in_channels, 2 * in_channels, 3 * in_channels, embed_dim)
         stem = [nn.Conv2d(before, width, 1) for before, width in itertools.pairwise(widths)]
         self.stem = nn.Sequential(stem[0], nn.GELU(), stem[1], nn.GELU(), stem[2])
@@ -244,15 +248,6 @@ class SkateFormer(nn.Module):
             self.stages.append(nn.ModuleDict({"blocks": blocks}))
         self.head_drop = nn.Dropout(head_drop)
         self.head = nn.Linear(channels[-1], num_classes)
-
-    def add_embedding(self, C: int, T: int, J: int) -> None:
-        if self.index_t:
-            embedding = self.joint_person_embedding = nn.Parameter(torch.empty(C, J))
-            frequencies = torch.exp(torch.arange(0, C, 2) * (-math.log(10000.0) / C))
-            self.register_buffer("frequencies", frequencies, persistent=False)
-        else:
-            embedding = self.joint_person_temporal_embedding = nn.Parameter(torch.empty(1, C, T, J))
-        nn.init.trunc_normal_(embedding, std=0.02)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A new, freshly drawn ``head``, and another pooling if named."""
