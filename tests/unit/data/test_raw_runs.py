@@ -53,6 +53,7 @@ def test_workers_change_nothing(raw, complete, tmp_path):
     assert contents(tmp_path) == complete
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_every_pipeline_with_workers(raw, tmp_path, pipeline):
     for cores in (1, 2):

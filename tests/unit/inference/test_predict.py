@@ -160,6 +160,7 @@ def test_other_skeletons_windows_and_names(bench, data, tmp_path, capsys):
     assert "has 2 names, one per line; the network has 60 classes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_mistakes_are_one_line(bench, tmp_path, capsys):
     def told(line: str, file: Path) -> str:
@@ -307,6 +308,7 @@ class Harm:
         return os.system, ("touch harm",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_annotations_of_pyskl(bench, tmp_path, capsys, monkeypatch):
     """One dict, a list, 2-D with scores; those of nobody are named; what could run does not."""
