@@ -157,8 +157,8 @@ def test_vectors():
     joints.load_state_dict(model.state_dict())
     expected = joints(torch.einsum("vu,nctum->nctvm", bone, x))
     torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(unfuse(copy.deepcopy(model))(x), expected, rtol=1e-4, atol=1e-4)
     assert model.double().A_vector.dtype == torch.float64
+    torch.testing.assert_close(unfuse(copy.deepcopy(model))(x.double()), model(x.double()))
 
 
 @pytest.mark.parametrize("V", [17, 20, 25])
