@@ -31,10 +31,10 @@ def turns(x: Tensor) -> Tensor:
 
 
 def dct(x: Tensor) -> Tensor:
-    """X[f] = 2 sum_v x[v] cos(pi (2v + 1) f / 2V) along the last axis, from the spectrum of x and its mirror image."""
+    """X[f] = 2 sum_v x[v] cos(pi (2v + 1) f / 2V) along the last axis, by an FFT of reordered values (Makhoul 1980)."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))  # there is no transform in half precision
-    spectrum = torch.fft.rfft(torch.cat([x, x.flip(-1)], -1))[..., : x.shape[-1]]
-    return (spectrum * turns(x).conj()).real
+    spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
+    return 2 * (spectrum * turns(x).conj()).real
 
 
 def idct(X: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ class SpatialMix(nn.Module):
         pooled = m.unflatten(2, (4, 2, -1)).mean((4, 5))  # (B, 3, 4, 2, V)
         q, k = torch.relu(self.Spa_Att["linear"](pooled)).unbind(3)
         within = torch.softmax(q.unsqueeze(-1) * k.unsqueeze(-2), -1)  # (B, 3, 4, V, V)
-        q, k = torch.relu(self.linear(pooled)).unbind(3)
-        across = torch.softmax(k[:, :, :-1].unsqueeze(-1) * q[:, :, 1:].unsqueeze(-2), -1) * emphasis
+        q, k = torch.relu(self.linear(pooled[:, :, 1:, 0])), torch.relu(self.linear(pooled[:, :, :-1, 1]))
+        across = torch.softmax(k.unsqueeze(-1) * q.unsqueeze(-2), -1) * emphasis
         none = torch.zeros_like(across[:, :, :1])
         maps = within / 2 + (torch.cat([none, across], 2) + torch.cat([across, none], 2)) / 4
         return maps.repeat_interleave(m.shape[2] // 4, 2)

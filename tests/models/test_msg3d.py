@@ -37,6 +37,11 @@ def load(name: str):
         return registry.load("MS-G3D", f"model.{name}")
 
 
+def fused_copy(network):
+    with registry.room("MS-G3D"):
+        return fuse(copy.deepcopy(network))
+
+
 @pytest.fixture(scope="module", params=["plain", "fused"])
 def fixture(request):
     return Fixture("MS-G3D", "msg3d", fused=request.param == "fused")
@@ -161,7 +166,7 @@ def test_window_of_any_length_and_stride(inner, stride):
     for window in (3, 5):
         A = torch.rand(2 * window * 3, window * 3)  # two scales of three joints
         plain = fill(load("msg3d.MSG3D")(4, inner, 2, A, window, stride)).double()
-        fused = fuse(copy.deepcopy(plain))
+        fused = fused_copy(plain)
         for T in (1, 2, 3, 4, 8):
             x = torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True)
             y, expected = fused(x), plain(x)
@@ -180,7 +185,7 @@ def test_unfused_network_is_the_plain_one():
     torch.manual_seed(0)
     plain, x = fill(build(fused=False)).eval(), torch.randn(2, 3, 9, 25, 2)
     x[0, ..., 1] = 0
-    network = unfuse(fuse(copy.deepcopy(plain)))
+    network = unfuse(fused_copy(plain))
     assert [type(module) for module in network.modules()] == [type(module) for module in plain.modules()]
     state = network.state_dict()
     assert list(state) == list(plain.state_dict())
