@@ -15,7 +15,7 @@ from skeleton_lab.data.synthetic import archive
 
 pytestmark = pytest.mark.slow
 
-SHORT = {"SkateFormer": ["--warm_up_epoch", "0"], "MS-G3D": [], "ST-GCN": []}
+SHORT = {"SkateFormer": ["--warm_up_epoch", "0"], "MS-G3D": ["--forward-batch-size", "10"], "ST-GCN": []}
 
 
 @pytest.fixture(scope="module")

@@ -227,9 +227,9 @@ def test_disk_without_room(raw, tmp_path, monkeypatch, capsys):
     def full(path, write):
         raise OSError(28, "No space left on device")
 
-    for place in ("spool", "outputs"):
+    for place in ("preprocessing.spool", "archives.writers.streaming"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"skeleton_lab.data.preprocessing.{place}.write_atomically", full)
+            patch.setattr(f"skeleton_lab.data.{place}.write_atomically", full)
             assert run(*flags(raw, tmp_path), "--n_cores", "1") == 2
         assert "No space left on device" in capsys.readouterr().err
     assert atomic.write_atomically is not full
