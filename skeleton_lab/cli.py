@@ -16,6 +16,7 @@ from pathlib import Path
 from skeleton_lab import registry
 from skeleton_lab.errors import UsageError, guarded, nearest
 from skeleton_lab.registry import Room
+from skeleton_lab.utils.cli import started_as
 
 NAME = "skeleton-lab"
 
@@ -145,12 +146,16 @@ def command(words: list[str]) -> int:
 def call(word: str, verb: Verb, argv: list[str]) -> int:
     """A program of the package, in whose usage line the verb stands."""
     module, function = verb.program.split(":")
-    sys.argv = [f"{NAME} {word}", *argv]
-    return getattr(importlib.import_module(module), function)(argv) or 0
+    program = getattr(importlib.import_module(module), function)
+    with started_as(f"{NAME} {word}"):
+        return program(argv) or 0
 
 
 def start(word: str, verb: Verb, room: Room, argv: list[str]) -> int:
-    """A room's script, as ``python SCRIPT`` starts it: same flags, same files, but in the folder of the user."""
+    """A room's script, as ``python SCRIPT`` starts it: same flags, same files, but in the folder of the user.
+
+    In its usage line stand the verb and the room.
+    """
     if not room.path.is_dir():
         raise UsageError(f"room {room.folder} is not here: there is no folder {room.path}")
     script = next((name for name in verb.scripts if (room.path / name).is_file()), None)
@@ -163,7 +168,8 @@ def start(word: str, verb: Verb, room: Room, argv: list[str]) -> int:
     file = room.path / script
     sys.argv = [str(file), *words]
     sys.path.insert(0, str(room.path))  # as Python itself does for a script
-    runpy.run_path(str(file), run_name="__main__")  # ends with SystemExit
+    with started_as(f"{NAME} {word} {room.folder}"):
+        runpy.run_path(str(file), run_name="__main__")  # ends with SystemExit
     return 0
 
 

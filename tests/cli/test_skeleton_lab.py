@@ -140,8 +140,9 @@ def test_programs_of_the_package(tmp_path):
 
 
 def test_the_usage_line_has_the_verb(tmp_path):
-    for verb in ("convert", "check", "view", "report", "cost", "synthetic", "extract", "prepare"):
-        said = lab(verb, "--help", folder=tmp_path)
+    rooms = ("train CTR-GCN", "test ST-GCN", "train FS-VAE", "predict MS-G3D", "ensemble CTR-GCN")
+    for verb in ("convert", "check", "view", "report", "cost", "synthetic", "extract", "prepare", *rooms):
+        said = lab(*verb.split(), "--help", folder=tmp_path)
         assert said.returncode == 0 and said.stdout.startswith(f"usage: skeleton-lab {verb}"), said
 
 
