@@ -58,6 +58,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"error: {one_line(message)}{hint} (--help lists the flags)\n")
 
 
+class Defaults(argparse.HelpFormatter):
+    """Help with the default of every flag that has one, behind its text."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = isinstance(action.default, (int, float, str)) and not isinstance(action.default, bool)
+        shown = shown and action.default != argparse.SUPPRESS
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
 def check_sizes(options: argparse.Namespace, *flags: str) -> None:
     """UsageError if one of the flags is below 1."""
     for flag in flags:

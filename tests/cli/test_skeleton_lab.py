@@ -146,6 +146,11 @@ def test_the_usage_line_has_the_verb(tmp_path):
         assert said.returncode == 0 and said.stdout.startswith(f"usage: skeleton-lab {verb}"), said
 
 
+def test_help_tells_defaults_that_there_are(tmp_path):
+    said = lab("synthetic", "--help", folder=tmp_path).stdout
+    assert "(default: 300)" in said and "None" not in said and "False" not in said
+
+
 @pytest.mark.parametrize(
     "typed, offered",
     [
