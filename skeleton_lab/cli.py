@@ -64,9 +64,13 @@ _skeleton_lab() {{
     COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
     return
   fi
+  [ "$COMP_CWORD" -eq 2 ] || return 0
+  local rooms= images=
   case ${{COMP_WORDS[1]}} in
 {rooms}
   esac
+  COMPREPLY=($(compgen -W "$rooms" -- "$word"))
+  [ "${{#COMPREPLY[@]}}" -gt 0 ] || COMPREPLY=($(compgen -W "$images" -- "$word"))
 }}
 complete -o default -F _skeleton_lab {name}"""
 
@@ -90,12 +94,12 @@ def table() -> str:
 
 
 def completion(shell: str) -> str:
-    """A script for the shell that completes verbs and rooms, and files behind them."""
+    """A script for the shell that completes verbs, rooms (by folder, else by image), and files behind them."""
     if shell != "bash":
         raise UsageError(f"--completion {shell}: there is one for bash")
     cases = [
-        f'    {word}) [ "$COMP_CWORD" -ne 2 ] || '
-        f'COMPREPLY=($(compgen -W "{" ".join(room.folder for room in of_room(verb))}" -- "$word")) ;;'
+        f'    {word}) rooms="{" ".join(room.folder for room in of_room(verb))}" '
+        f'images="{" ".join(room.image for room in of_room(verb))}" ;;'
         for word, verb in VERBS.items()
         if verb.scripts
     ]

@@ -148,7 +148,7 @@ def test_the_usage_line_has_the_verb(tmp_path):
 
 def test_help_tells_defaults_that_there_are(tmp_path):
     said = lab("synthetic", "--help", folder=tmp_path).stdout
-    assert "(default: 300)" in said and "None" not in said and "False" not in said
+    assert "(default: 300)" in said and "(default: 0)" in said and "None" not in said and "False" not in said
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,7 @@ def test_help_tells_defaults_that_there_are(tmp_path):
         ("skeleton-lab train S", ["ST-GCN", "SkateFormer"]),
         ("skeleton-lab ensemble F", ["FreqMixFormer"]),
         ("skeleton-lab train FS", ["FS-VAE"]),
+        ("skeleton-lab train ctrg", ["ctrgcn"]),
         ("skeleton-lab convert C", []),
     ],
 )
