@@ -54,6 +54,9 @@ class Evaluation:
     def top5(self) -> float:
         return top_accuracies(self.logits, self.labels, 5)[5]
 
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.labels)} samples, top1={self.top1:.4f}, top5={self.top5:.4f})"
+
     def results(self) -> dict[str, float]:
         """``loss`` (where there is one), ``top1`` ... as metrics.jsonl has them."""
         loss = {} if self.loss is None else {"loss": self.loss}

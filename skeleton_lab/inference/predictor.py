@@ -92,6 +92,10 @@ class Predictor:
         if classes is not None and count is not None and len(classes) != count:
             raise UsageError(f"classes: {len(classes)} names; the network has {count} classes")
         self._room, self._classes = this.room, None if classes is None else list(classes)
+        self._told = f"Predictor({this.name!r}, {str(weights)!r})"
+
+    def __repr__(self) -> str:
+        return self._told
 
     def __call__(self, given: str | Path | np.ndarray | Clips, **wishes: Any) -> list[Prediction]:
         """What the network says.

@@ -182,6 +182,21 @@ def test_arrays_and_open_clips_are_as_good_as_the_file(name, archive):
             assert torch.equal(part, expected)
 
 
+def test_what_a_notebook_shows_is_a_line(archive, weights):
+    """Of a cell that ends with one of them: how many, of what, how good; no tensors, no addresses."""
+    data, clips = lab.create_dataset("ctrgcn", archive, window_size=16), lab.open_archive(archive, "test")
+    assert repr(data) == f"<feeders.feeder_ntu.Feeder: 8 samples of {archive}>"
+    assert repr(clips) == f"<8 clips of {archive}: C=3, T={FRAMES}, V=25, M=2>"
+    result = lab.evaluate(lab.create_model("ctrgcn", weights), data)
+    assert repr(result) == f"Evaluation(8 samples, top1={result.top1:.4f}, top5={result.top5:.4f})"
+    assert repr(lab.Predictor("ctrgcn", weights)) == f"Predictor('ctrgcn', '{weights}')"
+
+
+def test_completion_of_a_notebook_offers_the_public_names_alone():
+    offered = {name for name in dir(lab) if not name.startswith("__")}
+    assert offered == {*lab.__all__, "errors"}
+
+
 def test_ucla_of_arrays(root):
     path = root / "data/NW-UCLA/all_sqe"
     stored = lab.create_dataset("ctrgcn-ucla", path)
