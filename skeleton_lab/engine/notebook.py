@@ -75,6 +75,10 @@ def fit(
             raise UsageError(f"fit trains; for phase='{chosen.phase}' there is evaluate()")
         if isinstance(chosen.device, list) and len(chosen.device) > 1:
             raise UsageError("fit runs in this process, on one device; main.py --device 0 1 takes several")
+        for what, data in (("train", train), ("test", test)):
+            missing = data is None and what == "test"
+            if not missing and (isinstance(data, str) or not hasattr(data, "__getitem__")):
+                raise UsageError(f"fit: {what} is no data set (create_dataset makes one) but {type(data).__name__}")
         try:
             run = launch(chosen, (train, test))
         except Stopped as stopped:

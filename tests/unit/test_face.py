@@ -294,6 +294,12 @@ def test_zero_shot_networks_are_made_and_what_they_cannot_do_is_said(weights):
         (lambda a, w: lab.Predictor("ctrgcn", w, classes=["a"]), UsageError, "the network has 60 classes"),
         (lambda a, w: lab.Predictor("ctrgcn", "no.pt"), WeightsError, "there is no file"),
         (lambda a, w: lab.fit("ctrgcn", None, work_dir="w", num_epochs=3), UsageError, "Did you mean 'num_epoch'?"),
+        (lambda a, w: lab.fit("ctrgcn", a, work_dir="w"), UsageError, "train is no data set (create_dataset"),
+        (lambda a, w: lab.fit("ctrgcn", [], "x.npz", work_dir="w"), UsageError, "test is no data set"),
+        (lambda a, w: lab.evaluate(lab.create_model("ctrgcn-ucla"), lab.create_dataset("ctrgcn", a)), UsageError,
+         "the clips have 25 joints, and the network was built for 20"),
+        (lambda a, w: lab.evaluate(lab.create_model("ctrgcn", num_class=2), lab.create_dataset("ctrgcn", a)),
+         UsageError, "lies outside 0..1: the model has 2 classes"),
     ],
 )  # fmt: skip
 def test_mistakes_name_what_is_right(call, error, words, archive, weights):
