@@ -181,17 +181,31 @@ def configured(room: Room, words: list[str], takes_work_dir: bool) -> list[str]:
     """The flags with a configuration that is found from here: the one named, in the room too, or the room's own.
 
     Where neither it nor the flags name a work dir, that is ``work_dir/<image>`` in the current folder.
+
+    Raises:
+        UsageError: there is no such configuration.
     """
     at, config = _value(words, "--config", "-c")
     if config is None:
         words = ["--config", str(room.path / room.config), *words]
         config = words[1]
-    elif not Path(config).exists() and (room.path / config).is_file():
-        config = str(room.path / config)
+    elif not Path(config).exists():
+        config = _of_the_room(room, config)
         words = [*words[:at], config, *words[at + 1 :]]
     if takes_work_dir and _value(words, "--work-dir", "-w")[1] is None and not _names_work_dir(Path(config)):
         words = [*words, "--work-dir", f"work_dir/{room.image}"]
     return words
+
+
+def _of_the_room(room: Room, config: str) -> str:
+    """The path of a room's configuration; UsageError that names those that may be meant."""
+    if (room.path / config).is_file():
+        return str(room.path / config)
+    known = sorted(path.relative_to(room.path).as_posix() for path in (room.path / "config").rglob("*.yaml"))
+    alike = [name for name in known if Path(name).name == Path(config).name]
+    quoted = " or ".join(f"'{name}'" for name in alike[:3])
+    hint = f" Did you mean {quoted}?" if alike else nearest(config, known)
+    raise UsageError(f"--config {config}: there is no such file, neither here nor in {room.folder}.{hint}")
 
 
 def _value(words: list[str], long: str, short: str) -> tuple[int, str | None]:

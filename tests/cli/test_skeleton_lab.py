@@ -52,6 +52,8 @@ def test_without_words_it_shows_every_verb_once(capsys):
         (["ensemble", "fsvae"], "room FS-VAE has no 'ensemble'"),
         (["convert", "--inptu", "x"], "--input"),
         (["--completion", "fish"], "bash"),
+        (["train", "ctrgcn", "--config", "8gb.yaml"], "mean 'config/nturgbd-cross-subject/8gb.yaml'?"),
+        (["train", "stgcn", "--config=config/st_gcn/ntu-xsub/trian.yaml"], "mean 'config/st_gcn/ntu-xsub/train.yaml'?"),
     ],
 )
 def test_a_mistake_is_one_line(words, hint, capsys, monkeypatch):
