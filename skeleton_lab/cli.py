@@ -141,7 +141,10 @@ def command(words: list[str]) -> int:
     if not rest or rest[0].startswith("-"):
         rooms = ", ".join(room.folder for room in of_room(verb))
         if rest[:1] in (["-h"], ["--help"]):
-            print(f"usage: {NAME} {first} ROOM [flags]\n\n{verb.about}; rooms: {rooms}")
+            print(f"usage: {NAME} {first} ROOM [flags]       {NAME} {first} ROOM --help lists the flags\n")
+            print(f"{verb.about}; rooms: {rooms}")
+            if verb.configured:
+                print("--config FILE is one of yours or one of the room's; without it the room's own is taken")
             return 0
         raise UsageError(f"{NAME} {first} ROOM [flags]: name a room: {rooms}")
     return start(first, verb, registry.find(rest[0]), rest[1:])

@@ -148,6 +148,14 @@ def test_the_usage_line_has_the_verb(tmp_path):
         assert said.returncode == 0 and said.stdout.startswith(f"usage: skeleton-lab {verb}"), said
 
 
+def test_help_of_a_verb_names_its_rooms(capsys):
+    assert main(["ensemble", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "usage: skeleton-lab ensemble ROOM" in said and "CTR-GCN" in said and "FS-VAE" not in said
+    assert "--config" not in said and main(["predict", "-h"]) == 0
+    assert "without it the room's own is taken" in capsys.readouterr().out
+
+
 def test_help_tells_defaults_that_there_are(tmp_path):
     said = lab("synthetic", "--help", folder=tmp_path).stdout
     assert "(default: 300)" in said and "(default: 0)" in said and "None" not in said and "False" not in said
