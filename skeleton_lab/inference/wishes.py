@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 from skeleton_lab.errors import UsageError
@@ -42,6 +43,10 @@ class Wishes:
     layout: str | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in (("window", Integral), ("stride", Integral), ("score", Real)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise UsageError(f"{name} must be a number, not {value!r}")
         if self.window is not None and self.window < 0:
             raise UsageError(f"--window {self.window}: frames of a window, or 0 for whole recordings")
         if self.stride is not None and self.stride < 1:

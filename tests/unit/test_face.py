@@ -242,6 +242,10 @@ def test_predictor(archive, weights, tmp_path):
     assert [(each.first, each.last) for each in from_array] == [(0, 19), (15, 34), (30, 49)]
     for one, other in zip(from_file, from_array):
         np.testing.assert_array_equal(one.logits, other.logits)
+    for same in (points.tolist(), torch.from_numpy(points)):
+        again = predictor(same, keypoints="coco17", window=20, stride=15)
+        np.testing.assert_array_equal(again[-1].logits, from_array[-1].logits)
+    assert [each.clip for each in predictor(archive, index=1, together=True)] == [whole[1].clip]
     named = lab.Predictor("ctrgcn", weights, classes=[f"act {k}" for k in range(60)])
     assert named(points, keypoints="coco17")[0].best.startswith("act ")
 
@@ -290,6 +294,9 @@ def test_zero_shot_networks_are_made_and_what_they_cannot_do_is_said(weights):
         (lambda a, w: lab.create_dataset("ctrgcn", (np.zeros((2, 3, 5, 25, 2)), [0])), LabError, "2 clips and 1 label"),
         (lambda a, w: lab.Predictor("ctrgcn", w)(a, windw=3), UsageError, "Did you mean 'window'?"),
         (lambda a, w: lab.Predictor("ctrgcn", w)(a, keypoints="coco"), UsageError, "choose from"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, window="x"), UsageError, "window must be a number, not 'x'"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(None), UsageError, "NoneType is neither a path nor an array"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)([[1], [1, 2]]), UsageError, "list is neither a path nor an array"),
         (lambda a, w: lab.Predictor("ctrgcn", w)("no.json"), ArchiveNotFoundError, "does not exist"),
         (lambda a, w: lab.Predictor("ctrgcn", w, classes=["a"]), UsageError, "the network has 60 classes"),
         (lambda a, w: lab.Predictor("ctrgcn", "no.pt"), WeightsError, "there is no file"),
