@@ -97,6 +97,8 @@ def evaluate(
         if isinstance(model, nn.Module):
             model.to(runtime.device)
     if not isinstance(loader, DataLoader):
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise UsageError(f"batch_size {batch_size!r} must be a whole number of at least 1")
         loader = make_loader(loader, BatchPlan(len(loader), batch_size, shuffle=False), 0, runtime.device, 0)
     heads, labels = _predict(model, loader, runtime, title, rest, index_t)
     parts = runtime.team.gather((heads, labels))

@@ -73,6 +73,9 @@ def fit(
         chosen = settings.from_values(room.recipe, given, room.path)
         if chosen.phase != "train":
             raise UsageError(f"fit trains; for phase='{chosen.phase}' there is evaluate()")
+        for what, data in (("train", train), ("test", test)):
+            if isinstance(data, (str, Path)) or (data is None and what == "train"):
+                raise UsageError(f"fit: {what}={data!r} is no data set; create_dataset makes one of an archive")
         if isinstance(chosen.device, list) and len(chosen.device) > 1:
             raise UsageError("fit runs in this process, on one device; main.py --device 0 1 takes several")
         try:
