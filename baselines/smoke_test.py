@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
 
 from skeleton_lab.errors import guarded
-from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.cli import Defaults, Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
 
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=Defaults)
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--batch-size", type=int, default=4, help="clips in the batch")
     parser.add_argument("--seq-len", type=int, default=16, help="frames of a clip")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from skeleton_lab.utils import python_check
 
 if TYPE_CHECKING:
+    from skeleton_lab import errors as errors
     from skeleton_lab.api import create_dataset, create_model, evaluate, fit, list_models
     from skeleton_lab.data.archives.opening import open_archive
     from skeleton_lab.inference.predictor import Prediction, Predictor
@@ -34,6 +35,8 @@ python_check.check_packages()
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "errors":
+        return importlib.import_module(f"{__name__}.errors")
     if name == "__version__":
         return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -50,4 +53,5 @@ def _version() -> str:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    inner = {name for name in globals() if name.startswith("__")}  # a notebook completes the public names alone
+    return sorted({*inner, *__all__, "__version__", "errors"})

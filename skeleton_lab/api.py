@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,11 @@ from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 from skeleton_lab.engine import evaluate as evaluation
+from skeleton_lab.engine import size_checks
 from skeleton_lab.engine.config import options as settings
 from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.values import convert
-from skeleton_lab.engine.dataloader import make_feeder
+from skeleton_lab.engine.dataloader import check_labels, make_feeder
 from skeleton_lab.engine.network import make_net
 from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.errors import UsageError, nearest
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 File = str | Path
 STREAMS = {"joint": (False, False), "bone": (True, False), "joint_motion": (False, True), "bone_motion": (True, True)}
 ARGUMENTS = "; give the arguments that it was trained with, or config= with the config.yaml of its run"
+BUILT = "_model_args"  # where a network keeps its arguments, with which evaluate compares the clips
 ZERO_SHOT = {"vis_dim": 256, "text_dim": 512, "latent": 100}  # features of a network, of CLIP's ViT-B/32; published
 
 
@@ -78,6 +81,7 @@ def create_model(
             net, Path(weights), ignore=options.ignore_weights, strict=True, complete=True, hint=ARGUMENTS,
             say=partial(print, file=sys.stderr),
         )  # fmt: skip
+    vars(net)[BUILT] = options.model_args
     return net if fused else unfuse(net)
 
 
@@ -206,9 +210,18 @@ def evaluate(
         ``logits`` (N, K) and ``labels`` (N,) in the order of the data, ``top1`` and ``top5`` (fractions).
 
     Raises:
-        UsageError: no such device, no sample, or batches of another form.
+        UsageError: no such device, no sample, batches of another form, clips or labels of another size than the
+            network's.
     """
-    return evaluation.evaluate(net, data, device=None if device is None else _device(device), batch_size=batch_size)
+    place = None if device is None else _device(device)
+    arguments = getattr(net, BUILT, None)
+    shape = size_checks.clip_shape(data) if isinstance(data, Feeder) else None
+    if arguments is not None and shape is not None:
+        size_checks.check_clips(shape, Namespace(model_args=arguments), net, "the")
+    result = evaluation.evaluate(net, data, device=place, batch_size=batch_size)
+    if isinstance(data, Feeder):
+        check_labels(data, result.logits.shape[1], "the")
+    return result
 
 
 def _device(wanted: str | int | torch.device) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from skeleton_lab import registry
 from skeleton_lab.errors import UsageError, guarded, nearest
 from skeleton_lab.registry import Room
+from skeleton_lab.utils.cli import started_as
 
 NAME = "skeleton-lab"
 
@@ -63,9 +64,13 @@ _skeleton_lab() {{
     COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
     return
   fi
+  [ "$COMP_CWORD" -eq 2 ] || return 0
+  local rooms= images=
   case ${{COMP_WORDS[1]}} in
 {rooms}
   esac
+  COMPREPLY=($(compgen -W "$rooms" -- "$word"))
+  [ "${{#COMPREPLY[@]}}" -gt 0 ] || COMPREPLY=($(compgen -W "$images" -- "$word"))
 }}
 complete -o default -F _skeleton_lab {name}"""
 
@@ -89,12 +94,12 @@ def table() -> str:
 
 
 def completion(shell: str) -> str:
-    """A script for the shell that completes verbs and rooms, and files behind them."""
+    """A script for the shell that completes verbs, rooms (by folder, else by image), and files behind them."""
     if shell != "bash":
         raise UsageError(f"--completion {shell}: there is one for bash")
     cases = [
-        f'    {word}) [ "$COMP_CWORD" -ne 2 ] || '
-        f'COMPREPLY=($(compgen -W "{" ".join(room.folder for room in of_room(verb))}" -- "$word")) ;;'
+        f'    {word}) rooms="{" ".join(room.folder for room in of_room(verb))}" '
+        f'images="{" ".join(room.image for room in of_room(verb))}" ;;'
         for word, verb in VERBS.items()
         if verb.scripts
     ]
@@ -136,7 +141,10 @@ def command(words: list[str]) -> int:
     if not rest or rest[0].startswith("-"):
         rooms = ", ".join(room.folder for room in of_room(verb))
         if rest[:1] in (["-h"], ["--help"]):
-            print(f"usage: {NAME} {first} ROOM [flags]\n\n{verb.about}; rooms: {rooms}")
+            print(f"usage: {NAME} {first} ROOM [flags]       {NAME} {first} ROOM --help lists the flags\n")
+            print(f"{verb.about}; rooms: {rooms}")
+            if verb.configured:
+                print("--config FILE is one of yours or one of the room's; without it the room's own is taken")
             return 0
         raise UsageError(f"{NAME} {first} ROOM [flags]: name a room: {rooms}")
     return start(first, verb, registry.find(rest[0]), rest[1:])
@@ -145,12 +153,16 @@ def command(words: list[str]) -> int:
 def call(word: str, verb: Verb, argv: list[str]) -> int:
     """A program of the package, in whose usage line the verb stands."""
     module, function = verb.program.split(":")
-    sys.argv = [f"{NAME} {word}", *argv]
-    return getattr(importlib.import_module(module), function)(argv) or 0
+    program = getattr(importlib.import_module(module), function)
+    with started_as(f"{NAME} {word}"):
+        return program(argv) or 0
 
 
 def start(word: str, verb: Verb, room: Room, argv: list[str]) -> int:
-    """A room's script, as ``python SCRIPT`` starts it: same flags, same files, but in the folder of the user."""
+    """A room's script, as ``python SCRIPT`` starts it: same flags, same files, but in the folder of the user.
+
+    In its usage line stand the verb and the room.
+    """
     if not room.path.is_dir():
         raise UsageError(f"room {room.folder} is not here: there is no folder {room.path}")
     script = next((name for name in verb.scripts if (room.path / name).is_file()), None)
@@ -163,7 +175,8 @@ def start(word: str, verb: Verb, room: Room, argv: list[str]) -> int:
     file = room.path / script
     sys.argv = [str(file), *words]
     sys.path.insert(0, str(room.path))  # as Python itself does for a script
-    runpy.run_path(str(file), run_name="__main__")  # ends with SystemExit
+    with started_as(f"{NAME} {word} {room.folder}"):
+        runpy.run_path(str(file), run_name="__main__")  # ends with SystemExit
     return 0
 
 
@@ -171,17 +184,31 @@ def configured(room: Room, words: list[str], takes_work_dir: bool) -> list[str]:
     """The flags with a configuration that is found from here: the one named, in the room too, or the room's own.
 
     Where neither it nor the flags name a work dir, that is ``work_dir/<image>`` in the current folder.
+
+    Raises:
+        UsageError: there is no such configuration.
     """
     at, config = _value(words, "--config", "-c")
     if config is None:
         words = ["--config", str(room.path / room.config), *words]
         config = words[1]
-    elif not Path(config).exists() and (room.path / config).is_file():
-        config = str(room.path / config)
+    elif not Path(config).exists():
+        config = _of_the_room(room, config)
         words = [*words[:at], config, *words[at + 1 :]]
     if takes_work_dir and _value(words, "--work-dir", "-w")[1] is None and not _names_work_dir(Path(config)):
         words = [*words, "--work-dir", f"work_dir/{room.image}"]
     return words
+
+
+def _of_the_room(room: Room, config: str) -> str:
+    """The path of a room's configuration; UsageError that names those that may be meant."""
+    if (room.path / config).is_file():
+        return str(room.path / config)
+    known = sorted(path.relative_to(room.path).as_posix() for path in (room.path / "config").rglob("*.yaml"))
+    alike = [name for name in known if Path(name).name == Path(config).name]
+    quoted = " or ".join(f"'{name}'" for name in alike[:3])
+    hint = f" Did you mean {quoted}?" if alike else nearest(config, known)
+    raise UsageError(f"--config {config}: there is no such file, neither here nor in {room.folder}.{hint}")
 
 
 def _value(words: list[str], long: str, short: str) -> tuple[int, str | None]:

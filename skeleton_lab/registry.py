@@ -97,26 +97,27 @@ TELLING = (
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
 trust.know(room.path for room in ROOMS)
-_ROOMS = tuple(f"{each.path}{os.sep}" for each in ROOMS)
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 
 def find(name: str) -> Room:
     """A room by its folder, image name or program letter, whatever the case; UsageError for an unknown name."""
     for room in ROOMS:
-        if name.lower() in (room.folder.lower(), room.image, (room.program or "").lower()):
+        if str(name).lower() in (room.folder.lower(), room.image, room.program and room.program.lower()):
             return room
     known = [room.folder for room in ROOMS]
-    raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(name, known)}")
+    raise UsageError(f"there is no room '{name}'; rooms are {', '.join(known)}.{nearest(str(name), known)}")
 
 
 def model(name: str) -> Model:
     """A network by its name, or by its room's folder; UsageError for an unknown one."""
     for each in MODELS:
-        if name.lower() in (each.name, each.room.lower()):
+        if str(name).lower() in (each.name, each.room.lower()):
             return each
     known = [each.name for each in MODELS]
-    raise UsageError(f"there is no model '{name}'.{nearest(name.lower(), known)} Models are {', '.join(sorted(known))}")
+    raise UsageError(
+        f"there is no model '{name}'.{nearest(str(name).lower(), known)} Models are {', '.join(sorted(known))}"
+    )
 
 
 def supervised(name: str, what: str) -> Model:
@@ -153,7 +154,8 @@ def room(name: str) -> Iterator[Room]:
         raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
     path, here = str(this.path), (f"{this.path}{os.sep}",)
     already_open = path in sys.path
-    before = {key: module for key, module in sys.modules.items() if _belongs(module, _ROOMS)}
+    of_rooms = tuple(f"{each.path}{os.sep}" for each in ROOMS)
+    before = {key: module for key, module in sys.modules.items() if _belongs(module, of_rooms)}
     for key, module in before.items():
         if not _belongs(module, here):
             del sys.modules[key]

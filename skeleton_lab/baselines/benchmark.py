@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from skeleton_lab.baselines.comparison import KEYS, ROOM_MODELS, SMALL, Result, table
 from skeleton_lab.errors import FAILURE, UsageError, guarded, nearest, one_line
 from skeleton_lab.registry import find
-from skeleton_lab.utils.cli import Parser, check_sizes
+from skeleton_lab.utils.cli import Defaults, Parser, check_sizes
 from skeleton_lab.utils.devices import pick_device
 
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 def parser() -> Parser:
     made = Parser(
         description="Time training steps (Adam, cross entropy) on random clips (B, 3, T, 25, 2); reads no file.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Defaults,
     )
     add = made.add_argument
     add("--models", "--model", nargs="+", action="extend", default=[], metavar="NAME",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeleton_lab.errors import guarded
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Defaults, Parser
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +47,7 @@ class Recipe:
 
 def parser(recipe: Recipe) -> Parser:
     length = f"{recipe.epochs} epochs" if recipe.steps is None else f"{recipe.steps} batches"
-    made = Parser(description=recipe.purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made = Parser(description=recipe.purpose, formatter_class=Defaults)
     add = made.add_argument
     add("--npz-path", type=Path, metavar="FILE", help="archive in any layout; default: where documents "
         "put NTU60_CS.npz")  # fmt: skip

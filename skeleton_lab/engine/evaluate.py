@@ -54,6 +54,9 @@ class Evaluation:
     def top5(self) -> float:
         return top_accuracies(self.logits, self.labels, 5)[5]
 
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.labels)} samples, top1={self.top1:.4f}, top5={self.top5:.4f})"
+
     def results(self) -> dict[str, float]:
         """``loss`` (where there is one), ``top1`` ... as metrics.jsonl has them."""
         loss = {} if self.loss is None else {"loss": self.loss}
@@ -97,6 +100,8 @@ def evaluate(
         if isinstance(model, nn.Module):
             model.to(runtime.device)
     if not isinstance(loader, DataLoader):
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise UsageError(f"batch_size {batch_size!r} must be a whole number of at least 1")
         loader = make_loader(loader, BatchPlan(len(loader), batch_size, shuffle=False), 0, runtime.device, 0)
     heads, labels = _predict(model, loader, runtime, title, rest, index_t)
     parts = runtime.team.gather((heads, labels))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +94,18 @@ class Predictor:
         if classes is not None and count is not None and len(classes) != count:
             raise UsageError(f"classes: {len(classes)} names; the network has {count} classes")
         self._room, self._classes = this.room, None if classes is None else list(classes)
+        self._told = f"Predictor({this.name!r}, {str(weights)!r})"
 
-    def __call__(self, given: str | Path | np.ndarray | Clips, **wishes: Any) -> list[Prediction]:
+    def __repr__(self) -> str:
+        return self._told
+
+    def __call__(self, given: str | Path | np.ndarray | Sequence | Clips, **wishes: Any) -> list[Prediction]:
         """What the network says.
 
         Args:
-            given: a file or folder that ``predict.py --input`` takes; an array of key points (T, V, C), (T, M, V, C)
-                or (N, T, M, V, C): frames, joints, persons, clips; clips as an array (N, C, T, V, M), or of
-                ``open_archive``.
+            given: a file or folder that ``predict.py --input`` takes; an array, a tensor or lists of key points
+                (T, V, C), (T, M, V, C) or (N, T, M, V, C): frames, joints, persons, clips; clips as an array
+                (N, C, T, V, M), or of ``open_archive``.
             wishes: flags of ``predict.py``, as ``keypoints="coco17"``, ``window=64``; see ``inference.wishes.Wishes``.
 
         Raises:
@@ -115,7 +121,9 @@ class Predictor:
             raise UsageError(f"keypoints '{word}': choose from {', '.join(SCHEMES)}.{nearest(word, SCHEMES)}")
         if wishes.get("label_path") is not None:
             wishes["label_path"] = Path(wishes["label_path"])
-        data = given if isinstance(given, (np.ndarray, Clips)) else Path(given)
+        if isinstance(wishes.get("index"), Integral):
+            wishes["index"] = [wishes["index"]]
+        data = _recordings(given)
         with registry.room(self._room):
             answer = predict(self._network, data, Wishes(**wishes), str(self._config))
         count = len(answer.rows[0].logits)
@@ -128,3 +136,21 @@ class Predictor:
             )
             for row in answer.rows
         ]  # fmt: skip
+
+
+def _recordings(given: Any) -> Path | np.ndarray | Clips:
+    """What ``predict`` takes; UsageError for something else."""
+    if isinstance(given, (str, os.PathLike)):
+        return Path(given)
+    if isinstance(given, Clips):
+        return given
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError):  # lists of several lengths, a tensor on a GPU
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiu":
+        raise UsageError(
+            f"Predictor: {type(given).__name__} is neither a path nor an array of numbers (frames, joints, "
+            "coordinates) nor the clips of open_archive"
+        )
+    return array

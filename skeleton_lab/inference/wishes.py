@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference.keypoints import reading
+from skeleton_lab.inference.keypoints import normalise, reading
 
 WINDOW = 64  # frames, where neither the user nor the configuration tells
 
@@ -42,6 +44,16 @@ class Wishes:
     layout: str | None = None
 
     def __post_init__(self) -> None:
+        for flag in ("window", "stride"):
+            if not isinstance(getattr(self, flag), (Integral, NoneType)):
+                raise UsageError(f"--{flag} {getattr(self, flag)!r} must be a whole number of frames")
+        if not isinstance(self.score, (Real, NoneType)):
+            raise UsageError(f"--score {self.score!r} must be a number")
+        rows = () if self.index is None else self.index
+        if isinstance(rows, (str, Integral)) or not all(isinstance(row, Integral) for row in rows):
+            raise UsageError(f"--index {rows!r} must be rows of the archive: whole numbers")
+        if self.up is not None and self.up not in normalise.UP:
+            raise UsageError(f"--up {self.up}: choose from {', '.join(normalise.UP)}")
         if self.window is not None and self.window < 0:
             raise UsageError(f"--window {self.window}: frames of a window, or 0 for whole recordings")
         if self.stride is not None and self.stride < 1:

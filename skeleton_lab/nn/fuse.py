@@ -21,7 +21,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -93,8 +93,7 @@ def _twin(layer: type[nn.Module]) -> type[nn.Module] | None:
 
 def _import_beside(layer: type[nn.Module], home: str) -> None:
     package, _, _ = home.rpartition(".")
-    code = [inspect.unwrap(part) for part in vars(layer).values() if inspect.isfunction(part)]
-    written_in = code[0].__globals__ if code else vars(sys.modules.get(home, sys))
+    written_in = _namespace(layer)
     if home in sys.modules and written_in is vars(sys.modules[home]):
         if hasattr(sys.modules.get(package), "__path__"):  # not a script's or a notebook's
             for name in (f"{home}{SUFFIX}", f"{package}.{PACKAGE}"):
@@ -102,6 +101,13 @@ def _import_beside(layer: type[nn.Module], home: str) -> None:
                     importlib.import_module(name)
         return
     file = Path(written_in.get("__file__", ""))
-    if file.with_name(f"{file.stem}{SUFFIX}.py").is_file():
+    known = any(_namespace(plain) is written_in for plain in _twins)  # so this layer is one of those without a twin
+    if file.with_name(f"{file.stem}{SUFFIX}.py").is_file() and not known:
         # The layer's module is gone; what would be found under its name now is another room's.
         raise RuntimeError(f"{layer.__name__} of {file} cannot be fused while its room is closed")
+
+
+def _namespace(layer: type[nn.Module]) -> dict[str, Any]:
+    """Globals of the module that a layer is written in, which may have left ``sys.modules`` with its room."""
+    code = [inspect.unwrap(part) for part in vars(layer).values() if inspect.isfunction(part)]
+    return code[0].__globals__ if code else vars(sys.modules.get(layer.__module__, sys))

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from skeleton_lab.errors import USAGE, UsageError, nearest, one_line
+
+_command = ""  # the words of ``skeleton-lab`` that have started the program, if they have
+
+
+@contextlib.contextmanager
+def started_as(command: str) -> Iterator[None]:
+    """Meanwhile usage lines begin with ``command``. (Not by ``sys.argv[0]``: Fabric starts further processes by it.)"""
+    global _command
+    before, _command = _command, command
+    try:
+        yield
+    finally:
+        _command = before
+
+
+def called(script: str) -> str:
+    """What a usage line calls the program: the script, or the command that has started it."""
+    return _command or script
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,6 +36,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *args, **settings) -> None:
+        settings["prog"] = called(settings.get("prog") or "") or None  # None: argparse's own
         super().__init__(*args, allow_abbrev=False, **settings)
 
     def parse_known_args(self, args=None, namespace=None):
@@ -35,6 +56,15 @@ class Parser(argparse.ArgumentParser):
         word = words[0] if words else ""
         hint = nearest(word, self._option_string_actions) if word.startswith("-") else ""
         self.exit(USAGE, f"error: {one_line(message)}{hint} (--help lists the flags)\n")
+
+
+class Defaults(argparse.HelpFormatter):
+    """Help with the default of every flag that has one, behind its text."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = isinstance(action.default, (int, float, str)) and not isinstance(action.default, bool)
+        shown = shown and action.default != argparse.SUPPRESS
+        return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
 def check_sizes(options: argparse.Namespace, *flags: str) -> None:

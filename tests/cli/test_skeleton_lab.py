@@ -52,6 +52,8 @@ def test_without_words_it_shows_every_verb_once(capsys):
         (["ensemble", "fsvae"], "room FS-VAE has no 'ensemble'"),
         (["convert", "--inptu", "x"], "--input"),
         (["--completion", "fish"], "bash"),
+        (["train", "ctrgcn", "--config", "8gb.yaml"], "mean 'config/nturgbd-cross-subject/8gb.yaml'?"),
+        (["train", "stgcn", "--config=config/st_gcn/ntu-xsub/trian.yaml"], "mean 'config/st_gcn/ntu-xsub/train.yaml'?"),
     ],
 )
 def test_a_mistake_is_one_line(words, hint, capsys, monkeypatch):
@@ -140,9 +142,23 @@ def test_programs_of_the_package(tmp_path):
 
 
 def test_the_usage_line_has_the_verb(tmp_path):
-    for verb in ("convert", "check", "view", "report", "cost", "synthetic", "extract", "prepare"):
-        said = lab(verb, "--help", folder=tmp_path)
+    rooms = ("train CTR-GCN", "test ST-GCN", "train FS-VAE", "predict MS-G3D", "ensemble CTR-GCN")
+    for verb in ("convert", "check", "view", "report", "cost", "synthetic", "extract", "prepare", *rooms):
+        said = lab(*verb.split(), "--help", folder=tmp_path)
         assert said.returncode == 0 and said.stdout.startswith(f"usage: skeleton-lab {verb}"), said
+
+
+def test_help_of_a_verb_names_its_rooms(capsys):
+    assert main(["ensemble", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "usage: skeleton-lab ensemble ROOM" in said and "CTR-GCN" in said and "FS-VAE" not in said
+    assert "--config" not in said and main(["predict", "-h"]) == 0
+    assert "without it the room's own is taken" in capsys.readouterr().out
+
+
+def test_help_tells_defaults_that_there_are(tmp_path):
+    said = lab("synthetic", "--help", folder=tmp_path).stdout
+    assert "(default: 300)" in said and "(default: 0)" in said and "None" not in said and "False" not in said
 
 
 @pytest.mark.parametrize(
@@ -153,6 +169,7 @@ def test_the_usage_line_has_the_verb(tmp_path):
         ("skeleton-lab train S", ["ST-GCN", "SkateFormer"]),
         ("skeleton-lab ensemble F", ["FreqMixFormer"]),
         ("skeleton-lab train FS", ["FS-VAE"]),
+        ("skeleton-lab train ctrg", ["ctrgcn"]),
         ("skeleton-lab convert C", []),
     ],
 )

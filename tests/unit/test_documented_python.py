@@ -52,6 +52,7 @@ def run(code: list[str], folder: Path) -> str:
 def test_every_block_of_the_page_runs(folder):
     page = (ROOT / "docs/python.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert f"```python\n{blocks[0]}```" in (ROOT / "README.md").read_text()  # the lines that it shows first
     out = run(blocks, folder)
     assert len(blocks) >= 9 and "Did you mean 'ctrgcn'?" in out and "torch.Size([2, 10])" in out
     assert (folder / "work_dir/mine/log.txt").is_file()

@@ -182,6 +182,21 @@ def test_arrays_and_open_clips_are_as_good_as_the_file(name, archive):
             assert torch.equal(part, expected)
 
 
+def test_what_a_notebook_shows_is_a_line(archive, weights):
+    """Of a cell that ends with one of them: how many, of what, how good; no tensors, no addresses."""
+    data, clips = lab.create_dataset("ctrgcn", archive, window_size=16), lab.open_archive(archive, "test")
+    assert repr(data) == f"<feeders.feeder_ntu.Feeder: 8 samples of {archive}>"
+    assert repr(clips) == f"<8 clips of {archive}: C=3, T={FRAMES}, V=25, M=2>"
+    result = lab.evaluate(lab.create_model("ctrgcn", weights), data)
+    assert repr(result) == f"Evaluation(8 samples, top1={result.top1:.4f}, top5={result.top5:.4f})"
+    assert repr(lab.Predictor("ctrgcn", weights)) == f"Predictor('ctrgcn', '{weights}')"
+
+
+def test_completion_of_a_notebook_offers_the_public_names_alone():
+    offered = {name for name in dir(lab) if not name.startswith("__")}
+    assert offered == {*lab.__all__, "errors"}
+
+
 def test_ucla_of_arrays(root):
     path = root / "data/NW-UCLA/all_sqe"
     stored = lab.create_dataset("ctrgcn-ucla", path)
@@ -227,6 +242,10 @@ def test_predictor(archive, weights, tmp_path):
     assert [(each.first, each.last) for each in from_array] == [(0, 19), (15, 34), (30, 49)]
     for one, other in zip(from_file, from_array):
         np.testing.assert_array_equal(one.logits, other.logits)
+    for same in (points.tolist(), torch.from_numpy(points)):
+        again = predictor(same, keypoints="coco17", window=20, stride=15)
+        np.testing.assert_array_equal(again[-1].logits, from_array[-1].logits)
+    assert [each.clip for each in predictor(archive, index=1, together=True)] == [whole[1].clip]
     named = lab.Predictor("ctrgcn", weights, classes=[f"act {k}" for k in range(60)])
     assert named(points, keypoints="coco17")[0].best.startswith("act ")
 
@@ -275,10 +294,29 @@ def test_zero_shot_networks_are_made_and_what_they_cannot_do_is_said(weights):
         (lambda a, w: lab.create_dataset("ctrgcn", (np.zeros((2, 3, 5, 25, 2)), [0])), LabError, "2 clips and 1 label"),
         (lambda a, w: lab.Predictor("ctrgcn", w)(a, windw=3), UsageError, "Did you mean 'window'?"),
         (lambda a, w: lab.Predictor("ctrgcn", w)(a, keypoints="coco"), UsageError, "choose from"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, window="x"), UsageError, "window must be a number, not 'x'"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(None), UsageError, "NoneType is neither a path nor an array"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)([[1], [1, 2]]), UsageError, "list is neither a path nor an array"),
         (lambda a, w: lab.Predictor("ctrgcn", w)("no.json"), ArchiveNotFoundError, "does not exist"),
         (lambda a, w: lab.Predictor("ctrgcn", w, classes=["a"]), UsageError, "the network has 60 classes"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, window="64"), UsageError, "window '64' must be a whole number"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, stride=2.5), UsageError, "stride 2.5 must be a whole number"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, score="0"), UsageError, "score '0' must be a number"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, index="0"), UsageError, "index '0' must be rows"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, index=0), UsageError, "index 0 must be rows"),
+        (lambda a, w: lab.Predictor("ctrgcn", w)(a, up="q"), UsageError, "up q: choose from y, -y"),
         (lambda a, w: lab.Predictor("ctrgcn", "no.pt"), WeightsError, "there is no file"),
+        (lambda a, w: lab.evaluate(torch.nn.Identity(), [0], batch_size=0), UsageError, "batch_size 0 must be"),
+        (lambda a, w: lab.create_model(3), UsageError, "there is no model '3'"),
+        (lambda a, w: lab.fit("ctrgcn", None, work_dir="w"), UsageError, "train=None is no data set"),
+        (lambda a, w: lab.fit("ctrgcn", a, work_dir="w"), UsageError, "is no data set; create_dataset makes one"),
         (lambda a, w: lab.fit("ctrgcn", None, work_dir="w", num_epochs=3), UsageError, "Did you mean 'num_epoch'?"),
+        (lambda a, w: lab.fit("ctrgcn", a, work_dir="w"), UsageError, "train is no data set (create_dataset"),
+        (lambda a, w: lab.fit("ctrgcn", [], "x.npz", work_dir="w"), UsageError, "test is no data set"),
+        (lambda a, w: lab.evaluate(lab.create_model("ctrgcn-ucla"), lab.create_dataset("ctrgcn", a)), UsageError,
+         "the clips have 25 joints, and the network was built for 20"),
+        (lambda a, w: lab.evaluate(lab.create_model("ctrgcn", num_class=2), lab.create_dataset("ctrgcn", a)),
+         UsageError, "lies outside 0..1: the model has 2 classes"),
     ],
 )  # fmt: skip
 def test_mistakes_name_what_is_right(call, error, words, archive, weights):

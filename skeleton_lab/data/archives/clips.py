@@ -61,6 +61,9 @@ class Clips:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} clips of {self.path}: C={self.C}, T={self.T}, V={self.V}, M={self.M}>"
+
     def lengths(self, idx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Frames of clips: ``n``, how many hold a non-zero value, and ``e``, 1 + the last that does; (B,) int64 each.
 

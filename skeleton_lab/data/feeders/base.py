@@ -91,6 +91,9 @@ class Feeder(Dataset):
     def __len__(self) -> int:
         return len(self.label) * self.repeat
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__}: {len(self)} samples of {self.clips.path}>"
+
     def restrict(self, indices: Sequence[int] | np.ndarray) -> None:
         """Keep only these clips, in this order; they are renumbered from 0 and keep their names."""
         indices = np.asarray(indices, dtype=np.int64)

@@ -14,7 +14,6 @@ matter for memory.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -33,7 +32,7 @@ from skeleton_lab.data.synthetic.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.synthetic.recorder import Recorder, Resampled
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils.atomic import completed
-from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.cli import Defaults, Parser
 from skeleton_lab.utils.progress import clip_bar
 
 CHUNK_BYTES = 32 << 20
@@ -204,7 +203,7 @@ def _write_names(archive, key: str, recorder: Recorder, count: int, distinct: in
 def _parser() -> Parser:
     parser = Parser(
         description="Write a synthetic archive in the layout of NTU60_CS.npz.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Defaults,
     )
     most = len(SINGLE) + len(PAIRS)
     parser.add_argument("--out", required=True, metavar="FILE", help="the NPZ to write")

@@ -9,6 +9,7 @@ from skeleton_lab.engine.config.flags import FLAGS, GROUPS, Flag
 from skeleton_lab.engine.config.values import convert, shown
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.utils.cli import called
 
 _SHORT = {flag.short: flag.name for flag in FLAGS.values() if flag.short}
 ALIASES = {"lr": "base_lr", "learning_rate": "base_lr"}  # as other programs have it
@@ -111,7 +112,7 @@ def _help_line(flag: Flag, recipe: Recipe) -> str:
 
 def _parser(recipe: Recipe) -> _Parser:
     parser = _Parser(
-        prog=f"main.py {recipe.subcommand}".rstrip(),
+        prog=f"{called('main.py')} {recipe.subcommand}".rstrip(),
         usage="%(prog)s [--config FILE] [flags]",
         description=f"Train or test {recipe.name}. Defaults in brackets; they give way to the YAML file, "
         "that to flags.",

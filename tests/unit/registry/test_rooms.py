@@ -20,6 +20,12 @@ def test_unknown_room_names_the_nearest():
         registry.find("CTR-GNC")
 
 
+def test_nothing_is_no_room():
+    """The zero-shot rooms have no letter."""
+    with pytest.raises(UsageError, match="there is no room ''"):
+        registry.find("")
+
+
 def test_names_and_images_are_unique():
     for field in ("folder", "image"):
         assert len({getattr(room, field) for room in registry.ROOMS}) == len(registry.ROOMS)
