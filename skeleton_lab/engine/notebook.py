@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from torch import nn
@@ -73,15 +74,13 @@ def fit(
         chosen = settings.from_values(room.recipe, given, room.path)
         if chosen.phase != "train":
             raise UsageError(f"fit trains; for phase='{chosen.phase}' there is evaluate()")
-        for what, data in (("train", train), ("test", test)):
-            if isinstance(data, (str, Path)) or (data is None and what == "train"):
-                raise UsageError(f"fit: {what}={data!r} is no data set; create_dataset makes one of an archive")
         if isinstance(chosen.device, list) and len(chosen.device) > 1:
             raise UsageError("fit runs in this process, on one device; main.py --device 0 1 takes several")
         for what, data in (("train", train), ("test", test)):
             missing = data is None and what == "test"
-            if not missing and (isinstance(data, str) or not hasattr(data, "__getitem__")):
-                raise UsageError(f"fit: {what} is no data set (create_dataset makes one) but {type(data).__name__}")
+            if not missing and (isinstance(data, (str, Path)) or not hasattr(data, "__getitem__")):
+                shown = repr(data) if isinstance(data, (str, Path, NoneType)) else type(data).__name__
+                raise UsageError(f"fit: {what}={shown} is no data set; create_dataset makes one of an archive")
         try:
             run = launch(chosen, (train, test))
         except Stopped as stopped:
