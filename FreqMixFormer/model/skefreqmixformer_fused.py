@@ -18,11 +18,10 @@ from torch import Tensor, nn
 
 from model import skefreqmixformer as plain
 from model.skefreqmixformer_fused_aggregation import gated_aggregate
-from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold, move_statistics
-from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm, exit_biases, folded_relu_branches, relu_branches
+from skeleton_lab.nn.fused.network import FusedNetwork
 from skeleton_lab.nn.fused.temporal_conv import pointwise
 
 # Units of this many channels or more keep their projection: there it saves most FLOPs per byte.
@@ -232,43 +231,24 @@ def embed(x: Tensor, linear: nn.Linear, position: Tensor, bn: nn.BatchNorm1d) ->
 
 
 @fuses(plain.Model)
-class FusedModel(plain.Model):
-    """
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
-    """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
-
+class FusedModel(FusedNetwork, plain.Model):
     def forward(self, x: Tensor) -> Tensor:
         self.check_shape(x)
         N, M = len(x), x.shape[-1]
-        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        bodies = self.bodies_of(x)
         if self.relative:
             x = torch.einsum("vu,nctum->nctvm", self.A_vector, x)
         embedded = embed(x, self.to_joint_embedding, self.pos_embedding, self.data_bn)
         # Three coordinates tell l1's 80 input channels: its projection costs next to nothing when made from them.
         x, projected = embedded.features(), embedded.projected(*self.l1.spa_mixf.projection())
-        bodies = None
-        if merged is not None:
-            x, projected, bodies = x[merged.kept], projected[merged.kept], merged.count
-        x = self.blocks(x, bodies, projected)
-        if merged is not None:
-            x = x[merged.owner]
-        return self.fc(x.view(N, M, -1).mean(1))
+        x = self.blocks(bodies.take(x), bodies.count, bodies.take(projected))
+        return self.fc(bodies.give(x).view(N, M, -1).mean(1))
 
     def blocks(self, x: Tensor, bodies: Tensor | None, projected: Tensor) -> Tensor:
         """Features (B, C) of bodies: means over frames and joints of the last block and of two early ones."""
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
-
-        def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-            return checkpointed(module, *inputs) if checkpointing else module(*inputs)
-
         features, trams = 0, {4: self.first_tram, 7: self.second_tram}
         for i in range(1, len(plain.WIDTHS) + 1):
-            x = run(getattr(self, f"l{i}"), x, bodies, projected if i == 1 else None)
+            x = self.run(getattr(self, f"l{i}"), x, bodies, projected if i == 1 else None)
             if i in trams:
-                features = features + run(trams[i], x, bodies).mean((2, 3))
+                features = features + self.run(trams[i], x, bodies).mean((2, 3))
         return features + x.mean((2, 3))

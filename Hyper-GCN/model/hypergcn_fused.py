@@ -11,11 +11,10 @@ from torch.autograd import Function
 
 from model import hypergcn
 from model.hypergcn import HEADS, STAGE
-from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold
-from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
+from skeleton_lab.nn.fused.network import FusedNetwork
 from skeleton_lab.nn.fused.temporal_conv import left_product
 
 
@@ -142,16 +141,8 @@ def grouped(weight: Tensor, s: Tensor) -> Tensor:
     return weight.view(HEADS, -1, weight.shape[1]) @ s.view(B, HEADS, -1, U)
 
 
-class FusedHyperGCN(hypergcn.HyperGCN):
-    """Base of the twins of both sizes.
-
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
-    """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
+class FusedHyperGCN(FusedNetwork, hypergcn.HyperGCN):
+    """Base of the twins of both sizes."""
 
     @staticmethod
     def can_fuse(network: hypergcn.HyperGCN) -> bool:
@@ -160,13 +151,9 @@ class FusedHyperGCN(hypergcn.HyperGCN):
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         N, M = x.shape[0], x.shape[-1]
         self.check(x)
-        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
-        x, bodies = self.embedded(x).permute(0, 3, 1, 2), None  # (B, V, E, T)
-        if merged is not None:
-            x, bodies = x[merged.kept], merged.count
-        x = self.blocks(x.transpose(1, 2).contiguous().transpose(2, 3), bodies).mean((2, 3))
-        if merged is not None:
-            x = x[merged.owner]
+        bodies = self.bodies_of(x)
+        x = bodies.take(self.embedded(x).permute(0, 3, 1, 2))  # (B, V, E, T)
+        x = bodies.give(self.blocks(x.transpose(1, 2).contiguous().transpose(2, 3), bodies.count).mean((2, 3)))
         return self.fc(self.drop_out(x.view(N, M, -1).mean(1))), self.virtual_joints()
 
     def embedded(self, x: Tensor) -> Tensor:
@@ -185,6 +172,4 @@ class FusedHyperGCN(hypergcn.HyperGCN):
         return x
 
     def block(self, number: int, x: Tensor, bodies: Tensor | None) -> Tensor:
-        block = getattr(self, f"l{number}")
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
-        return checkpointed(block, x, bodies) if checkpointing else block(x, bodies)
+        return self.run(getattr(self, f"l{number}"), x, bodies)

@@ -5,18 +5,16 @@ Notation as in ``msg3d.py``.  ``bodies`` (B,) says how many equal bodies each bo
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from model import msg3d
 from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
-from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_statistics
 from skeleton_lab.nn.fused.graph_conv import shared_aggregate
-from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import FusedMultiScaleTemporalConv
+from skeleton_lab.nn.fused.network import FusedNetwork
 
 
 @fuses(msg3d.MultiScaleGraphConv)
@@ -108,38 +106,20 @@ class FusedFactorizedPath(msg3d.FactorizedPath):
 
 
 @fuses(msg3d.Model)
-class FusedModel(msg3d.Model):
-    """
-    Attributes:
-        activation_checkpointing: in training, keep only the inputs of windows and units and compute the rest again in
-            backward.
-        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
-    """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
-
+class FusedModel(FusedNetwork, msg3d.Model):
     def forward(self, x: Tensor) -> Tensor:
         N, C, T, V, M = x.shape
-        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        bodies = self.bodies_of(x)
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = x.view(N * M, V, C, T)
-        bodies = None
-        if merged is not None:
-            x, bodies = x[merged.kept], merged.count
-        x = x.transpose(1, 2).contiguous().transpose(2, 3)  # (B, C, T, V), joint-major
-        x = self.stages(x, bodies).mean((2, 3))
-        if merged is not None:
-            x = x[merged.owner]
+        x = bodies.take(x.view(N * M, V, C, T)).transpose(1, 2).contiguous().transpose(2, 3)  # joint-major
+        x = bodies.give(self.stages(x, bodies.count).mean((2, 3)))
         return self.fc(x.view(N, M, -1).mean(1))
 
     def stages(self, x: Tensor, bodies: Tensor | None) -> Tensor:
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
-
-        def run(module: nn.Module, x: Tensor) -> Tensor:
-            return checkpointed(module, x, bodies) if checkpointing else module(x, bodies)
-
         for i in range(1, len(msg3d.WIDTHS) + 1):
-            x = F.relu(run(getattr(self, f"sgcn{i}"), x) + run(getattr(self, f"gcn3d{i}"), x), inplace=True)
-            x = run(getattr(self, f"tcn{i}"), x)
+            x = F.relu(
+                self.run(getattr(self, f"sgcn{i}"), x, bodies) + self.run(getattr(self, f"gcn3d{i}"), x, bodies),
+                inplace=True,
+            )
+            x = self.run(getattr(self, f"tcn{i}"), x, bodies)
         return x

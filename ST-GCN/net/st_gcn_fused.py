@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from net import st_gcn
-from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
-from skeleton_lab.nn.fused.merge_empty import merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
+from skeleton_lab.nn.fused.network import FusedNetwork
 from skeleton_lab.nn.fused.temporal_conv import along_frames, along_frames_backward, joint_major, setting, temporal
 
 LEVELS = 2**16  # probabilities are rounded to multiples of 1 / LEVELS
@@ -138,17 +137,8 @@ class FusedBlock(st_gcn.st_gcn):
 
 
 @fuses(st_gcn.Model)
-class FusedModel(st_gcn.Model):
-    """ST-GCN with two switches.
-
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once, where no dropout tells them apart; the result is
-            the same up to rounding.
-    """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
+class FusedModel(FusedNetwork, st_gcn.Model):
+    """Empty bodies are computed once where no dropout tells them apart."""
 
     @staticmethod
     def can_fuse(network: st_gcn.Model) -> bool:
@@ -156,14 +146,8 @@ class FusedModel(st_gcn.Model):
 
     def forward(self, x: Tensor) -> Tensor:
         N, M = x.shape[0], x.shape[-1]
-        alike = self.merge_empty_bodies and N > 1 and not (self.training and self.dropout > 0)
-        merged = merge_empty(x) if alike else None
-        x = self.normalised(x)
-        if merged is not None:
-            x = x[merged.kept]
-        x = self.blocks(x, None if merged is None else merged.count).mean((2, 3))
-        if merged is not None:
-            x = x[merged.owner]
+        bodies = self.bodies_of(x, alike=not (self.training and self.dropout > 0))
+        x = bodies.give(self.blocks(bodies.take(self.normalised(x)), bodies.count).mean((2, 3)))
         return F.linear(x.view(N, M, -1).mean(1), self.fcn.weight.flatten(1), self.fcn.bias)
 
     def normalised(self, x: Tensor) -> Tensor:
@@ -171,8 +155,6 @@ class FusedModel(st_gcn.Model):
         return x.transpose(2, 3).contiguous().transpose(2, 3)  # joint-major
 
     def blocks(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
         for block, importance in zip(self.st_gcn_networks, self.edge_importance):
-            A = self.A * importance
-            x, _ = checkpointed(block, x, A, bodies) if checkpointing else block(x, A, bodies)
+            x, _ = self.run(block, x, self.A * importance, bodies)
         return x

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.nn import backbone
-from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
-from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.network import FusedNetwork
 
 
 @fuses(backbone.Block)
@@ -30,16 +28,8 @@ class FusedBlock(backbone.Block):
         return F.relu(y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies)), inplace=True)
 
 
-class FusedTenBlocks(backbone.TenBlocks):
-    """Base of the twins of networks that are ``TenBlocks``.
-
-    Attributes:
-        activation_checkpointing: in training, keep only the blocks' inputs and compute the rest again in backward.
-        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
-    """
-
-    activation_checkpointing: bool = False
-    merge_empty_bodies: bool = True
+class FusedTenBlocks(FusedNetwork, backbone.TenBlocks):
+    """Base of the twins of networks that are ``TenBlocks``."""
 
     @staticmethod
     def can_fuse(network: backbone.TenBlocks) -> bool:
@@ -50,21 +40,13 @@ class FusedTenBlocks(backbone.TenBlocks):
             N, T, _ = x.shape
             x = x.reshape(N, T, self.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
         N, C, T, V, M = x.shape
-        merged = merge_empty(x) if self.merge_empty_bodies and N > 1 else None
+        bodies = self.bodies_of(x)
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = x.view(N * M, V, C, T)
-        bodies = None
-        if merged is not None:
-            x, bodies = x[merged.kept], merged.count
-        x = x.transpose(1, 2).contiguous().transpose(2, 3)  # (B, C, T, V), joint-major
-        x = self.blocks(x, bodies).mean((2, 3))
-        if merged is not None:
-            x = x[merged.owner]
+        x = bodies.take(x.view(N * M, V, C, T)).transpose(1, 2).contiguous().transpose(2, 3)  # joint-major
+        x = bodies.give(self.blocks(x, bodies.count).mean((2, 3)))
         return self.fc(self.drop_out(x.view(N, M, -1).mean(1)))
 
     def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:
-        checkpointing = self.activation_checkpointing and self.training and torch.is_grad_enabled()
         for i in range(1, len(backbone.WIDTHS) + 1):
-            block = getattr(self, f"l{i}")
-            x = checkpointed(block, x, bodies) if checkpointing else block(x, bodies)
+            x = self.run(getattr(self, f"l{i}"), x, bodies)
         return x

@@ -14,7 +14,7 @@ from skeleton_lab.nn import fuse
 from skeleton_lab.nn.fused import graph_conv
 from skeleton_lab.nn.fused.batch_norm import Norm, WithoutEffect, batch_norm, fold, moments
 from skeleton_lab.nn.fused.max_pool import MaxPool3
-from skeleton_lab.nn.fused.merge_empty import merge_empty
+from skeleton_lab.nn.fused.merge_empty import Bodies, merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import NormReLUBranches
 from skeleton_lab.nn.fused.temporal_conv import Setting, pointwise
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, UnitTCN
@@ -189,9 +189,12 @@ def test_multi_scale_unit_refuses_uneven_branches():
 
 def test_merging_empty_bodies():
     x = torch.randn(4, 3, 5, 6, 2)
-    assert merge_empty(x) is None
+    assert merge_empty(x) == Bodies()
+    assert Bodies().take(x) is x and Bodies().give(x) is x
     x[1, ..., 1] = x[3, ..., 1] = x[3, ..., 0] = 0
     merged = merge_empty(x)  # bodies 3 and 7 are empty seconds, body 6 the only empty first
     assert merged.kept.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert merged.owner.tolist() == [0, 1, 2, 3, 4, 5, 6, 3]
     assert merged.count.tolist() == [1, 1, 1, 2, 1, 1, 1]
+    bodies = x.permute(0, 4, 1, 2, 3).flatten(0, 1)
+    assert torch.equal(merged.give(merged.take(bodies)), bodies)

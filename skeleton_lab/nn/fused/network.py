@@ -1,0 +1,34 @@
+"""What fused networks have in common: empty bodies are computed once, and modules are computed again on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skeleton_lab.nn.activation_checkpoint import checkpointed
+from skeleton_lab.nn.fused.merge_empty import Bodies, merge_empty
+
+
+class FusedNetwork(nn.Module):
+    """Base of the twins of whole networks, in front of the plain network.
+
+    Attributes:
+        activation_checkpointing: in training, keep only the inputs of what goes through ``run``, and compute the rest
+            again in backward.
+        merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+    """
+
+    activation_checkpointing: bool = False
+    merge_empty_bodies: bool = True
+
+    def bodies_of(self, x: Tensor, alike: bool = True) -> Bodies:
+        """Which bodies of x (N, C, T, V, M) to compute; all of them unless equal ones stay equal (``alike``)."""
+        return merge_empty(x) if alike and self.merge_empty_bodies and len(x) > 1 else Bodies()
+
+    def run(self, module: nn.Module, *inputs: Tensor | None) -> Any:
+        """``module(*inputs)``, checkpointed where that is wanted."""
+        if self.activation_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpointed(module, *inputs)
+        return module(*inputs)
