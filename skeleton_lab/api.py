@@ -154,6 +154,8 @@ def create_dataset(
             argument. ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
     """
     this = registry.supervised(name, "create_dataset")
+    if path is None:
+        raise UsageError("create_dataset: path is None; give an archive, clips of open_archive, or a pair of arrays")
     for what, word, known in (("split", split, SPLITS), ("stream", stream, tuple(STREAMS))):
         if word not in known:
             raise UsageError(f"{what} '{word}': choose from {', '.join(known)}.{nearest(str(word), known)}")
@@ -213,6 +215,12 @@ def evaluate(
         UsageError: no such device, no sample, batches of another form, clips or labels of another size than the
             network's.
     """
+    if not callable(net):
+        raise UsageError(f"evaluate: the first argument is no network (create_model makes one) but {net!r}")
+    if isinstance(data, (str, Path)) or not hasattr(data, "__len__"):
+        raise UsageError(f"evaluate: the second argument is no data set (create_dataset makes one) but {data!r}")
+    if batch_size < 1:
+        raise UsageError(f"evaluate: batch_size must be at least 1, not {batch_size}")
     place = None if device is None else _device(device)
     arguments = getattr(net, BUILT, None)
     shape = size_checks.clip_shape(data) if isinstance(data, Feeder) else None

@@ -29,15 +29,20 @@ def called(script: str) -> str:
     return _command or script
 
 
+def _module() -> str:
+    """``python -m skeleton_lab.cost`` where Python was started so."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else ""
+
+
 class Parser(argparse.ArgumentParser):
     """``ArgumentParser`` without abbreviations; ``--two-words`` may be written ``--two_words`` and the reverse.
 
     A mistake is one line on stderr that begins with ``error:``, and exit code 2.
     """
 
-    def __init__(self, *args, **settings) -> None:
-        settings["prog"] = called(settings.get("prog") or "") or None  # None: argparse's own
-        super().__init__(*args, allow_abbrev=False, **settings)
+    def __init__(self, prog: str = "", **settings) -> None:
+        super().__init__(prog=called(prog or _module()) or None, allow_abbrev=False, **settings)  # None: the script
 
     def parse_known_args(self, args=None, namespace=None):
         spelled = [self._spelled(word) for word in (sys.argv[1:] if args is None else args)]

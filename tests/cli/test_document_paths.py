@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,16 @@ def test_what_a_document_names_is_there(document):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     missing += [f"make {name}" for name in re.findall(r"\bmake ([a-z][a-z-]+)", told) if name not in targets]
     assert not missing
+
+
+@pytest.mark.slow
+def test_documented_programs_of_the_tests_start():
+    text = "".join(path.read_text("utf-8") for path in DOCUMENTS)
+    programs = sorted(set(re.findall(r"python (tests/[\w/]+\.py)", text)))
+    assert programs
+    for program in programs:
+        done = subprocess.run([sys.executable, program, "--help"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith("usage: "), done.stderr
 
 
 def test_something_is_looked_for():

@@ -187,6 +187,13 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     assert sorted(done.stdout.split()) == sorted(offered)
 
 
+def test_usage_lines_of_modules_say_how_they_are_started():
+    for name in ("skeleton_lab.doctor", "benchmarks.zero_shot"):
+        words = [sys.executable, "-m", name, "--help"]
+        said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+        assert said.startswith(f"usage: python -m {name} [-h]"), said[:200]
+
+
 SEEN = """
 import atexit, runpy, sys
 atexit.register(lambda: print("LOADED", *sys.modules, file=sys.stderr))
@@ -210,5 +217,6 @@ def test_help_of_every_program_loads_nothing_heavy():
     assert len(done) > 70
     for name, result in done.items():
         assert result.returncode == 0, (name, result.stderr[-300:])
+        assert not result.stdout.startswith("usage: __main__.py"), name
         loaded = set(result.stderr.rpartition("LOADED ")[2].split())
         assert loaded and not loaded & HEAVY, (name, loaded & HEAVY)

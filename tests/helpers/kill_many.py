@@ -1,6 +1,6 @@
 """kill -9 at random moments, then --resume: weights and logged losses must be those of the unbroken run, bit for bit.
 
-    python tests/kill_many.py --kills 60 --seed 1
+    python tests/helpers/kill_many.py --kills 60 --seed 1
 
 Tiny trainings of four rooms on synthetic archives, on the CPU; a run is killed up to three times before it may end.
 Not collected by pytest: sixty kills take some minutes. Exit code 1 and the folder of the run where one differs.
@@ -13,11 +13,16 @@ import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from places import TESTS
+
+sys.path.append(str(TESTS))  # where the folder ``parity`` is
+
 from tiny_data import make_all
 
 from skeleton_lab import registry
