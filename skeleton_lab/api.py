@@ -219,8 +219,6 @@ def evaluate(
         raise UsageError(f"evaluate: the first argument is no network (create_model makes one) but {net!r}")
     if isinstance(data, (str, Path)) or not hasattr(data, "__len__"):
         raise UsageError(f"evaluate: the second argument is no data set (create_dataset makes one) but {data!r}")
-    if batch_size < 1:
-        raise UsageError(f"evaluate: batch_size must be at least 1, not {batch_size}")
     place = None if device is None else _device(device)
     arguments = getattr(net, BUILT, None)
     shape = size_checks.clip_shape(data) if isinstance(data, Feeder) else None

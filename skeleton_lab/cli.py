@@ -190,8 +190,9 @@ def configured(room: Room, words: list[str], takes_work_dir: bool) -> list[str]:
     """
     at, config = _value(words, "--config", "-c")
     if config is None:
-        words = ["--config", str(room.path / room.config), *words]
-        config = words[1]
+        config = str(room.path / room.config)
+        begin = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))  # behind ``recognition``
+        words = [*words[:begin], "--config", config, *words[begin:]]
     elif not Path(config).exists():
         config = _of_the_room(room, config)
         words = [*words[:at], config, *words[at + 1 :]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -97,6 +98,7 @@ TELLING = (
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
 trust.know(room.path for room in ROOMS)
+_opening = threading.RLock()  # what a room changes is the whole process's
 _modules: dict[str, dict[str, Any]] = {}  # what each room has imported so far, by folder
 
 
@@ -143,35 +145,48 @@ def _belongs(module: Any, folders: tuple[str, ...]) -> bool:
     return any(str(place).startswith(folders) for place in places)
 
 
+def _names(folder: Path) -> set[str]:
+    """What can be imported from a folder: its modules, and the folders that hold some."""
+    return {
+        each.stem for each in folder.iterdir() if each.suffix == ".py" or (each.is_dir() and any(each.glob("*.py")))
+    }
+
+
 @contextlib.contextmanager
 def room(name: str) -> Iterator[Room]:
     """Imports inside see this room's ``model``, ``graph``, ``feeders`` ... and no other's; UsageError if it is absent.
 
-    Classes taken out keep working, but what they import by name when called needs the room to be open again.
+    Modules of the same names, another room's or the caller's own, are back afterwards. Other threads wait with their
+    rooms. Classes taken out keep working, but what they import by name when called needs the room to be open again.
     """
     this = find(name)
     if not this.path.is_dir():
         raise UsageError(f"room {this.folder} is not here: there is no folder {this.path}")
-    path, here = str(this.path), (f"{this.path}{os.sep}",)
-    already_open = path in sys.path
+    path, here, names = str(this.path), (f"{this.path}{os.sep}",), _names(this.path)
     of_rooms = tuple(f"{each.path}{os.sep}" for each in ROOMS)
-    before = {key: module for key, module in sys.modules.items() if _belongs(module, of_rooms)}
-    for key, module in before.items():
-        if not _belongs(module, here):
-            del sys.modules[key]
-    sys.modules.update(_modules.get(this.folder, {}))
-    sys.path.insert(0, path)
-    try:
-        with trust.opened(this.path):
-            yield this
-    finally:
-        sys.path.remove(path)
-        mine = {key: module for key, module in sys.modules.items() if _belongs(module, here)}
-        _modules[this.folder] = mine
-        if not already_open:
-            for key in mine:
+    with _opening:
+        already_open = path in sys.path
+        before = {
+            key: module
+            for key, module in list(sys.modules.items())
+            if key.partition(".")[0] in names or _belongs(module, of_rooms)
+        }
+        for key, module in before.items():
+            if not _belongs(module, here):
                 del sys.modules[key]
-        sys.modules.update(before)
+        sys.modules.update(_modules.get(this.folder, {}))
+        sys.path.insert(0, path)
+        try:
+            with trust.opened(this.path):
+                yield this
+        finally:
+            sys.path.remove(path)
+            mine = {key: module for key, module in list(sys.modules.items()) if _belongs(module, here)}
+            _modules[this.folder] = mine
+            if not already_open:
+                for key in mine:
+                    del sys.modules[key]
+            sys.modules.update(before)
 
 
 def load(name: str, dotted: str, kind: str | None = None) -> Any:

@@ -90,6 +90,14 @@ def test_a_rooms_own_configuration_is_the_default(room, started, tmp_path, monke
         assert ("--work-dir" in words) == ("work_dir:" not in (room.path / room.config).read_text())
 
 
+def test_words_in_front_of_the_flags_stay_there(started, tmp_path, monkeypatch):
+    """ST-GCN's published ``main.py recognition ...``."""
+    monkeypatch.chdir(tmp_path)
+    for rest in ([], ["--device", "cpu"]):
+        assert main(["train", "stgcn", "recognition", *rest]) == 0
+        assert started["argv"][1:3] == ["recognition", "--config"] and started["argv"][4 : 4 + len(rest)] == rest
+
+
 @pytest.mark.parametrize("form", [["--config", "{}"], ["--config={}"], ["-c", "{}"], ["-c{}"]])
 def test_configurations_are_found_here_first_and_then_in_the_room(form, started, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

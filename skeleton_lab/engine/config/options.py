@@ -80,6 +80,9 @@ def from_values(recipe: Recipe, values: Mapping[str, Any], room_dir: str | Path)
 
 def completed(recipe: Recipe, flags: dict[str, Any], room_dir: str | Path, argv: Sequence[str]) -> Options:
     """Defaults and the YAML file under the flags given; a dict flag's value is a list of dictionaries."""
+    for name in (*recipe.flags, *recipe.without_effect, *recipe.defaults, *recipe.helps):
+        if name not in FLAGS:
+            raise UsageError(f"recipe of {recipe.name}: there is no flag '{name}'.{nearest(name, FLAGS)}")
     notices: list[str] = []
     flags = _heard(flags, recipe, notices)
     config = _from_file(recipe, flags.get("config"), Path(room_dir), notices)

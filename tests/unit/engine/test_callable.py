@@ -19,6 +19,7 @@ from skeleton_lab.engine.config.options import from_values
 from skeleton_lab.engine.dataloader import make_feeder
 from skeleton_lab.engine.evaluate import evaluate
 from skeleton_lab.engine.network import make_net
+from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import UsageError
 from skeleton_lab.nn import is_fused
 
@@ -191,3 +192,11 @@ def test_checkpointing_belongs_to_the_fused_form(lab, tmp_path, capsys):
     assert capsys.readouterr().err == (
         "error: --activation-checkpointing belongs to the fused form: leave out --fused no\n"
     )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"flags": ("lr_decay_rat",)}, {"without_effect": ("stepp",)}, {"defaults": {"num_workers": 1}}]
+)
+def test_a_recipe_with_a_flag_of_no_program_is_refused(wrong, tmp_path):
+    with pytest.raises(UsageError, match=r"recipe of X: there is no flag '.*Did you mean"):
+        from_values(Recipe("X", **wrong), {}, tmp_path)

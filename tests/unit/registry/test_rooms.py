@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import importlib
 import sys
 
 import pytest
@@ -57,6 +59,42 @@ def test_two_rooms_with_the_same_module_names(tmp_path, monkeypatch):
             assert Model is two
         assert sys.modules["net.thing"] is outer
         assert registry.load("One", "net.thing.Model") is one and sys.modules["net.thing"] is outer
+
+
+def test_modules_of_the_caller_with_the_same_names_are_back_afterwards(tmp_path, monkeypatch):
+    """A notebook with a ``model`` of its own."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "__init__.py").write_text("")
+    (tmp_path / "model" / "own.py").write_text("import graph\n")
+    (tmp_path / "graph.py").write_text("MINE = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("model.own")
+    try:
+        with registry.room("MS-G3D"):
+            assert registry.import_class("model.msg3d.Model").__module__ == "model.msg3d"
+            assert not hasattr(importlib.import_module("graph"), "MINE")
+        assert importlib.import_module("model.own") is own and importlib.import_module("graph").MINE
+    finally:
+        for name in ("model", "model.own", "graph"):
+            sys.modules.pop(name, None)
+
+
+def test_threads_open_rooms_one_after_the_other():
+    def work(names):
+        return [registry.load(*name) for name in names]
+
+    wanted = [
+        ("CTR-GCN", "model.ctrgcn.Model"), ("MS-G3D", "model.msg3d.Model"), ("ST-GCN", "net.st_gcn.Model"),
+        ("Hyper-GCN", "model.hypergcn_base.Model"),
+    ]  # fmt: skip
+    modules, path = set(sys.modules), list(sys.path)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(work, [wanted[k:] + wanted[:k] for k in range(4)] * 5))
+    assert made[:4] == made[4:8] and made[0] == work(wanted)
+    assert [each.__module__ for each in made[0]] == [name.rpartition(".")[0] for _, name in wanted]
+    assert sys.path == path and not {
+        m for m in set(sys.modules) - modules if m.split(".")[0] in ("graph", "model", "net")
+    }
 
 
 def test_absent_folder(tmp_path, monkeypatch):
