@@ -15,6 +15,7 @@ from sandbox import FEW, shrink
 
 from skeleton_lab import registry
 from skeleton_lab.engine.config.options import parse
+from skeleton_lab.engine.network import make_net
 
 RECIPES = yaml.safe_load((PARITY / "recipes.yaml").read_text())
 SUPERVISED = [room for room in registry.ROOMS if room.program]
@@ -131,7 +132,7 @@ def test_network_takes_what_the_feeder_gives(room, path, lab):
     lab.enter(room.folder)
     given = settings(room, *with_config(room, path), "--work-dir", "w", *shlex.split(shrink(loaded(room, path), 8)))
     with registry.room(room.folder):
-        network = registry.load(room.folder, given.model)(**given.model_args).eval()
+        network = make_net(given).eval()
         feeder = registry.load(room.folder, given.feeder)(**given.test_feeder_args)
         inputs = [torch.as_tensor(part)[None] for part in feeder[1] if np.ndim(part)]  # x, and index_t where it is used
     with torch.no_grad():
