@@ -200,7 +200,7 @@ def strange_evaluation(draw: Random) -> bytes:
 def _fitting(folder: Path, data: bytes) -> None:
     """Weights into a network, as ``--phase test`` takes them."""
     from skeleton_lab.engine.pretrained import load_weights
-    from tests.fuzz.toy_room import Model
+    from tests.fuzz.tiny_room import Model
 
     path = written(folder / "weights.pt", data)
     ended(lambda: load_weights(Model(), path, strict=True, say=lambda _: None) and None)

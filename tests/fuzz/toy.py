@@ -18,7 +18,7 @@ import torch
 
 from tests.fuzz import words
 
-NETWORK = Path(__file__).with_name("toy_room.py")
+NETWORK = Path(__file__).with_name("tiny_room.py")
 
 
 @functools.lru_cache(maxsize=1)
@@ -35,7 +35,7 @@ def train(work_dir: Path, *more: str) -> int:
     from skeleton_lab.engine.recipe import Recipe
 
     argv = [
-        "--work-dir", str(work_dir), "--model", "toy_room.Model", "--feeder", "toy_room.Feeder",
+        "--work-dir", str(work_dir), "--model", "tiny_room.Model", "--feeder", "tiny_room.Feeder",
         "--train-feeder-args", "n=6", "--test-feeder-args", "n=3", "--batch-size", "3", "--num-epoch", "1",
         "--num-worker", "0", "--device", "cpu", "--report", "False", "--seed", "1", *more,
     ]  # fmt: skip

@@ -344,7 +344,7 @@ def test_frame_size_is_a_multiple_of_four(frames, advice):
 def options(train, test, **model_args):
     windows = {split: {} if frames is None else {"window_size": frames} for split, frames in zip("ab", (train, test))}
     return argparse.Namespace(
-        model=MODEL, model_args={**NTU, **model_args}, activation_checkpointing=False,
+        model=MODEL, model_args={**NTU, **model_args}, activation_checkpointing=False, fused=True,
         train_feeder_args=windows["a"], test_feeder_args=windows["b"],
     )  # fmt: skip
 
