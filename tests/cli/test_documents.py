@@ -40,6 +40,7 @@ HOST = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_host_commands_in_their_order(tmp_path):
     """With ``/home`` in a temporary folder; the conversion follows a link and leaves the original alone."""
     home = tmp_path / "home"

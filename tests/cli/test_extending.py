@@ -100,6 +100,7 @@ def opened(lab, monkeypatch) -> Iterator[None]:
     forget()
 
 
+@pytest.mark.slow
 def test_the_twin_is_found_and_computes_the_same(opened):
     torch.manual_seed(0)
     net = import_class("model.tiny.Model")(num_class=5, graph="graph.rings.Graph").double()

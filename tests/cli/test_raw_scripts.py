@@ -42,6 +42,7 @@ def call(folder: Path, *command: object, code: int = 0) -> subprocess.CompletedP
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mounted", ["MS-G3D/data/nturgbd_raw", "data/nturgbd_raw"])
 def test_msg3d_ntu(lab, expected, mounted):
     """In the image the recordings are mounted beside the room; the published generator looks in the room."""
@@ -67,6 +68,7 @@ def test_msg3d_ntu(lab, expected, mounted):
     assert "train_data_joint.npy" in call(folder, "gen_bone_data.py", "--dataset", "ntu", code=2).stderr
 
 
+@pytest.mark.slow
 def test_msg3d_ntu120(lab, expected):
     lay_out(lab / "MS-G3D" / "data" / "nturgbd_raw")
     said = call(lab / "MS-G3D" / "data_gen", "ntu120_gendata.py", "--n_cores", "2").stdout
@@ -77,6 +79,7 @@ def test_msg3d_ntu120(lab, expected):
     assert found[1] == EXPECTED["b_msg3d"]["ntu120/xsub/val_label.pkl"]["labels"]
 
 
+@pytest.mark.slow
 def test_msg3d_flags(lab, tmp_path):
     part1, part2 = lay_out(tmp_path / "raw")
     folder = lab / "MS-G3D" / "data_gen"
@@ -89,6 +92,7 @@ def test_msg3d_flags(lab, tmp_path):
     assert said.count("\n") == 1 and "nowhere does not exist" in said
 
 
+@pytest.mark.slow
 def test_msg3d_kinetics(lab, expected):
     shutil.copytree(KINETICS, lab / "MS-G3D" / "data" / "kinetics_raw")
     folder = lab / "MS-G3D" / "data_gen"
@@ -100,6 +104,7 @@ def test_msg3d_kinetics(lab, expected):
             np.testing.assert_array_equal(found, expected[f"k.msg3d.{part}_{array}"])
 
 
+@pytest.mark.slow
 def test_stgcn_ntu(lab, expected):
     folder = lab / "ST-GCN" / "tools"
     raw, _ = lay_out(folder / "path" / "to")
@@ -119,6 +124,7 @@ def test_stgcn_ntu(lab, expected):
     assert (lab / "ST-GCN" / "data" / "NTU-RGB-D" / "xview" / "val_data.npy").exists()
 
 
+@pytest.mark.slow
 def test_stgcn_kinetics(lab, expected):
     folder = lab / "ST-GCN" / "tools"
     shutil.copytree(KINETICS, folder / "data" / "Kinetics" / "kinetics-skeleton")
@@ -130,6 +136,7 @@ def test_stgcn_kinetics(lab, expected):
     assert "does not exist" in call(lab / "ST-GCN", "tools/kinetics_gendata.py", code=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["ntu", "ntu120"])
 def test_three_steps_of_ctrgcn(tmp_path, expected, dataset):
     lay_out(tmp_path / "nturgbd_raw")
@@ -147,6 +154,7 @@ def test_three_steps_of_ctrgcn(tmp_path, expected, dataset):
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"raw_data", "denoised_data"}
 
 
+@pytest.mark.slow
 def test_names_of_ctrgcn(tmp_path):
     """The published name file gives the samples and their order, even with a single line."""
     lay_out(tmp_path / "nturgbd_raw")

@@ -142,6 +142,7 @@ def test_smoke_says_that_there_is_no_nvidia_runtime(lab):
     assert "capabilities" in lab.smoke(NO_GPU="1").stdout  # without the flag it is a failure like any other
 
 
+@pytest.mark.slow
 def test_smoke_ends_a_container_that_hangs(lab):
     done = lab.smoke("--timeout", "1", "--only", "ctrgcn", SLOW="skeleton-lab:ctrgcn")
     assert done.returncode == 1

@@ -140,6 +140,7 @@ def test_train_test_and_predict_from_any_folder(root, tmp_path):
     assert lab("report", "run", folder=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_programs_of_the_package(tmp_path):
     made = lab("synthetic", "--out", "a.npz", "--train", 12, "--test", 6, "--classes", 2, "--quiet", folder=tmp_path)
     assert made.returncode == 0, made.stderr
@@ -149,6 +150,7 @@ def test_programs_of_the_package(tmp_path):
     assert (tmp_path / "a.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_usage_line_has_the_verb(tmp_path):
     rooms = ("train CTR-GCN", "test ST-GCN", "train FS-VAE", "predict MS-G3D", "ensemble CTR-GCN")
     for verb in ("convert", "check", "view", "report", "cost", "synthetic", "extract", "prepare", *rooms):
@@ -195,6 +197,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     assert sorted(done.stdout.split()) == sorted(offered)
 
 
+@pytest.mark.slow
 def test_usage_lines_of_modules_say_how_they_are_started():
     for name in ("skeleton_lab.doctor", "benchmarks.zero_shot"):
         words = [sys.executable, "-m", name, "--help"]

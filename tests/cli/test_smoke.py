@@ -22,6 +22,7 @@ class Tiny(nn.Module):
         return self.fc(x.mean((2, 3, 4)))
 
 
+@pytest.mark.slow
 def test_prints_the_two_lines_and_ends_well(capsys):
     assert smoke_test("CTR-GCN", lambda frames: Tiny(), 24, ["--device", "cpu"]) == 0
     first, second = capsys.readouterr().out.splitlines()

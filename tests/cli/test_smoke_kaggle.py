@@ -39,6 +39,7 @@ def archive(tmp_path_factory):
     return tiny_data.make_all(tmp_path_factory.mktemp("lab")) / "data" / "NTU60_CS.npz"
 
 
+@pytest.mark.slow
 def test_without_the_file_it_warns_and_takes_random_input(program, capsys):
     assert program("--batch-size", "2", "--window-size", "16") == 0
     first, warning, last = capsys.readouterr().out.splitlines()
@@ -47,6 +48,7 @@ def test_without_the_file_it_warns_and_takes_random_input(program, capsys):
     assert re.fullmatch(OK.format(2, 16), last)
 
 
+@pytest.mark.slow
 def test_with_the_file_it_takes_its_clips(program, archive, capsys, monkeypatch):
     seen = []
     step = program.module.sgd_step
@@ -61,12 +63,14 @@ def test_with_the_file_it_takes_its_clips(program, archive, capsys, monkeypatch)
     assert any(p.shape[-2] == 2 or p.shape[0] == 2 for name, p in net.named_parameters() if "hyper_joint" in name)
 
 
+@pytest.mark.slow
 def test_synthetic_on_request(program, archive, capsys, monkeypatch):
     monkeypatch.setattr(program.module, "first_clips", None)
     assert program("--data-path", str(archive), "--use-synthetic", "--batch-size", "1", "--window-size", "8") == 0
     assert "Warning" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_more_clips_than_the_file_has(program, archive, capsys):
     with np.load(archive) as file:
         count = min(100, len(file["x_train"]))

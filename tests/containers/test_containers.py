@@ -194,7 +194,11 @@ LET_IN = (
 def test_data_weights_and_results_stay_out_of_the_build(images, tmp_path):
     """Somebody has worked in the folder, under names of their own; what the builder takes of it."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    code = {name for name in listed if not name.startswith(("tests/", "tools/", "benchmarks/", "findings/", ".")) and "/" in name}
+    code = {
+        name
+        for name in listed
+        if not name.startswith(("tests/", "tools/", "benchmarks/", "findings/", ".")) and "/" in name
+    }
     folder = tmp_path / "lab"
     for name in {*listed, *KEPT_OUT, *LET_IN}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shell",
     [[], ["bash", "-c", '"$@"; echo next', "bash"], ["bash", "-c", 'trap "" TERM; "$@"; read', "bash"]],
@@ -118,6 +119,7 @@ def test_a_stop_leaves_a_programs_own_processes_to_it():
 # --------------------------------------------------------------------------------------------------------- what is in
 
 
+@pytest.mark.slow
 def test_arranged_files_are_open_where_people_edit(tmp_path):
     """arrange.sh, run here in a copy: what is editable, what is not, what stands where."""
     lab = tmp_path / "lab"

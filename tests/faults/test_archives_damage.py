@@ -127,6 +127,7 @@ def test_truncated(name, data, good, tmp_path):
             use(tmp_path / name, tmp_path / "labels.npy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOOD)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -143,6 +144,7 @@ def test_corrupted(name, data, good, tmp_path):
         assert str(error) and "\n" not in str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.sampled_from([b"PK\x03\x04", b"\x93NUMPY", b"\x80\x04", b"(", b"\xfd7zXZ\x00", b"\x1f\x8b", b""]),
        rest=st.binary(max_size=300))  # fmt: skip

@@ -254,6 +254,7 @@ def subjects_that_the_archive_does_not_tell(arrays, folder, good):
     return [*data_flags(good), "--val-split", "subjects"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_line_and_exit_code_2(name, arrays, good, tmp_path, monkeypatch, capfd):
     function, words = FAULTS[name]

@@ -75,6 +75,7 @@ def test_faults_in_folders(fault, said, given, tmp_path, capsys):
     assert said in one_error(capsys)
 
 
+@pytest.mark.slow
 def test_leak_can_be_allowed(given, tmp_path):
     place = copied(given, tmp_path)
     damage(place, "leak")

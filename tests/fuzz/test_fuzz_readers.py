@@ -65,6 +65,7 @@ def test_configurations_flags_scores_weights_and_checkpoints():
     assert sum(counts["read"] for counts in tally.counts.values()) > 0.03 * 420
 
 
+@pytest.mark.slow
 def test_the_seeds_of_the_programs_are_valid(tmp_path):
     for number, (reader, files) in enumerate(known.readers("programs")):
         for k, data in enumerate(files):
@@ -165,6 +166,7 @@ for k in range(number, stop, step):
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_or_is_stuck_is_a_finding_and_the_next_goes_on(tmp_path, monkeypatch):
     program = tmp_path / "worker.py"
     program.write_text(WORKER)

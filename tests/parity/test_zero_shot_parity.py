@@ -257,6 +257,7 @@ def published_data(told: dict, split: class_splits.Split) -> feature_folder.Feat
     return feature_folder.Features(*parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_published_run(variant, tmp_path, monkeypatch, capsys):
     """The whole published trainer, with its order of random draws."""
@@ -427,6 +428,7 @@ class Zero(torch.nn.Module):
         return self.nets["cls"](smu), slv, tlv, self.nets["sd"](tmu), self.nets["td"](smu)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_plain_form_exports_and_needs_autograd_alone(variant):
     case = FIXTURES[variant]["cases"]["small"]

@@ -67,6 +67,7 @@ def test_names():
     assert all(registry.model(room.folder).room == room.folder for room in registry.ROOMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUPERVISED)
 def test_network_and_data_of_every_name_go_together(name, root):
     """From archive to accuracy; the network is the configuration's, and no room is left open."""
@@ -89,6 +90,7 @@ def registry_classes(name: str) -> int:
     return given.get("num_class", given.get("num_classes"))
 
 
+@pytest.mark.slow
 def test_two_rooms_side_by_side():
     """Both rooms call their packages ``model`` and ``graph``; what one does leaves the other alone."""
     x = torch.randn(2, 3, 16, 25, 2)
@@ -101,6 +103,7 @@ def test_two_rooms_side_by_side():
     assert type(first) is not type(second) and type(first) is type(lab.create_model("ctrgcn"))
 
 
+@pytest.mark.slow
 def test_weights_are_complete_or_refused(weights, tmp_path):
     net = lab.create_model("ctrgcn", weights=weights)
     stored = torch.load(weights, weights_only=True)
@@ -117,6 +120,7 @@ def test_weights_are_complete_or_refused(weights, tmp_path):
         lab.create_model("ctrgcn", weights=tmp_path / "part.pt")
 
 
+@pytest.mark.slow
 def test_arguments_come_from_the_configuration_that_is_given(tmp_path):
     given = yaml.safe_load(registry.model("ctrgcn").path.read_text())
     given["model_args"]["num_class"] = 7
@@ -126,6 +130,7 @@ def test_arguments_come_from_the_configuration_that_is_given(tmp_path):
     assert lab.create_model("ctrgcn").fc.out_features == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, words",
     [("ctrgcn", ("bone", "vel")), ("hypergcn", ("bone", "vel")), ("msg3d", ("bone", "vel")), ("stgcn", ("bone", "vel")),
@@ -159,6 +164,7 @@ def test_bones_of_whole_clips_are_differences_of_joints(root):
     np.testing.assert_allclose(data, motion, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_ucla_streams(root):
     path = root / "data/NW-UCLA/all_sqe"
     for name in ("ctrgcn-ucla", "skateformer-ucla"):
@@ -182,6 +188,7 @@ def test_arrays_and_open_clips_are_as_good_as_the_file(name, archive):
             assert torch.equal(part, expected)
 
 
+@pytest.mark.slow
 def test_what_a_notebook_shows_is_a_line(archive, weights):
     """Of a cell that ends with one of them: how many, of what, how good; no tensors, no addresses."""
     data, clips = lab.create_dataset("ctrgcn", archive, window_size=16), lab.open_archive(archive, "test")
@@ -207,6 +214,7 @@ def test_ucla_of_arrays(root):
         lab.create_dataset("ctrgcn-ucla", (np.zeros((1, 3, 9, 25, 2)), [0]))
 
 
+@pytest.mark.slow
 def test_evaluation_is_that_of_the_test_phase(root, weights, tmp_path, monkeypatch):
     """The logits of main.py --phase test, bit for bit."""
     config = registry.model("ctrgcn").path
@@ -220,6 +228,7 @@ def test_evaluation_is_that_of_the_test_phase(root, weights, tmp_path, monkeypat
     assert result.top1 == np.mean(expected.argmax(1) == data.label)
 
 
+@pytest.mark.slow
 def test_predictor(archive, weights, tmp_path):
     predictor = lab.Predictor("ctrgcn", weights)
     whole = predictor(archive, together=True)
@@ -250,6 +259,7 @@ def test_predictor(archive, weights, tmp_path):
     assert named(points, keypoints="coco17")[0].best.startswith("act ")
 
 
+@pytest.mark.slow
 def test_predictors_of_two_rooms_and_no_files(archive, weights, tmp_path, monkeypatch):
     """Nothing is written while they predict: clips reach the feeder in memory."""
     other = tmp_path / "msg3d.pt"
@@ -278,6 +288,7 @@ def test_zero_shot_networks_are_made_and_what_they_cannot_do_is_said(weights):
         lab.create_model("fsvae", weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call, error, words",
     [

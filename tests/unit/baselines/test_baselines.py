@@ -180,6 +180,7 @@ def test_dataset_of_a_folder_of_arrays(arrays, data, tmp_path):
     assert torch.equal(of_folder[3][0], of_file[3][0])
 
 
+@pytest.mark.slow
 def test_module_as_a_script(data, five):
     for path in (data, five):
         lines = right("baselines/skeleton_dataset_ctrgcn.py", "--npz-path", path)
@@ -228,6 +229,7 @@ def test_graph_network_learns_and_says_so(five):
     assert len(losses) == 12 and losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 def test_five_epochs_by_default(data):
     lines = right("baselines/train_skeleton_gcn.py", "--npz-path", data, "--num-worker", 0)
     assert "Epochs: 5" in lines and "=== Epoch 5/5 ===" in lines
@@ -238,6 +240,7 @@ def test_simple_backbone(data):
     assert any(line.startswith("[0/100] loss=") for line in lines)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_runs(data):
     words = ["--npz-path", data, "--num-worker", 0, "--epochs", 1, "--batch-size", 4]
     assert right("baselines/train_skeleton_gcn.py", *words) == right("baselines/train_skeleton_gcn.py", *words)
@@ -317,6 +320,7 @@ def test_check_gpu_with_a_card_that_the_build_lacks(monkeypatch):
     assert any("12.0" in line and "sm_90" in line and "no kernel image" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_benchmark_of_the_small_models():
     done = script("baselines/benchmark_models.py", "--models", "simple", "mlp", "stgcn_lite", "--device", "cpu")
     assert done.returncode == 0, done.stderr
@@ -327,6 +331,7 @@ def test_benchmark_of_the_small_models():
     ]
 
 
+@pytest.mark.slow
 def test_benchmark_as_documented():
     line = ["--model", "ctrgcn", "--steps", "1", "--seq_len", "16", "--device", "cuda:0", "--amp"]
     done = script("baselines/benchmark_models.py", *line)

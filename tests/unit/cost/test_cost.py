@@ -167,6 +167,7 @@ def test_the_recipe_of_stgcn_does_not_fit_and_what_does(capsys):
     assert 40 <= int(out.partition("largest batch in 7 GiB")[2].split()[0]) <= 48
 
 
+@pytest.mark.slow
 def test_all_rooms_in_one_table(capsys):
     assert program.main(["--frames", "16", "--samples", "2", "--batch", "4"]) == 0
     head, *lines, note = capsys.readouterr().out.splitlines()
@@ -189,6 +190,7 @@ def test_zero_shot_rooms(capsys, room, parameters):
     assert "--frames" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_mixed_precision_keeps_about_half(capsys):
     kept = []
     for precision in ("32", "16-mixed", "64"):

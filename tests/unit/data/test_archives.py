@@ -119,6 +119,7 @@ def _sum_in_child(clips: Clips, idx: np.ndarray) -> float:
     return float(clips.clips(idx).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_worker_processes(method, tmp_path):
     make_kaggle_npz(tmp_path / "a.npz")
@@ -182,6 +183,7 @@ def test_random_arrays_come_back_equal(data, shape, layout, tmp_path):
     check(clips, five, y)
 
 
+@pytest.mark.slow
 def test_scrambled_files_are_found_and_repaired(tmp_path, caplog):
     flat = ARRAYS["x_train"]
     N, T, _ = flat.shape

@@ -130,6 +130,7 @@ def test_a_killed_build_leaves_no_half_store(deflated, cache):
     assert len(stores(cache)) == 1 and stores(cache)[0].suffix != ".partial"
 
 
+@pytest.mark.slow
 def test_two_processes_build_once(deflated, cache):
     first = builder(deflated, cache, 0.1)
     first.stdout.readline()
@@ -158,6 +159,7 @@ def test_all_zero_clips(tmp_path, cache):
         assert not n.any() and not e.any() and not clips.clips(np.arange(2)).any()
 
 
+@pytest.mark.slow
 def test_memory_while_unpacking(tmp_path, cache):
     """A deflated archive of 216 MB (mostly padding) is unpacked within 150 MB above the interpreter."""
     x = np.zeros((1200, 300, 150), np.float32)

@@ -70,6 +70,7 @@ def same_clips(path: Path, arrays):
         np.testing.assert_array_equal(clips.labels, arrays[f"y_{split}"].argmax(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["convert_ntu60_kaggle_to_ctrgcn.py", "dataset_tools/convert_kaggle_to_skeleton5d.py"])
 def test_documented_scripts_write_the_5d_layout(name, kaggle, arrays, tmp_path):
     out = tmp_path / "skeleton5d" / "NTU60_CS_skeleton5d.npz"
@@ -237,6 +238,7 @@ def test_labels_that_count_from_one_are_moved(arrays, tmp_path, caplog):
         convert(tmp_path / "a.npz", tmp_path / "b.npz", num_class=60, show=False)
 
 
+@pytest.mark.slow
 def test_scrambled_5d_file_is_refused_and_repaired(arrays, kaggle, tmp_path):
     wrong = {
         key: v.reshape(len(v), 300, 25, 3, 2).transpose(0, 3, 1, 2, 4) if key[0] == "x" else v.argmax(1)
@@ -249,6 +251,7 @@ def test_scrambled_5d_file_is_refused_and_repaired(arrays, kaggle, tmp_path):
     same_clips(tmp_path / "right.npz", arrays)
 
 
+@pytest.mark.slow
 def test_user_mistakes_are_one_line(kaggle, tmp_path):
     out = tmp_path / "x.npz"
     refused(script("convert_ntu60_kaggle_to_ctrgcn.py", "--input", "nowhere.npz", "--output", out), "nowhere.npz")
@@ -268,6 +271,7 @@ def test_user_mistakes_are_one_line(kaggle, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_input_in_the_folder_to_be_written_is_kept(kaggle, tmp_path):
     assert script("dataset_tools/convert.py", "--input", kaggle, "--output", tmp_path / "ntu").returncode == 0
     array = tmp_path / "ntu" / "train_data_joint.npy"

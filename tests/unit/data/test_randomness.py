@@ -45,6 +45,7 @@ def test_uniform_and_independent(name):
     assert stats.chisquare(squares.ravel()).pvalue > ALPHA
 
 
+@pytest.mark.slow
 def test_one_sample_over_epochs_positions_and_keys():
     epochs = np.array([Draws(3, epoch, [17]).uniform("a")[0, 0] for epoch in range(4000)])
     positions = Draws(3, 0, [17]).uniform("a", N)[0]
@@ -60,6 +61,7 @@ def test_every_bit_is_fair():
     assert np.abs(ones - N / 2).max() < 5 * (N / 4) ** 0.5
 
 
+@pytest.mark.slow
 @PATIENT
 @given(
     st.integers(-(2**70), 2**70),

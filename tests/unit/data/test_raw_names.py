@@ -13,6 +13,7 @@ EXPECTED = json.loads((PARITY / "raw_expected.json").read_text())
 BENCHMARKS = [benchmark for dataset in ntu_protocol.DATASETS.values() for benchmark in dataset.benchmarks]
 
 
+@pytest.mark.slow
 def test_every_published_sample_has_its_name():
     for dataset, recorded, missing in (("ntu60", 56880, 302), ("ntu120", 114480, 535)):
         found = ntu_protocol.all_names(dataset)
@@ -23,6 +24,7 @@ def test_every_published_sample_has_its_name():
     assert ntu_protocol.DATASETS["ntu60"].missing() < ntu_protocol.DATASETS["ntu120"].missing()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("archive", "train", "test"),
     [

@@ -145,6 +145,7 @@ def _through(text: bytes) -> None:
         assert str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, len(SMALL)), st.integers(0, 40), st.binary(max_size=12)), min_size=1, max_size=4)
@@ -193,6 +194,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(JSON, st.sampled_from(["data", "label_index", "frame_index", "skeleton", "pose", "score"]))
 def test_damaged_clips(put, key):

@@ -75,6 +75,7 @@ def _started(raw: Path, out: Path, parts: int) -> subprocess.Popen:
     return child
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_to_the_same_files(raw, complete, tmp_path):
     child = _started(raw, tmp_path, 2)
     workers = psutil.Process(child.pid).children(recursive=True)
@@ -99,6 +100,7 @@ def test_killed_run_goes_on_to_the_same_files(raw, complete, tmp_path):
     assert contents(tmp_path) == complete
 
 
+@pytest.mark.slow
 def test_killed_while_writing(raw, complete, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
@@ -116,6 +118,7 @@ def test_killed_while_writing(raw, complete, tmp_path, monkeypatch):
     assert contents(tmp_path) == complete
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("foreground")
 def test_interrupted_by_the_keyboard(raw, tmp_path):
     for attempt in range(5):  # on a busy machine the run may be over before the signal
@@ -129,6 +132,7 @@ def test_interrupted_by_the_keyboard(raw, tmp_path):
     assert not list(out.glob("*.npz"))
 
 
+@pytest.mark.slow
 def test_damaged_part_is_made_again(raw, complete, tmp_path):
     child = _started(raw, tmp_path, 3)
     child.kill()
@@ -140,6 +144,7 @@ def test_damaged_part_is_made_again(raw, complete, tmp_path):
     assert contents(tmp_path) == complete
 
 
+@pytest.mark.slow
 def test_another_run_in_the_folder(raw, complete, tmp_path, capsys):
     child = _started(raw, tmp_path, 1)
     child.kill()
@@ -217,6 +222,7 @@ def test_bad_clips_of_kinetics(tmp_path, capsys):
     assert np.load(tmp_path / "train_data.npy").shape[0] == 2
 
 
+@pytest.mark.slow
 def test_disk_without_room(raw, tmp_path, monkeypatch, capsys):
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
@@ -237,6 +243,7 @@ def test_disk_without_room(raw, tmp_path, monkeypatch, capsys):
     assert run(*flags(raw, tmp_path / "file" / "out")) == 2
 
 
+@pytest.mark.slow
 def test_benchmark(capsys, tmp_path):
     assert preprocessing.main(["--files", "8", "--n-cores", "1", "--folder", str(tmp_path)]) == 0
     assert "files/s" in capsys.readouterr().out
@@ -246,6 +253,7 @@ def test_benchmark(capsys, tmp_path):
         preprocessing.measure(tmp_path / "empty", tmp_path / "out", "ctrgcn", 1)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_folder(raw, tmp_path):
     few = tmp_path / "few"
     few.mkdir()

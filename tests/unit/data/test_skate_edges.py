@@ -87,6 +87,7 @@ def test_reference_without_frames_changes_nothing(tmp_path):
     assert not torch.equal(drawn.x, cases.run(fed, 0, {"reference": 0}).x)
 
 
+@pytest.mark.slow
 def test_missing_persons_in_a_transfer():
     """One who is only in x becomes a point; one who is only in the other clip becomes a point at its root."""
     x = cases.batch_of(cases.case_input(CASES["adain/5"]["input"]))

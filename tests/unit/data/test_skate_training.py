@@ -137,6 +137,7 @@ def slow_item(stored: np.ndarray, labels: list[int], index: int, args: dict, dra
     return y[:, :, streams.NTU_PARTS] if args["partition"] else y, t
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [{}, {"data_type": "b", "uniform": False}, {"data_type": "jm", "window_size": 48, "thres": 48},
@@ -193,6 +194,7 @@ def many(clip: np.ndarray, count: int) -> Work:
     return work
 
 
+@pytest.mark.slow
 def test_each_augmentation_happens_to_half_of_the_clips():
     clip = cases.case_input(CASES["shear/5"]["input"])
     for character in "ab123456789":
@@ -209,6 +211,7 @@ def test_each_augmentation_happens_to_half_of_the_clips():
     assert torch.equal(work.x, before)
 
 
+@pytest.mark.slow
 def test_draws_follow_the_recipe(archive):
     draws, count = Draws(0, 0, np.arange(5000)), 5000
     for key, k, low, high in (("s1", 3, -0.5, 0.5), ("degrees", 1, -30.0, 30.0), ("scale", 3, -1.0, 1.0),

@@ -72,6 +72,7 @@ def test_members_are_stored_with_zip64_and_can_be_mapped(tmp_path):
                 assert int.from_bytes(raw.read(2), "little") == 20
 
 
+@pytest.mark.slow
 def test_rows_after_the_end_and_missing_persons_are_zero(demo):
     for split in ("train", "test"):
         x = demo[f"x_{split}"]
@@ -133,6 +134,7 @@ def median_bones(x):
     return lengths, np.nanmedian(lengths, axis=1)
 
 
+@pytest.mark.slow
 def test_limb_lengths_belong_to_the_subject(demo):
     lengths, typical = median_bones(demo["x_train"])
     # Within a clip a limb keeps its length but for noise of about a centimetre and rare glitches.
@@ -255,6 +257,7 @@ def test_the_mean_pose_does_not_tell_the_class(accuracy):
     assert 0.2 < accuracy(mean_pose) < 0.60
 
 
+@pytest.mark.slow
 def test_motion_tells_more_than_the_pose(accuracy):
     assert accuracy(motion) > accuracy(mean_pose) + 0.15
 
@@ -386,6 +389,7 @@ def test_too_little_room_is_said_before_anything_is_written(tmp_path, monkeypatc
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_write_that_really_fails_is_one_line(tmp_path):
     out = tmp_path / "a.npz"
     command = [sys.executable, "-m", "skeleton_lab.data.synthetic", "--out", str(out), "--train", "200", "--test", "2"]

@@ -166,6 +166,7 @@ def test_rotations_are_rotations(angles):
     np.testing.assert_allclose(matrices, usual, atol=1e-12)
 
 
+@pytest.mark.slow
 @PATIENT
 @given(angle_rows)
 def test_linear_equals_matrix_product_and_commutes_with_bones(angles):

@@ -147,6 +147,7 @@ def test_a_clean_file_passes(clean):
     assert sum(facts.lengths) == 120 and facts.length[4] <= FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.npz", "b.npz", "c.h5", "d.pkl", "folder"])
 def test_clean_in_every_layout(name, clean, tmp_path):
     convert(clean, tmp_path / name, to="5d" if name == "b.npz" else None, compress=name == "b.npz", show=False)
@@ -214,6 +215,7 @@ def test_half_an_archive_is_told_of_but_sound(arrays, tmp_path):
     assert diagnosis.sound and diagnosis.codes(WARNING) == {"one-split"} and list(diagnosis.splits) == ["train"]
 
 
+@pytest.mark.slow
 def test_an_array_without_labels_is_a_question_to_the_user(arrays, tmp_path):
     np.save(tmp_path / "val_data.npy", five(arrays["x_test"]))
     refused = script("--doctor", tmp_path / "val_data.npy")
@@ -292,17 +294,20 @@ def whole(tmp_path_factory):
     return write
 
 
+@pytest.mark.slow
 def test_rows_of_the_published_file_are_recognised(whole):
     diagnosis = whole("anything")
     assert diagnosis.archive == "NTU60_CS" and diagnosis.as_json()["archive"] == "NTU60_CS"
     assert "named" in diagnosis.codes() and not diagnosis.codes(ERROR)
 
 
+@pytest.mark.slow
 def test_shifted_labels_of_the_published_file(whole):
     diagnosis = whole("anything", shift=1)
     assert diagnosis.archive is None and "shifted-labels" in diagnosis.codes(ERROR)
 
 
+@pytest.mark.slow
 def test_wrong_split_sizes(whole, clean, tmp_path):
     train, test = ntu_published.SIZES["NTU60_CS"]
     assert "split-size" in whole("NTU60_CS", (train - 7, test + 7)).codes(ERROR)
@@ -322,6 +327,7 @@ def script(*words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_documented_lines(clean, arrays):
     done = script(clean)
     assert done.returncode == 0, done.stderr
@@ -332,6 +338,7 @@ def test_documented_lines(clean, arrays):
     assert len(lines) == 3 + len(arrays)
 
 
+@pytest.mark.slow
 def test_missing_file_is_one_line():
     for words in (["nowhere.npz"], ["--path", "nowhere.npz"], ["--doctor", "nowhere.npz"]):
         done = script(*words)
@@ -340,6 +347,7 @@ def test_missing_file_is_one_line():
         examine("nowhere.npz")
 
 
+@pytest.mark.slow
 def test_what_must_not_be_written_is_one_line(clean, tmp_path):
     """The archive itself above all; told before the work, and nothing is touched."""
     mine, other = tmp_path / "mine.json", tmp_path / "file"
@@ -359,6 +367,7 @@ def test_what_must_not_be_written_is_one_line(clean, tmp_path):
     assert mine.read_bytes() == clean.read_bytes() and other.read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_program_writes_json_and_picture(clean, arrays, tmp_path):
     done = script(clean, "--json", tmp_path / "a.json", "--picture", tmp_path / "a.png")
     assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("SOUND"), done.stderr
@@ -372,6 +381,7 @@ def test_program_writes_json_and_picture(clean, arrays, tmp_path):
     assert done.returncode == 1 and json.loads(done.stdout)["sound"] is False
 
 
+@pytest.mark.slow
 def test_picture_of_a_file_without_anything_to_draw(arrays, tmp_path):
     from skeleton_lab.doctor.picture import draw
 

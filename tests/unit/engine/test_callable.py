@@ -82,6 +82,7 @@ def test_times_of_frames_go_to_the_network_where_batches_carry_them():
         evaluate(Timed(), TensorDataset(x))
 
 
+@pytest.mark.slow
 def test_an_evaluation_in_less_memory_is_the_same_and_said(net, data, capsys):
     class Small(nn.Module):
         def __init__(self):
@@ -97,6 +98,7 @@ def test_an_evaluation_in_less_memory_is_the_same_and_said(net, data, capsys):
     assert "Out of GPU memory: evaluation goes on with 2 clips at a time" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_evaluation_needs_no_fabric():
     code = (
         "import sys, torch; from torch.utils.data import TensorDataset as Data\n"
@@ -119,6 +121,7 @@ def feeders(lab):
         return tuple(make_feeder(options, getattr(options, f"{split}_feeder_args")) for split in ("train", "test"))
 
 
+@pytest.mark.slow
 def test_fit_is_the_program(lab, feeders, tmp_path):
     """Bit for bit the weights and scores of ``main.py`` on the same clips."""
     line = f"--config {CONFIG} {FEW} --train-window-size 16 --test-window-size 16 --work-dir {tmp_path}/program"
@@ -173,6 +176,7 @@ def test_runs_take_the_fused_form_unless_told(lab, tmp_path):
     assert toy_room.same(dict(plain.state_dict()), dict(fused.state_dict()))
 
 
+@pytest.mark.slow
 def test_the_plain_form_trains_too(lab, tmp_path, capsys):
     """The same loss to rounding, with the same files."""
     losses = []

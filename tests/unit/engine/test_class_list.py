@@ -78,6 +78,7 @@ def test_training_and_evaluation_see_these_classes_alone(toy: Path, tmp_path: Pa
     np.testing.assert_array_equal(np.load(other / "evaluation.npz")["logits"], made["logits"])
 
 
+@pytest.mark.slow
 def test_resuming_with_other_classes_is_refused(toy: Path, tmp_path: Path, capsys) -> None:
     work = tmp_path / "run"
     assert call(toy, arguments(work, "--classes", "1-2", train="n=44")) == 0

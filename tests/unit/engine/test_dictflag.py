@@ -115,6 +115,7 @@ values = st.recursive(
 dictionaries = st.dictionaries(names, values, max_size=4)
 
 
+@pytest.mark.slow
 @given(dictionaries)
 @example({"a": 1e-05, "b": 1e22, "c": "None", "d": "1e-3", "e": "#", "f": "'x', y:1"})
 def test_every_form_reads_back(value):

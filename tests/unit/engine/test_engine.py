@@ -139,6 +139,7 @@ def test_log_lines(lab):
     assert toy_room.events(work, "start")[0]["num_class"] == 4
 
 
+@pytest.mark.slow
 def test_styles_of_the_other_programs(lab, capsys):
     _, g = lab("--forward-batch-size", "4", program="G", work="g")
     assert (g / "weights/weights-2-4.pt").exists() and (g / "main.py").exists()
@@ -171,6 +172,7 @@ def test_styles_of_the_other_programs(lab, capsys):
     assert code == 0 and re.search(r"loss: \d\.\d{4}\. Mean", (h / "log.txt").read_text())
 
 
+@pytest.mark.slow
 def test_phase_test_and_model_size(lab, capsys):
     _, work = lab()
     best = toy_room.events(work, "result")[0]["best"]
@@ -190,6 +192,7 @@ def test_phase_test_and_model_size(lab, capsys):
     assert "# Parameters: 354" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit(lab, capsys):
     _, work = lab("--num-epoch", "1")
     state = toy_room.weights(work / "runs-1-2.pt")
@@ -209,6 +212,7 @@ def test_weights_that_do_not_fit(lab, capsys):
     assert code == 0
 
 
+@pytest.mark.slow
 def test_accumulation_equals_the_large_batch(lab):
     flags = ("--model-args", "norm=False,drop=0.0", "--num-epoch", "3")
     _, whole = lab(*flags, work="whole")
@@ -220,6 +224,7 @@ def test_accumulation_equals_the_large_batch(lab):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_out_of_memory_goes_on_with_less(lab):
     """The batch is repeated with the same random numbers and untouched batch-norm statistics."""
     flags = ("--num-epoch", "2")
@@ -232,6 +237,7 @@ def test_out_of_memory_goes_on_with_less(lab):
     assert toy_room.events(small, "eval")[0]["top1"] == toy_room.events(asked, "eval")[0]["top1"]
 
 
+@pytest.mark.slow
 def test_not_even_one_clip_fits(lab, capsys):
     code, _ = lab("--model-args", "limit=-1,norm=False")
     assert code == 2 and "single clip" in capsys.readouterr().err
@@ -290,6 +296,7 @@ def test_complaints(lab, capsys, flags, data, words):
     assert not (work / "last.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_an_earlier_run_moves_aside(lab):
     _, work = lab("--num-epoch", "1", "--save-score", "True")
     (work / "notes.md").write_text("mine")
@@ -352,6 +359,7 @@ def test_a_run_without_test_data(lab, tmp_path):
     assert toy_room.events(tmp_path / "work", "result")[0]["best"] is None
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(lab):
     _, none = lab(work="none")
     _, two = lab("--num-worker", "2", work="two")

@@ -101,6 +101,7 @@ def test_signals_save_and_stop(slow_room, room, unbroken, tmp_path, signum, expe
     assert toy_room.same(toy_room.weights(unbroken / TAIL), toy_room.weights(work / TAIL))
 
 
+@pytest.mark.slow
 def test_a_signal_during_an_evaluation(tmp_path, unbroken):
     """The trained epoch is kept; resuming starts with its evaluation."""
     room, work = toy_room.make_room(tmp_path / "room"), tmp_path / "work"
@@ -117,6 +118,7 @@ def test_a_signal_during_an_evaluation(tmp_path, unbroken):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_more_epochs_and_other_options(room, unbroken, tmp_path, capsys):
     """A finished run may go on to a later epoch; what decides the numbers must stay."""
     work = tmp_path / "work"

@@ -135,6 +135,7 @@ def test_the_stream_of_nw_ucla_belongs_to_the_data(tmp_path):
     assert a["rows"] == b["rows"] and a["stream"] == [] and b["stream"] == ["bone"]
 
 
+@pytest.mark.slow
 def test_every_bit_of_the_content_counts(finished, tmp_path):
     """Flips anywhere in the file: refused, or without any effect on what is read."""
     content = last_checkpoint.load_last(finished)
@@ -202,6 +203,7 @@ def test_tensors_of_a_kind_that_nobody_wrote_are_one_line(finished, tmp_path, od
         last_checkpoint.load_last(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [True, False], ids=["digest", "before_digests"])
 def test_a_checkpoint_with_anything_missing_or_odd_is_one_line(room, finished, tmp_path, capsys, signed):
     """With a right digest (as if so written) or, as earlier versions wrote it, without: never a traceback."""
@@ -248,6 +250,7 @@ def test_an_epoch_that_has_been_begun_must_be_reached(tmp_path, capsys):
     assert "middle of epoch 2" in err and "--num-epoch 2" in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", "CFHSGT")
 def test_resume_before_the_first_checkpoint_starts_afresh(tmp_path, capsys, program):
     """In every program; a queue puts the same line back. --weights are loaded then."""

@@ -65,6 +65,7 @@ def test_skateformer_saves_late(epochs, saved):
     assert [e for e in range(1, epochs + 1) if recipe("S").saves_after(e, given)] == saved
 
 
+@pytest.mark.slow
 def test_skateformer_saves_the_last_tenth():
     given = Namespace(num_epoch=500)
     assert [e for e in range(1, 501) if recipe("S").saves_after(e, given)] == list(range(450, 501))
@@ -80,6 +81,7 @@ def test_names():
     assert name == "checkpoints/checkpoint-50-fwbz16-62600.pt"
 
 
+@pytest.mark.slow
 def test_when_weights_are_saved():
     given = Namespace(num_epoch=12, save_interval=3, save_epoch=5)
     assert [e for e in range(1, 13) if recipe("C").saves_after(e, given)] == [6, 9, 12]

@@ -28,6 +28,7 @@ def begin(room: registry.Room, config: str | None = None, small: bool = True) ->
     return f"{verb} --config {config or room.config} {FEW} {pieces} {shrink(given) if small else ''}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", SUPERVISED, ids=lambda room: room.folder)
 def test_one_person(room, lab, tmp_path):
     """The archive has two; ST-GCN's network takes any number, so its feeder is told."""
@@ -68,6 +69,7 @@ SIZES = {"C": ("num_person", "num_point", "num_class"), "G": ("num_person", "num
          "H": ("num_person", "num_point", "num_class"), "T": ("num_class",)}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["0", "-3", "1000000000", "1e9", "2.5", "two"])
 @pytest.mark.parametrize("room", SUPERVISED, ids=lambda room: room.folder)
 def test_sizes_that_are_none(room, value, lab, capsys):
@@ -94,6 +96,7 @@ WHOLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "config"), WHOLE[1:])
 def test_the_window_flags_cut(name, config, lab, tmp_path):
     """They left clips of MS-G3D and ST-GCN as long as they were."""

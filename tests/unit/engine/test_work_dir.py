@@ -77,6 +77,7 @@ def _hold(folder: Path, queue) -> None:
         queue.put(str(error))
 
 
+@pytest.mark.slow
 def test_one_of_many_processes_gets_the_lock(tmp_path):
     context = multiprocessing.get_context("fork")
     queue = context.Queue()

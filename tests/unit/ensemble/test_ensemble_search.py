@@ -36,6 +36,7 @@ def six(lab, monkeypatch):
     return lab
 
 
+@pytest.mark.slow
 def test_the_search_prints_the_published_lines(six):
     code, out, _ = six("--json", str(six.folder / "result.json"), streams=SIX, room="FreqMixFormer")
     assert code == 0
@@ -56,6 +57,7 @@ def test_the_search_prints_the_published_lines(six):
     assert result["fitted"]["note"] == FITTED and list(result["fitted"]["weights"].values()) == weights
 
 
+@pytest.mark.slow
 def test_the_search_is_the_published_one(six, monkeypatch):
     """Same bounds, number of evaluations and seed as in the published call, and two runs give one answer."""
     import skopt
@@ -77,6 +79,7 @@ def test_the_search_is_the_published_one(six, monkeypatch):
     assert fusion.EVALUATIONS == 200
 
 
+@pytest.mark.slow
 def test_the_search_is_tested_with_the_pinned_versions():
     """Equal weights for equal seeds hold within one set of versions; these tests are to run with that set."""
     pytest.importorskip("skopt")
@@ -96,6 +99,7 @@ def test_the_search_is_tested_with_the_pinned_versions():
     assert tried[0] == tried[1] and len(tried[0]) == 12
 
 
+@pytest.mark.slow
 def test_the_search_takes_two_streams_as_well(six):
     code, out, _ = six(streams=("joint", "bone"), room="FreqMixFormer")
     assert code == 0 and "Maximum accuracy: " in out

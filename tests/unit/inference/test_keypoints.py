@@ -300,6 +300,7 @@ def test_ambiguous_joints_must_be_named():
     assert normalise.scheme_of(None, 33, "file") is MEDIAPIPE33
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     content=st.recursive(

@@ -272,6 +272,7 @@ def test_numbers_of_a_tracker_are_believed_across_the_image(tmp_path):
     np.testing.assert_allclose(found.points, x, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_time_does_not_grow_with_the_square_of_the_detections(tmp_path):
     """Files in which every detection has a number of its own, and ones in which nobody is near anybody."""
 

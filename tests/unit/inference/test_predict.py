@@ -112,6 +112,7 @@ def test_archive_logits_are_those_of_the_test_phase(bench, tmp_path, monkeypatch
     assert tops == expected.argmax(1).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN", "SkateFormer", "CTR-GCN-ucla", "ST-GCN", "MS-G3D"], indirect=True)
 def test_clips_in_memory_give_the_logits_of_the_archive(bench, data, monkeypatch):
     """Clips cut out of an archive and sent through arrays: the same logits, so their form is the feeder's."""
@@ -134,6 +135,7 @@ def case_is_ucla(bench: Bench) -> bool:
     return "ucla" in bench.given["feeder"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_other_skeletons_windows_and_names(bench, data, tmp_path, capsys):
     """NW-UCLA clips in an NTU network; windows of an archive; own names; several clips in one file."""
@@ -210,6 +212,7 @@ def test_mistakes_are_one_line(bench, tmp_path, capsys):
     assert not bench.output.exists() or not any(bench.output.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_what_was_decided_is_said_and_the_prediction_goes_on(bench, tmp_path, capsys):
     """People first, a guessed wrist, a gap: a line each on stderr, and the classes of the same recording put right."""
@@ -240,6 +243,7 @@ def test_what_was_decided_is_said_and_the_prediction_goes_on(bench, tmp_path, ca
         assert ("--up z" in capsys.readouterr().err) == (up == "--up -z")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN-ucla"], indirect=True)
 def test_ntu_clips_in_a_network_of_one_person(bench, data):
     assert bench("--index 0 1 2 3", data / "data/NTU60_CS.npz") == 0
@@ -256,6 +260,7 @@ def test_ntu_clips_in_a_network_of_one_person(bench, data):
     assert ["all"] in expected and ["person 1", "person 2"] in expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_accuracy_of_an_archive_is_that_of_the_test_phase(bench, data, tmp_path, capsys):
     path = data / "data/NTU60_CS.npz"
@@ -275,6 +280,7 @@ def test_accuracy_of_an_archive_is_that_of_the_test_phase(bench, data, tmp_path,
     assert bench.result()["accuracy"]["clips"] == len(labels) and bench.result()["windows"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_raw_recordings(bench, tmp_path, capsys):
     """A file, a folder with a damaged one, and the same clip as the archive's own pipeline makes it."""
@@ -352,6 +358,7 @@ def test_annotations_of_pyskl(bench, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_windows_are_those_of_the_configuration(lab, tmp_path, case):
     bench = Bench(lab, case, tmp_path)
@@ -359,6 +366,7 @@ def test_windows_are_those_of_the_configuration(lab, tmp_path, case):
     assert bench.network().window == expected.get(case, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", ["CTR-GCN"], indirect=True)
 def test_windows_of_keypoints_come_from_the_configuration_and_are_told(bench, tmp_path, capsys):
     np.save(tmp_path / "walk.npy", walkers(40, 1))
@@ -417,6 +425,7 @@ def test_script_stands_in_the_room(room, monkeypatch, capsys):
     assert 'cp -R "$lab/$1" "$out"' in (ROOT / "docker/arrange.sh").read_text()
 
 
+@pytest.mark.slow
 def test_as_a_program(tmp_path):
     done = subprocess.run(
         [sys.executable, "predict.py", "--config", "a.yaml", "--weights", "b.pt", "--input", "c.json"],

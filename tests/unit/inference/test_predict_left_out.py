@@ -27,6 +27,7 @@ def _annotation(name: str, label: int, points: np.ndarray, scores: np.ndarray | 
     return made | {"total_frames": len(points)}
 
 
+@pytest.mark.slow
 def test_recordings_that_show_nobody_do_not_stop_the_others(bench, tmp_path, capsys):
     """In annotations, in archives of other joints and in arrays: named, and the others are as if alone."""
     flat = walkers(20, 1)
@@ -51,6 +52,7 @@ def test_recordings_that_show_nobody_do_not_stop_the_others(bench, tmp_path, cap
     assert "bust: nobody has shoulders and hips" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_clips_of_an_archive_that_show_nobody_and_odd_names(bench, tmp_path, capsys):
     """The test phase asks about empty clips, too; they have no picture. Names are one line, whatever is in them."""
     body = figure(NTU25)[None, None] * np.ones((12, 1, 1, 1))

@@ -105,6 +105,7 @@ def test_one_value_per_channel_cannot_be_normalised():
         batch_norm([nn.BatchNorm2d(3)], torch.ones(1, 3, 1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 2])
 def test_branches_backward(stride):
     h, gamma, beta = tensor(3, 5, 2, 5), tensor(5), tensor(5)
@@ -129,6 +130,7 @@ def slow_aggregate(x, W, bias, relate, relate_bias, mix, offset, A):
     return torch.einsum("bokuv,boktv->botu", S, X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("bodies_at_once", [1, 2, 9])
 def test_topology_aggregation(keep, bodies_at_once, monkeypatch):

@@ -79,6 +79,7 @@ def test_modules_of_the_caller_with_the_same_names_are_back_afterwards(tmp_path,
             sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_threads_open_rooms_one_after_the_other():
     def work(names):
         return [registry.load(*name) for name in names]

@@ -56,6 +56,7 @@ def archives(tmp_path_factory) -> dict[float, Path]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("room", "config"), NTU, ids=lambda value: value.split("/")[0])
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_a_feeder_sees_what_an_archive_of_shortened_clips_holds(archives, room, config, share):
@@ -94,6 +95,7 @@ def lab(tmp_path, monkeypatch) -> Lab:
     return Lab(make_all(tmp_path), monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("room", "config"), NTU, ids=lambda value: value.split("/")[0])
 def test_every_room_tests_beginnings(lab, capsys, room, config):
     changes = {"frame_size": 16} if room == "FreqMixFormer" else {}
@@ -115,6 +117,7 @@ def test_every_room_tests_beginnings(lab, capsys, room, config):
     assert "Seen the first  25% of each clip: Top1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_training_on_beginnings_runs(lab):
     line = (
         "--config config/nturgbd-cross-subject/default.yaml --device cpu --num-worker 0 --num-epoch 1 --batch-size 6 "

@@ -24,6 +24,7 @@ def long(tmp_path_factory) -> Path:
     return predictions(tmp_path_factory.mktemp("long"), Arrays([clip]), lambda row: (row.first + 32) // 1000)
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_timeline_shows_the_whole_of_a_long_recording(long):
     strips = driven(long, """
@@ -40,6 +41,7 @@ def test_the_timeline_shows_the_whole_of_a_long_recording(long):
         assert len({ink for *_, ink in parts}) == 12, "an action, a colour"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_cards_are_paged_and_named_after_their_times(long):
     told = driven(long, """
@@ -59,6 +61,7 @@ def test_cards_are_paged_and_named_after_their_times(long):
     assert told["where"][0] == "cards 1 to 12 of 40" and told["where"][-1] == "cards 37 to 40 of 40"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_click_on_the_timeline_goes_to_its_frames(long):
     find = f"(part) => part.textContent === {NAMES[9]!r}"
@@ -80,6 +83,7 @@ def test_the_page_as_it_is_runs_its_scripts_and_no_others(tmp_path):
     assert "&lt;/script&gt;&lt;img src=x" in text
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("width", [380, 1200])
 def test_no_page_is_wider_than_the_screen(long, report_120, width):
@@ -120,6 +124,7 @@ def report_120(tmp_path_factory) -> Path:
     return report(tmp_path_factory.mktemp("report"), num_class=120)
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_120_classes_can_be_sorted_and_searched(report_120):
     told = driven(report_120, """
@@ -147,6 +152,7 @@ def test_120_classes_can_be_sorted_and_searched(report_120):
     assert {row[0] for row in told["found"]} == expected and told["counted"] == f"{len(expected)} of 120 classes"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_matrix_is_sorted_searched_and_enlarged(report_120):
     """By what its cells tell: the arrow keys read the first one."""

@@ -210,6 +210,7 @@ def test_user_strings_cannot_become_markup(tmp_path):
     assert evil in shown.text and shown.data["clips"][0]["name"] == evil
 
 
+@pytest.mark.slow
 def test_class_names_with_markup_are_text(tmp_path, monkeypatch):
     fake.complete(tmp_path)
     fake.write_evaluation(tmp_path, 60, 50, occurring=4)
@@ -401,6 +402,7 @@ def test_without_matplotlib_the_page_is_complete(tmp_path, caplog):
     assert "matplotlib" in caplog.text
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_pyplot_is_needed(tmp_path):
     fake.complete(tmp_path, epochs=2, samples=30)
     code = f"from skeleton_lab.reporting import run_report; run_report.write({str(tmp_path)!r})"

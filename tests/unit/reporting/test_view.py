@@ -276,6 +276,7 @@ def test_a_mistake_is_one_line_and_code_2(words, told, archive, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_program_writes_into_the_working_folder(archive, tmp_path):
     before = sorted(archive.parent.iterdir())
     done = subprocess.run(

@@ -33,6 +33,7 @@ def bare(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_every_program_says_in_one_line_that_the_environment_is_missing():
     """In its own folder, as a user starts it; parts of the package as ``python -m``."""
 

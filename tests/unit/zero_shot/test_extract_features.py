@@ -72,6 +72,7 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
     return {path.stem: np.load(path) for path in folder.glob("*.npy")}
 
 
+@pytest.mark.slow
 def test_folder_of_the_training_phase(stgcn: Namespace, tmp_path: Path) -> None:
     assert program.main(command(stgcn, tmp_path)) == 0
     made = arrays(tmp_path / "shift_12_r")
@@ -122,6 +123,7 @@ def test_layout_picks_the_division_of_a_pickle(stgcn: Namespace, tmp_path: Path,
     np.testing.assert_allclose(made["xsub"]["gtest"], made["xview"]["gtest"][::-1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_folder_of_the_validation_phase(stgcn: Namespace, tmp_path: Path) -> None:
     assert program.main(command(stgcn, tmp_path, "--phase", "val", "--held-out", "1", config="val/config.yaml")) == 0
     made = arrays(tmp_path / "shift_val_12_r")
@@ -246,6 +248,7 @@ def _array(data: bytes) -> np.ndarray:
     return np.load(io.BytesIO(data))
 
 
+@pytest.mark.slow
 def test_published_features_are_kept(stgcn: Namespace, tmp_path: Path, capsys) -> None:
     """Files that no network of the lab made, where its own are to go."""
     folder = tmp_path / "shift_12_r"
@@ -258,6 +261,7 @@ def test_published_features_are_kept(stgcn: Namespace, tmp_path: Path, capsys) -
     assert np.load(folder / "train.npy").shape[1] == 256
 
 
+@pytest.mark.slow
 def test_another_place_of_the_archive_is_the_same_archive(stgcn: Namespace, tmp_path: Path, monkeypatch) -> None:
     assert program.main(command(stgcn, tmp_path)) == 0
     (tmp_path / "copy.npz").write_bytes(stgcn.archive.read_bytes())
@@ -265,6 +269,7 @@ def test_another_place_of_the_archive_is_the_same_archive(stgcn: Namespace, tmp_
     assert program.main([*command(stgcn, tmp_path), "--archive", str(tmp_path / "copy.npz")]) == 0
 
 
+@pytest.mark.slow
 def test_weights_that_saw_everything_under_an_innocent_configuration(stgcn, tmp_path, monkeypatch, capsys) -> None:
     """The configuration says seen classes; the logits tell otherwise, before the long part is computed."""
     real, calls = Network.logits, []

@@ -48,6 +48,7 @@ def test_features_are_the_input_of_the_last_layer() -> None:
     torch.testing.assert_close(WithFeatures(net)(x)[:, 5:], torch.cat([x, x[:, :4]], 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("room", "config", "width"),
     [

@@ -172,6 +172,7 @@ def test_merges_given_wrongly(tmp_path: Path) -> None:
 # tower
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("args", "out", "classes"), [("args", "out", range(1, 7)), ("args2", "out2", range(101, 105))])
 def test_tower_replays_the_published_encoder(published: dict, args: str, out: str, classes: range) -> None:
     sizes = published["text_encoder"][args]
@@ -358,6 +359,7 @@ def test_program_makes_exactly_what_is_missing(tokenizer, whole: Path, tmp_path:
     assert program(capsys, *argv) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_features_of_two_encoders_are_not_mixed(tokenizer, whole: Path, tmp_path: Path, capsys) -> None:
     """What is there was made with other weights, what is missing would be made with these."""
     folder = tmp_path / "feats"

@@ -171,6 +171,7 @@ def test_the_selected_cycle_is_saved_and_named(select, cycle, on, given, tmp_pat
     assert f"test on all classes; cycle {cycle}" in page
 
 
+@pytest.mark.slow
 def test_select_val_takes_the_cycle_of_the_validation_classes(given, tmp_path, monkeypatch, capsys):
     sizes = {"num_cycles": 3, "select": "val"}
     assert programs.train("msf", flags(given, tmp_path, **sizes)) == 2
@@ -185,12 +186,14 @@ def test_select_val_takes_the_cycle_of_the_validation_classes(given, tmp_path, m
     assert "num_epoch_per_cycle 30" in one_error(capsys)
 
 
+@pytest.mark.slow
 def test_resuming_with_another_selection_is_refused(given, tmp_path, capsys):
     assert programs.train("msf", flags(given, tmp_path)) == 0
     assert programs.train("msf", flags(given, tmp_path, num_cycles=3, select="last", resume=True)) == 2
     assert "select best" in one_error(capsys)
 
 
+@pytest.mark.slow
 def test_resuming_with_other_test_sequences_is_refused(given, tmp_path, capsys):
     """Training does not see them, the scores that it saves are theirs."""
     folder = copied(given, tmp_path / "given")
@@ -200,6 +203,7 @@ def test_resuming_with_other_test_sequences_is_refused(given, tmp_path, capsys):
     assert "made with sequences" in one_error(capsys)
 
 
+@pytest.mark.slow
 def test_classifier_of_another_cycle_is_refused(given, tmp_path, monkeypatch, capsys):
     first_is_best(monkeypatch)
     assert programs.train("msf", flags(given, tmp_path)) == 0
@@ -217,6 +221,7 @@ def test_classifier_of_another_cycle_is_refused(given, tmp_path, monkeypatch, ca
     assert "does not tell behind which epoch" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scores_are_joined_with_their_own_sequences_only(given, tmp_path, capsys):
     """As many rows as before, of other sequences."""
     folder = copied(given, tmp_path / "given")
@@ -256,6 +261,7 @@ def test_summary_is_mean_and_deviation(seeded):
     assert summary["baselines"]["ridge"]["sd"]["zsl_accuracy"] == 0
 
 
+@pytest.mark.slow
 def test_page_of_seeds(seeded):
     folder = seeded / "5_r" / LE / "lb"
     page, summary = report.write(folder), told(folder, "seeds.json")
@@ -268,6 +274,7 @@ def test_page_of_seeds(seeded):
         assert f'href="{link}"' in text and (folder / link).is_file()
 
 
+@pytest.mark.slow
 def test_seeds_on_the_terminal_and_a_run_before(given, tmp_path, capsys):
     """A run of one seed makes way; the table ends what is printed."""
     assert programs.train("msf", flags(given, tmp_path, num_cycles=1)) == 0
@@ -295,6 +302,7 @@ def test_seeds_that_cannot_be(words, said, given, tmp_path, capsys):
     assert said in one_error(capsys) and not (tmp_path / "5_r").exists()
 
 
+@pytest.mark.slow
 def test_spread_of_the_classifier_alone(given, tmp_path, capsys):
     assert programs.train("msf", flags(given, tmp_path)) == 0
     capsys.readouterr()
@@ -381,6 +389,7 @@ def test_features_of_the_benchmark_replace_no_others(given, tmp_path, capsys):
     assert "previous/1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_dots_can_be_seen_and_those_left_out_are_counted(given, seeded):
     text = report.write(seeded / "5_r" / "seed_5" / LE / "lb").read_text()
     radii = {float(part.split('"')[1]) for part in text.split("<circle")[1:] for part in [part[part.index(" r=") :]]}

@@ -90,6 +90,7 @@ def test_four_stages_as_scripts(given, tmp_path):
     assert "Accuracy by threshold" in page and "reading" in page  # class 10, unseen
 
 
+@pytest.mark.slow
 def test_accuracies_are_counted_right(given, tmp_path):
     """The figures of stages 1 and 4 against a count over what they saved."""
     assert programs.train("msf", flags(given, tmp_path)) == 0
@@ -176,6 +177,7 @@ def test_resume_of_another_run_is_refused(given, tmp_path, capsys):
     assert "seed" in one_error(capsys)
 
 
+@pytest.mark.slow
 def test_first_cycle_is_saved_whatever_it_got_right(given, tmp_path, monkeypatch):
     """Later stages need its files; published, a run without one right answer saves nothing."""
     real = Trainer.score
@@ -191,6 +193,7 @@ def test_first_cycle_is_saved_whatever_it_got_right(given, tmp_path, monkeypatch
     assert (folder / "classifier.pth.tar").is_file() and (folder / "MSF_5_r_gzsl_zs.npy").is_file()
 
 
+@pytest.mark.slow
 def test_second_run_leaves_the_first_in_a_folder_of_its_own(given, tmp_path, capsys):
     assert programs.train("msf", flags(given, tmp_path)) == 0
     folder = tmp_path / "5_r" / LE / "lb"
@@ -208,6 +211,7 @@ def test_typo_is_no_other_command(flag, word, given, tmp_path, capsys):
     assert f"--{flag}" in one_error(capsys) and not (tmp_path / "5_r").exists()
 
 
+@pytest.mark.slow
 def test_modes_of_evaluation(given, tmp_path, capsys):
     assert programs.train("fsvae", flags(given, tmp_path)) == 0
     capsys.readouterr()
