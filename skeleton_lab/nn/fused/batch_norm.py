@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skeleton_lab.nn.fused.running_statistics import move_statistics
+
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
@@ -116,23 +118,6 @@ def batch_statistics(
     n = (len(x) if weight is None else weight.sum().to(var.dtype)) * x[0, 0].numel()
     move_statistics(bns, mean, var, n, biases)
     return mean, var
-
-
-@torch.no_grad()
-def move_statistics(
-    bns: Sequence[_BatchNorm], mean: Tensor, var: Tensor, n: Tensor | int, biases: Sequence[Tensor | None] = ()
-) -> None:
-    """Move the running statistics of ``bns`` towards those of a batch with n values per channel; see above."""
-    sizes = [bn.num_features for bn in bns]
-    biases = biases or [None] * len(bns)
-    for bn, m, v, bias in zip(bns, mean.split(sizes), (var * (n / (n - 1))).split(sizes), biases):
-        if not bn.track_running_stats:
-            continue
-        bn.num_batches_tracked.add_(1)
-        share = 1.0 / float(bn.num_batches_tracked) if bn.momentum is None else bn.momentum
-        m = m if bias is None else m + bias
-        bn.running_mean.lerp_(m.to(bn.running_mean.dtype), share)
-        bn.running_var.lerp_(v.to(bn.running_var.dtype), share)
 
 
 def batch_norm(

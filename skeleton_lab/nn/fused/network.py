@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fused.merge_empty import Bodies, merge_empty
+from skeleton_lab.nn.fused.running_statistics import moved_together
 
 
 class FusedNetwork(nn.Module):
@@ -22,6 +23,11 @@ class FusedNetwork(nn.Module):
 
     activation_checkpointing: bool = False
     merge_empty_bodies: bool = True
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """A call of a module, at whose end the running statistics of all norms move together."""
+        with moved_together():
+            return super().__call__(*inputs, **named)
 
     def bodies_of(self, x: Tensor, alike: bool = True) -> Bodies:
         """Which bodies of x (N, C, T, V, M) to compute; all of them unless equal ones stay equal (``alike``)."""
