@@ -18,7 +18,7 @@ and x gets W^T dX plus relate^T (dp, dq) / T on every frame.  Equals CTRGC of pl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,22 +30,33 @@ from skeleton_lab.nn.fused.temporal_conv import left_product, product_dtype, wei
 SLICE_VALUES = {"cpu": 2**19, "cuda": 2**25}
 
 
-def slices(bodies: int, values: int, device: torch.device) -> Iterator[slice]:
+def slices(bodies: int, values: int, device: torch.device) -> list[slice]:
     """Ranges of bodies whose ``values`` values each stay within the device's slice."""
     size = max(1, SLICE_VALUES.get(device.type, 2**25) // values)
-    return (slice(start, min(start + size, bodies)) for start in range(0, bodies, size))
+    return [slice(start, min(start + size, bodies)) for start in range(0, bodies, size)]
 
 
-def relation(p: Tensor, q: Tensor) -> Tensor:
-    """tanh(p[u] - q[v]), index v * V + u: (B, K, R, V) twice -> (B, K, R, V*V)."""
-    return torch.sub(p.unsqueeze(-2), q.unsqueeze(-1)).tanh_().flatten(-2)
+class Factors:
+    """What S is a product of, for some bodies at a time: relation, A and ones below each other, (b, K, R + 2, V*V).
 
+    ``mixed`` times it is S.  The last two parts are the same for all bodies and stay in the buffer.
+    """
 
-def factors(p: Tensor, q: Tensor, A: Tensor) -> Tensor:
-    """The relation, A and ones below each other, (B, K, R + 2, V*V): S is one product of ``mixed`` with them."""
-    B, K, _, V = p.shape
-    A = A.transpose(1, 2).reshape(1, K, 1, V * V).expand(B, -1, -1, -1)
-    return torch.cat([relation(p, q), A, torch.ones_like(A)], 2)
+    def __init__(self, pq: Tensor, A: Tensor, bodies: int):
+        _, _, K, R, V = pq.shape
+        self.pq = pq  # (B, 2, K, R, V)
+        self.buffer = pq.new_empty(bodies, K, R + 2, V, V)  # [..., v, u]
+        self.buffer[:, :, R] = A.transpose(1, 2)
+        self.buffer[:, :, R + 1] = 1
+
+    def of(self, bodies: slice) -> Tensor:
+        """tanh(p[u] - q[v]) at index v * V + u, A and ones; overwrites what it gave before."""
+        p, q = self.pq[bodies].unbind(1)
+        factor = self.buffer[: len(p)]
+        relation = factor[:, :, :-2]
+        torch.sub(p.unsqueeze(-2), q.unsqueeze(-1), out=relation)
+        relation.tanh_()
+        return factor.flatten(-2)
 
 
 def mixed(mix: Tensor, offset: Tensor) -> Tensor:
@@ -54,7 +65,7 @@ def mixed(mix: Tensor, offset: Tensor) -> Tensor:
 
 
 def topologies(factor: Tensor, mix: Tensor) -> Tensor:
-    """S (B, O, K, V*V) from ``factors`` and ``mixed``."""
+    """S (B, O, K, V*V) from ``Factors`` and ``mixed``."""
     B, K, _, L = factor.shape
     S = factor.new_empty(B, mix.shape[1], K, L)
     for k in range(K):  # each product writes straight into its subset's part
@@ -64,8 +75,7 @@ def topologies(factor: Tensor, mix: Tensor) -> Tensor:
 
 def project(x: Tensor, W: Tensor, bias: Tensor) -> Tensor:
     """x (B, C, V, T), W (O*K, C) with row o*K + k -> X (B, O*K, V*T)."""
-    X = left_product(W, x.flatten(2))
-    return X.add_(bias[:, None])
+    return torch.baddbmm(bias[:, None], W.expand(len(x), -1, -1), x.flatten(2))
 
 
 class Aggregate(Function):
@@ -83,12 +93,14 @@ class Aggregate(Function):
         mix = mixed(mix, offset)
         z = x.new_empty(B, O, V, T)
         kept = []
-        for s in slices(B, O * K * V * max(V, T), x.device):
+        parts = slices(B, O * K * V * max(V, T), x.device)
+        factors = Factors(pq, A, parts[0].stop)
+        for s in parts:
             X = project(x[s], W, bias)
             if keep:
                 kept.append(X)
-            S = topologies(factors(*pq[s].unbind(1), A), mix).view(-1, K * V, V)
-            z[s].view(-1, V, T).baddbmm_(S.transpose(1, 2), X.view(-1, K * V, T), beta=0)
+            S = topologies(factors.of(s), mix).view(-1, K * V, V)
+            torch.bmm(S.transpose(1, 2), X.view(-1, K * V, T), out=z[s].view(-1, V, T))
         ctx.save_for_backward(*saved, pooled, pq, *kept)
         return z
 
@@ -99,27 +111,48 @@ class Aggregate(Function):
         K, O, R = mix.shape  # noqa: E741
         mix = mixed(mix, offset)
         dx, dpq = torch.empty_like(x), torch.empty_like(pq)
-        dW, dbias, dmix, dA = (torch.zeros_like(t) for t in (W, bias, mix, A))
-        for i, s in enumerate(slices(B, O * K * V * max(V, T), x.device)):
+        sums = []  # of W, bias, mix and A: one gradient for every slice
+        parts = slices(B, O * K * V * max(V, T), x.device)
+        factors = Factors(pq, A, parts[0].stop)
+        for i, s in enumerate(parts):
             dzs = dz[s].reshape(-1, V, T)
-            factor = factors(*pq[s].unbind(1), A)
+            factor = factors.of(s)
             dX = torch.bmm(topologies(factor, mix).view(-1, K * V, V), dzs).view(-1, O * K, V * T)
-            dx[s].view(-1, C, V * T).baddbmm_(W.t().expand(len(dX), -1, -1), dX, beta=0)
-            dW += weight_gradient(dX, x[s].flatten(2))
-            dbias += dX.sum((0, 2))
+            torch.bmm(W.t().expand(len(dX), -1, -1), dX, out=dx[s].view(-1, C, V * T))
+            dW, dbias = weight_gradient(dX, x[s].flatten(2)), dX.sum((0, 2))
             del dX
             X = kept[i] if kept else project(x[s], W, bias)
             dS = torch.bmm(X.view(-1, K * V, T), dzs.transpose(1, 2)).view(-1, O, K, V * V)
-            dfactor = torch.stack([left_product(mix[k].t(), dS[:, :, k]) for k in range(K)], 1)
-            dmix += torch.stack([weight_gradient(dS[:, :, k], factor[:, k]) for k in range(K)])
-            dA += dfactor[:, :, R].sum(0).view(K, V, V).transpose(1, 2)
-            drelation = (dfactor[:, :, :R] * (1 - factor[:, :, :R].square())).unflatten(-1, (V, V))
-            torch.sum(drelation, -2, out=dpq[s, 0])
-            torch.sum(drelation.neg_(), -1, out=dpq[s, 1])
+            dmix, dA = mix_backward(dS, factor, mix, dpq[s])
+            sums.append((dW, dbias, dmix, dA))
+        dW, dbias, dmix, dA = (total(terms) for terms in zip(*sums))
         dpq = dpq.flatten(1, 3)
         dx += left_product(relate.t(), dpq / T)[..., None]
         drelate = weight_gradient(dpq, pooled)
         return dx, dW, dbias, drelate, dpq.sum((0, 2)), dmix[..., :R], dmix[..., R + 1], dA, None
+
+
+def mix_backward(dS: Tensor, factor: Tensor, mix: Tensor, dpq: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients for ``mixed`` and A from dS (b, O, K, V*V); writes those of p and q (b, 2, K, R, V) to ``dpq``."""
+    K, _, R2 = mix.shape
+    V = dpq.shape[-1]
+    dfactor = torch.empty_like(factor)
+    for k in range(K):
+        torch.bmm(mix[k].t().expand(len(dS), -1, -1), dS[:, :, k], out=dfactor[:, k])
+    dmix = torch.stack([weight_gradient(dS[:, :, k], factor[:, k]) for k in range(K)])
+    relation, drelation = factor[:, :, : R2 - 2], dfactor[:, :, : R2 - 2]
+    drelation = torch.ops.aten.tanh_backward(drelation, relation).unflatten(-1, (V, V))  # (1 - d^2) dd
+    torch.sum(drelation, -2, out=dpq[:, 0])
+    torch.sum(drelation, -1, out=dpq[:, 1]).neg_()
+    return dmix, dfactor[:, :, R2 - 2].sum(0).view(K, V, V).transpose(1, 2)
+
+
+def total(terms: Sequence[Tensor]) -> Tensor:
+    """Their sum, in the first one's memory."""
+    first, *rest = terms
+    for term in rest:
+        first += term
+    return first
 
 
 def aggregate(
