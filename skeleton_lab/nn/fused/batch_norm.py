@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skeleton_lab.nn.fused.parameters import concatenated
 from skeleton_lab.nn.fused.running_statistics import move_statistics
 
 
@@ -122,7 +123,7 @@ class WithoutEffect(Function):
 
 def affine(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor]:
     """Concatenated gamma and beta of ``bns``; ``biases`` (removed by the batch mean) get zero gradients."""
-    gamma, beta = joined([bn.weight for bn in bns]), joined([bn.bias for bn in bns])
+    gamma, beta = concatenated([bn.weight for bn in bns], [bn.bias for bn in bns])
     idle = [bias for bias in biases if bias is not None]
     return gamma, (WithoutEffect.apply(beta, *idle) if idle else beta)
 
