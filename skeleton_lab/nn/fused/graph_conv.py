@@ -83,14 +83,14 @@ class Aggregate(Function):
 
     @staticmethod
     def forward(ctx, x, W, bias, relate, relate_bias, mix, offset, A, keep):
-        saved = [x, W, bias, relate, mix, offset, A]
+        mix = mixed(mix, offset)
+        saved = [x, W, bias, relate, mix, A]
         B, _, V, T = x.shape
-        K, O, R = mix.shape  # noqa: E741
+        K, O, R = mix.shape[0], mix.shape[1], mix.shape[2] - 2  # noqa: E741
         pooled = x.mean(3)
         pq = left_product(relate, pooled)  # autocast, where on, decides the precision here
         pq = pq.add_(relate_bias[:, None]).view(B, 2, K, R, V)
-        x, W, bias, mix, offset, A = (t.to(pq.dtype) for t in (x, W, bias, mix, offset, A))
-        mix = mixed(mix, offset)
+        x, W, bias, mix, A = (t.to(pq.dtype) for t in (x, W, bias, mix, A))
         z = x.new_empty(B, O, V, T)
         kept = []
         parts = slices(B, O * K * V * max(V, T), x.device)
@@ -106,10 +106,9 @@ class Aggregate(Function):
 
     @staticmethod
     def backward(ctx, dz):
-        x, W, bias, relate, mix, offset, A, pooled, pq, *kept = (t.to(dz.dtype) for t in ctx.saved_tensors)
+        x, W, bias, relate, mix, A, pooled, pq, *kept = (t.to(dz.dtype) for t in ctx.saved_tensors)
         B, C, V, T = x.shape
-        K, O, R = mix.shape  # noqa: E741
-        mix = mixed(mix, offset)
+        K, O, R = mix.shape[0], mix.shape[1], mix.shape[2] - 2  # noqa: E741
         dx, dpq = torch.empty_like(x), torch.empty_like(pq)
         sums = []  # of W, bias, mix and A: one gradient for every slice
         parts = slices(B, O * K * V * max(V, T), x.device)
