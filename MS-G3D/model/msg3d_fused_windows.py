@@ -96,7 +96,7 @@ class WindowAggregate(Function):
     def forward(ctx, x, A, P, window, stride):
         ctx.save_for_backward(x, A, P)
         ctx.windows = windows = Windows(x.shape[3], window, stride)
-        x, A, P = (t.to(product_dtype(x)) for t in (x, A, P))
+        x, A, P = cast(product_dtype(x), x, A, P)
         E, P = len(P), by_channel(P)
         h = x.new_empty(len(x), windows.out, len(A), E)
         for s in by_body(x, windows.out * A.shape[1] * E):
