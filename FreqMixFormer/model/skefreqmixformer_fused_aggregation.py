@@ -17,6 +17,7 @@ from torch.autograd import Function
 
 from model.skefreqmixformer import GROUPS
 from skeleton_lab.nn.fused.graph_conv import project, slices
+from skeleton_lab.nn.fused.temporal_conv import weight_gradient
 
 
 def channel_maps(M: Tensor, A: Tensor) -> Tensor:
@@ -93,7 +94,10 @@ class GatedAggregate(Function):
                 dx[part], X = dX.view_as(x[part]), x[part]
             else:
                 dx[part].view(-1, inputs, V * T).baddbmm_(W.t().expand(len(dX), -1, -1), dX, beta=0)
-                dW.addbmm_(dX, x[part].flatten(2).transpose(1, 2))
+                if dW.is_cuda:  # where addbmm_ would launch a kernel for each body
+                    dW += weight_gradient(dX, x[part].flatten(2))
+                else:
+                    dW.addbmm_(dX, x[part].flatten(2).transpose(1, 2))
                 dbias += dX.sum((0, 2))
                 X = kept[i] if kept else project(x[part], W, bias)
             del dX

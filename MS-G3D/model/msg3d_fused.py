@@ -1,4 +1,4 @@
-"""MS-G3D's layers, fused: windows are not unfolded, scales are one product, and little is kept for backward.
+"""MS-G3D's layers, fused: large windows are not unfolded, scales are one product, and little is kept for backward.
 
 Notation as in ``msg3d.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from model import msg3d
 from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
@@ -15,6 +16,7 @@ from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_stat
 from skeleton_lab.nn.fused.graph_conv import shared_aggregate
 from skeleton_lab.nn.fused.multi_scale_tcn import FusedMultiScaleTemporalConv
 from skeleton_lab.nn.fused.network import FusedNetwork
+from skeleton_lab.nn.fused.temporal_conv import joint_major
 
 
 @fuses(msg3d.MultiScaleGraphConv)
@@ -50,27 +52,32 @@ class FusedMSG3D(msg3d.MSG3D):
         h, project = self.aggregate(x)
         norm = self.norm(h, project, bodies)
         eps = self.gcn3d[1].mlp.layers[1].eps
-        collapse = self.out_conv.weight[:, :, 0, :, 0].permute(2, 0, 1)
-        y = NormReLUCollapse.apply(h, project, *norm, bodies, eps, self.training, collapse).transpose(2, 3)
-        if self.training:
-            return batch_norm([self.out_bn], y, bodies, [self.out_conv.bias])
-        scale, shift = fold([self.out_bn], [self.out_conv.bias])
-        return y * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+        collapse = self.out_conv.weight[:, :, 0, :, 0]
+        batch = self.training
+        if not batch:
+            scale, shift = fold([self.out_bn], [self.out_conv.bias])
+            collapse = collapse * scale.view(-1, 1, 1)
+        y = NormReLUCollapse.apply(h, project, *norm, bodies, eps, batch, collapse)
+        return batch_norm([self.out_bn], y, bodies, [self.out_conv.bias]) if batch else y + shift.view(-1, 1, 1)
 
     def aggregate(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the norm gets: (B, C, T, V) -> h (B, W*V, T', E), None; or (B, W*V, T', S*C) and W (S*C, E), h = . @ W.
+        """What the norm gets: (B, C, T, V) -> h (B, T', V*W, E), None; or (B, T', V*W, S*C) and W (S*C, E), h = . @ W.
 
         The graphs sum over C or E channels, whichever are fewer.
         """
         unfold, gcn = self.gcn3d
         A, W = gcn.matrices(), gcn.weights()
-        S, I, V = len(A), A.shape[1], x.shape[3]  # noqa: E741
-        A = A.view(S, I, -1, V).permute(2, 0, 1, 3)  # (W, S, i, v)
-        x = x.transpose(2, 3)
+        A = A.unflatten(1, (unfold.window, -1)).permute(2, 1, 3, 0).flatten(0, 1)  # (V*W, W*V, S)
         if W.shape[2] >= len(W):
-            return WindowAggregate.apply(x, A.transpose(1, 2).flatten(2), W.permute(1, 2, 0), unfold.stride), None
-        z = WindowAggregate.apply(x, A.flatten(1, 2), None, unfold.stride)
-        return z.unflatten(1, (S, I)).permute(0, 2, 3, 1, 4).flatten(3), W.flatten(1).t()
+            return WindowAggregate.apply(joint_major(x), A.flatten(1), W, unfold.window, unfold.stride), None
+        # The windows of a few channels are small, and made again in backward.
+        f = checkpoint(self.summed, x, A, use_reentrant=False, preserve_rng_state=False, determinism_check="none")
+        return f, W.flatten(1).t()
+
+    def summed(self, x: Tensor, A: Tensor) -> Tensor:
+        """(B, C, T, V), (V*W, W*V, S) -> (B, T', V*W, S*C)."""
+        f = self.gcn3d[0](x) @ A.transpose(0, 1).flatten(1)
+        return f.unflatten(3, (len(A), -1)).permute(0, 2, 3, 4, 1).flatten(3)
 
     def norm(self, h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """gamma, beta, mean and variance of the norm; in training those of the batch, and the running ones move."""

@@ -1,136 +1,175 @@
-"""The two products of ``msg3d.MSG3D``, without unfolding windows and without transposing activations.
+"""The two products of ``msg3d.MSG3D``, each one matrix product for all frames of a window, all scales and all joints.
 
-    h[b, i, t', e] = sum_w sum_(k, v) A[w, i, (k, v)] y[b, (k, v), stride * t' + w - pad, e],   y_k = P_k x
-    o[b, o, v, t'] = sum_w sum_e O[w, o, e] relu(norm(h))[b, (w, v), t', e]
+    h[b, t', i, e] = sum_(w, v, k) A[i, (w, v, k)] y[b, stride * t' + w - pad, (v, k), e],     y_k = P_k x
+    o[b, o, t', u] = sum_(w, e) O[o, (w, e)] relu(norm(h))[b, t', (u, w), e]
 
-A window is not built: each of its frames w adds a matrix product over a *range* of output frames.  With the frames of
-x sorted by their remainder modulo the stride, those ranges lie together in memory for every stride.  x and o are
-joint-major, h and y hold channels last; the products themselves turn one into the other.  y is made for a few bodies
-at a time, small enough for a CPU's cache, and again in backward.
+y holds frames first: the frames of a window lie one behind the other, so windows are overlapping views of y and are
+never made.  i = (u, w), joint before frame, so that the W values of a joint, which o sums, lie side by side as well.
+y is made for one body at a time on a CPU, whose cache it then fits, for many on a GPU, and again in backward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from skeleton_lab.nn.fused.batch_norm import norm_backward
 from skeleton_lab.nn.fused.graph_conv import slices
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
 
-class Frames:
-    """Which frames a window of ``window`` frames (odd), moved by ``stride``, combines; zero frames around T frames."""
+class Windows(NamedTuple):
+    """Windows of ``window`` frames (odd, at least ``stride``) around every ``stride``-th of T frames, zeros around."""
 
-    def __init__(self, T: int, window: int, stride: int):
-        self.stride = stride
-        self.out = -(-T // stride)
-        lengths = [-(-(T - r) // stride) for r in range(stride)]
-        self.taps: list[tuple[int, slice, slice]] = []  # w, range of output frames, range of sorted input frames
-        for w in range(window):
-            shift, r = divmod(w - window // 2, stride)
-            start, end = max(0, -shift), min(self.out, lengths[r] - shift)
-            if start < end:
-                first = sum(lengths[:r]) + shift
-                self.taps.append((w, slice(start, end), slice(first + start, first + end)))
+    T: int
+    window: int
+    stride: int
 
-    def sorted(self, x: Tensor) -> Tensor:
-        """x (..., T) with the frames sorted by their remainder, contiguous."""
-        if self.stride == 1:
-            return x.contiguous()
-        return torch.cat([x[..., r :: self.stride] for r in range(self.stride)], -1)
+    @property
+    def pad(self) -> int:
+        return self.window // 2
 
-    def unsort(self, x: Tensor, out: Tensor) -> None:
-        """The inverse, written to ``out``."""
-        start = 0
-        for r in range(self.stride):
-            part = out[..., r :: self.stride]
-            part.copy_(x[..., start : start + part.shape[-1]])
-            start += part.shape[-1]
+    @property
+    def out(self) -> int:
+        """T'."""
+        return -(-self.T // self.stride)
 
-    def pairs(self, h: Tensor, y: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """w, and views of h (B, I, T', E) and y (B, J, T, E) as matrices of the frames that w connects."""
-        for w, out, source in self.taps:
-            yield w, h[:, :, out].flatten(2), y[:, :, source].flatten(2)
+    @property
+    def period(self) -> int:
+        """Windows from body to body: T frames and at least ``pad`` frames of zeros, which neighbours share."""
+        return -(-(self.T + self.pad) // self.stride)
 
+    def frames(self, like: Tensor, bodies: int, width: int) -> tuple[Tensor, Tensor]:
+        """Memory between zeros, as frames (bodies, T, width) to write to, and as windows (n, window * width) to read.
 
-def projected(x: Tensor, P: Tensor | None) -> Tensor:
-    """x (B, C, V, T), P (S, C, E) -> (B, S*V, T, E); without P (B, V, T, C)."""
-    if P is None:
-        return x.permute(0, 2, 3, 1).contiguous()
-    B, _, V, T = x.shape
-    y = x.new_empty(B, len(P), V * T, P.shape[2])
-    for k, P_k in enumerate(P):
-        y[:, k].baddbmm_(x.flatten(2).transpose(1, 2), P_k.expand(B, -1, -1), beta=0)
-    return y.view(B, -1, T, P.shape[2])
+        n = bodies * period less the last ones, which hold no frame; so do those between two bodies.
+        """
+        period = self.period * self.stride
+        memory = like.new_empty(self.pad + bodies * period, width)
+        memory[: self.pad] = 0
+        every = memory[self.pad :].view(bodies, period, width)
+        every[:, self.T :] = 0
+        n = (bodies - 1) * self.period + self.out
+        return every[:, : self.T], memory.as_strided((n, self.window * width), (self.stride * width, 1))
+
+    def holders(self, r: int) -> range:
+        """The d of the windows t' = q + d that hold frame stride * q + r, as their frame w = r + pad - stride * d."""
+        return range(-((self.window - 1 - self.pad - r) // self.stride), (r + self.pad) // self.stride + 1)
 
 
-def bodies_at_once(x: Tensor, h: Tensor, A: Tensor) -> Iterator[slice]:
-    """Ranges of bodies whose y, or whose h if that is larger, fits the device's slice."""
-    return slices(len(x), max(A.shape[2] * x.shape[3] * h.shape[3], h[0].numel()), x.device)
+def sums_in_place(device: torch.device) -> bool:
+    """Whether a sum of products is best added product by product: on a GPU that would be a kernel for each."""
+    return device.type == "cpu"
+
+
+def by_body(x: Tensor, values: int) -> Iterator[slice]:
+    """Ranges of bodies: single ones on a CPU, else as many as fit the device's slice with ``values`` values each."""
+    return slices(len(x), 2**62 if sums_in_place(x.device) else values, x.device)
+
+
+def add_products(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += sum_n a[n] @ b[n]."""
+    if sums_in_place(total.device):
+        total.addbmm_(a, b)
+    else:  # one product with a long sum
+        total += torch.tensordot(a, b, ([0, 2], [0, 1]))
 
 
 class WindowAggregate(Function):
-    """h of the formula at the top, or without P the plain sum over scales' joints and frames; remembers x alone.
+    """h of the formula at the top; remembers x alone.
 
-    Backward, with t = stride * t' + w - pad for every tap (w, t', t) and j = (k, v), follows term by term:
+    Args: x (B, C, V, T), A (I, W*V*S), P (E, S, C), W, stride.  Backward, with t = stride * t' + w - pad for all
+    (w, t', t), follows term by term:
 
-        dy[b, j, t] = sum_w A[w]^T dh[b, :, t']     dA[w] = sum_(b, t') dh[b, :, t'] y[b, :, t]^T
-        dx[b, :, v, t] = sum_k P_k dy_k[b, v, t]    dP_k = sum_(b, v, t) x[b, :, v, t] dy_k[b, v, t]^T
+        dA = sum_(b, t') dh[b, t'] y[b, window t']^T       dy[b, t, j] = sum_w A[:, (w, j)]^T dh[b, t']
+        dx[b, :, v, t] = P dy[b, t, v]                     dP = sum_(b, v, t) x[b, :, v, t] dy[b, t, v]^T
+
+    The windows that hold a frame lie one behind the other as well: dy is one product per remainder of t modulo stride.
     """
 
     @staticmethod
-    def forward(ctx, x, A, P, stride):
+    def forward(ctx, x, A, P, window, stride):
         ctx.save_for_backward(x, A, P)
-        ctx.stride = stride
+        ctx.windows = windows = Windows(x.shape[3], window, stride)
         x, A, P = cast(product_dtype(x), x, A, P)
-        B, C, _, T = x.shape
-        frames = Frames(T, len(A), stride)
-        h = x.new_zeros(B, A.shape[1], frames.out, C if P is None else P.shape[2])
-        for s in bodies_at_once(x, h, A):
-            for w, hw, yw in frames.pairs(h[s], projected(frames.sorted(x[s]), P)):
-                hw.baddbmm_(A[w].expand(len(hw), -1, -1), yw)
+        E, P = len(P), by_channel(P)
+        h = x.new_empty(len(x), windows.out, len(A), E)
+        for s in by_body(x, windows.out * A.shape[1] * E):
+            Y = projected(frames_first(x[s]), P, windows, E)
+            if len(h[s]) == 1:
+                h[s][0].baddbmm_(A.expand(len(Y), -1, -1), Y, beta=0)
+                continue
+            every = h.new_empty(len(h[s]) * windows.period, *h.shape[2:])
+            every[: len(Y)].baddbmm_(A.expand(len(Y), -1, -1), Y, beta=0)
+            h[s] = every.view(-1, windows.period, *h.shape[2:])[:, : windows.out]
         return h
 
     @staticmethod
     def backward(ctx, dh):
-        x, A, P = cast(dh.dtype, *ctx.saved_tensors)
-        V, T = x.shape[2:]
-        frames = Frames(T, len(A), ctx.stride)
-        dx, dA = torch.empty_like(x), torch.zeros_like(A)
-        dP = None if P is None else torch.zeros_like(P)
-        for s in bodies_at_once(x, dh, A):
-            xs = frames.sorted(x[s])
-            y = projected(xs, P)
-            dy = torch.zeros_like(y)
-            for (w, dhw, yw), (_, _, dyw) in zip(frames.pairs(dh[s], y), frames.pairs(dh[s], dy)):
-                dyw.baddbmm_(A[w].t().expand(len(dyw), -1, -1), dhw)
-                dA[w] += torch.bmm(dhw, yw.transpose(1, 2)).sum(0)
-            if P is None:
-                frames.unsort(dy.permute(0, 3, 1, 2), dx[s])
-                continue
-            dy, dxs = dy.view(len(xs), len(P), V * T, -1), torch.zeros_like(xs)
-            for k, P_k in enumerate(P):
-                dxs.flatten(2).baddbmm_(P_k.expand(len(xs), -1, -1), dy[:, k].transpose(1, 2))
-                dP[k] += torch.bmm(xs.flatten(2), dy[:, k]).sum(0)
-            frames.unsort(dxs, dx[s])
-        return dx, dA, dP, None
+        x, A, P = (t.to(dh.dtype) for t in ctx.saved_tensors)
+        _, C, V, T = x.shape
+        E, S, P = *P.shape[:2], by_channel(P)
+        dx, dA, dP = torch.empty_like(x), torch.zeros_like(A), torch.zeros_like(P)
+        for s in by_body(x, ctx.windows.out * A.shape[1] * E):
+            xs = frames_first(x[s])
+            Y = projected(xs, P, ctx.windows, E)
+            dy = frames_gradient(dh[s], A, ctx.windows, dA, Y).reshape(len(xs), T * V, -1)
+            dx[s] = torch.bmm(P.expand(len(xs), -1, -1), dy.transpose(1, 2)).view(-1, C, T, V).transpose(2, 3)
+            add_products(dP, xs, dy)
+        return dx, dA, dP.view(C, S, E).permute(2, 1, 0), None, None
 
 
-def cast(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if t is None else t.to(dtype) for t in tensors]
+def by_channel(P: Tensor) -> Tensor:
+    """(E, S, C) -> (C, S*E)."""
+    return P.permute(2, 1, 0).flatten(1)
+
+
+def frames_first(x: Tensor) -> Tensor:
+    """(b, C, V, T) -> (b, C, T*V)."""
+    return x.transpose(2, 3).flatten(2)
+
+
+def projected(x: Tensor, P: Tensor, windows: Windows, E: int) -> Tensor:
+    """The windows (n, W*V*S, E) of y: x (b, C, T*V), P (C, S*E)."""
+    own, Y = windows.frames(x, len(x), x.shape[2] // windows.T * P.shape[1])
+    own.view(len(x), x.shape[2], -1).baddbmm_(x.transpose(1, 2), P.expand(len(x), -1, -1), beta=0)
+    return Y.unflatten(1, (-1, E))
+
+
+def frames_gradient(dh: Tensor, A: Tensor, windows: Windows, dA: Tensor, Y: Tensor) -> Tensor:
+    """dy (b, T, V*S, E) from dh (b, T', I, E); adds to ``dA`` what the windows ``Y`` give."""
+    b, _, I, E = dh.shape  # noqa: E741
+    holders = [windows.holders(r) for r in range(windows.stride)]
+    before, behind = -min(d.start for d in holders), max(d.stop for d in holders) - 1
+    memory = dh.new_zeros(before + b * windows.period + behind, I, E)
+    every = memory[before : before + b * windows.period]
+    every.view(b, -1, I, E)[:, : windows.out] = dh
+    add_products(dA, every[: len(Y)], Y.transpose(1, 2))
+    by_frame = A.view(I, windows.window, -1).permute(1, 2, 0)  # (W, V*S, I)
+    dy = dh.new_empty(len(every), windows.stride, by_frame.shape[1], E)
+    for r, ds in enumerate(holders):
+        A_r = torch.cat([by_frame[r + windows.pad - windows.stride * d] for d in ds], 1)
+        D = memory.as_strided((len(every), len(ds) * I, E), (I * E, E, 1), (before + ds.start) * I * E)
+        dy[:, r].baddbmm_(A_r.expand(len(dy), -1, -1), D, beta=0)
+    return dy.view(b, -1, *dy.shape[2:])[:, : windows.T]
 
 
 @torch.no_grad()
-def moments(h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def moments(h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[Tensor, Tensor, Tensor | int]:
     """Mean and variance per channel of h (or of what ``project`` makes of it), and how many values a channel has.
 
     A projection is linear: its moments follow from the mean and the covariance of what it projects.
     """
-    B, I, T, E = h.shape  # noqa: E741
+    B, T, I, E = h.shape  # noqa: E741
     dtype = torch.promote_types(h.dtype, torch.float32)
+    if bodies is None and project is None and h.is_cuda:
+        var, mean = torch.var_mean(h.flatten(0, 2).to(dtype), 0, correction=0)
+        return mean, var, B * T * I
     weight = torch.ones(B, dtype=dtype, device=h.device) if bodies is None else bodies.to(dtype)
     n = weight.sum() * (I * T)
     share = (weight / n).view(-1, 1)
@@ -149,9 +188,9 @@ def moments(h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[T
 class NormReLUCollapse(Function):
     """o of the formula at the top; remembers h alone, or what ``project`` makes it from.
 
-    Backward, with a = relu(n), n = gamma * hhat + beta, hhat = (h - mean) / sigma, per joint v and frame t':
+    Backward, with a = relu(n), n = gamma * hhat + beta, hhat = (h - mean) / sigma, per frame t' and joint u:
 
-        da[(w, v), t'] = O[w]^T do[v, t']           dO[w] = sum_(b, v, t') do[b, v, t'] a[b, (w, v), t']^T
+        da[t', (u, w)] = O[w]^T do[t', u]           dO[w] = sum_(b, t', u) do[b, t', u] a[b, t', (u, w)]^T
         dn = da where a > 0, else 0                 dgamma = sum dn * hhat,  dbeta = sum dn
         dh_b = gamma / sigma * (dn_b - s_b * (dbeta + hhat_b * dgamma))
 
@@ -159,51 +198,53 @@ class NormReLUCollapse(Function):
     gradient that arrives at a body is the sum over the equal bodies that it stands for.  In h the last line is
     scale * dn + s_b * (slope * h + offset).  With h = f ``project``: df = dh project^T, dproject = sum f^T dh.
 
-    ``h`` (B, W*V, T', E), or (B, W*V, T', F) with ``project`` (F, E); ``mean``, ``var`` (E,) are moments of the batch
-    with multiplicities ``bodies`` if ``batch``, else constants; ``O`` (W, O, E).
+    ``h`` (B, T', V*W, E), or (B, T', V*W, F) with ``project`` (F, E); ``mean``, ``var`` (E,) are moments of the batch
+    with multiplicities ``bodies`` if ``batch``, else constants; ``O`` (O, E, W); o (B, O, T', V).
     """
 
     @staticmethod
     def forward(ctx, h, project, gamma, beta, mean, var, bodies, eps, batch, O):  # noqa: E741
         ctx.save_for_backward(h, project, gamma, beta, mean, var, bodies, O)
-        ctx.eps, ctx.batch = eps, batch
-        project, O = cast(h.dtype, project, O)  # noqa: E741
-        B, I, T, _ = h.shape  # noqa: E741
-        W, width, E = O.shape
-        o = h.new_empty(B, width, I // W * T)
-        scale, shift = line(gamma, beta, mean, var, eps)
-        for s in slices(B, I * T * E, h.device):
-            a = activation(made(h[s], project), scale, shift).view(-1, W, I // W * T, E)
-            for w in range(W):
-                o[s].baddbmm_(O[w].expand(len(a), -1, -1), a[:, w].transpose(1, 2), beta=w > 0)
-        return o.view(B, width, -1, T)
+        ctx.norm, ctx.batch = (mean, var, gamma, beta, False, 0.0, eps), batch
+        project, O = cast(h.dtype, project, side_by_side(O))  # noqa: E741
+        B, T, I, _ = h.shape  # noqa: E741
+        o = h.new_empty(B, len(O), T * I * len(gamma) // O.shape[1])
+        for s in slices(B, I * T * len(gamma), h.device):
+            a = activation(made(h[s], project), ctx.norm).view(-1, o.shape[2], O.shape[1])
+            o[s].baddbmm_(O.expand(len(a), -1, -1), a.transpose(1, 2), beta=0)
+        return o.view(B, len(O), T, -1)
 
     @staticmethod
     def backward(ctx, do):
         h, project, gamma, beta, mean, var, bodies, O = ctx.saved_tensors  # noqa: E741
-        h, do, project, O = cast(do.dtype, h, do.flatten(2), project, O)  # noqa: E741
-        B, I, T, _ = h.shape  # noqa: E741
-        W, _, E = O.shape
-        scale, shift = line(gamma, beta, mean, var, ctx.eps)
-        dn, dO = h.new_empty(B, I, T, E), torch.zeros_like(O)
-        dgamma, dbeta = torch.zeros_like(gamma), torch.zeros_like(beta)
+        h, do, project, O = cast(do.dtype, h, do.flatten(2), project, side_by_side(O))  # noqa: E741
+        B, T, I, _ = h.shape  # noqa: E741
+        E, eps = len(gamma), ctx.norm[-1]
+        dn, dO = h.new_empty(B, T, I, E), torch.zeros_like(O)
         parts = list(slices(B, I * T * E, h.device))
+        at_once = ctx.batch and bodies is None and h.is_cuda and len(parts) == 1
+        dgamma, dbeta = torch.zeros_like(gamma), torch.zeros_like(beta)
         for s in parts:
             hs = made(h[s], project)
-            a = activation(hs, scale, shift)
-            da = torch.empty_like(hs)
-            for w, (aw, daw) in enumerate(zip(by_frame(a, W), by_frame(da, W))):
-                daw.baddbmm_(do[s].transpose(1, 2), O[w].expand(len(da), -1, -1), beta=0)
-                dO[w] += torch.bmm(do[s], aw).sum(0)
-            dn[s] = torch.ops.aten.threshold_backward(da, a, 0)
+            a = activation(hs, ctx.norm)
+            dns, dos = dn[s], do[s]
+            dns.view(len(dos), -1, O.shape[1]).baddbmm_(dos.transpose(1, 2), O.expand(len(dos), -1, -1), beta=0)
+            add_products(dO, dos, a.view(len(dos), -1, O.shape[1]))
+            torch.ops.aten.threshold_backward.grad_input(dns, a, 0, grad_input=dns)
+            if at_once:  # the library's kernel knows no multiplicities, but reads everything once
+                dh, dgamma, dbeta = norm_backward(channels_first(dn), channels_first(hs), gamma, mean, var, None, eps)
+                dh = dh.squeeze(3).transpose(1, 2).view_as(dn)
+                dproject = None if project is None else h.flatten(0, 2).t() @ dh.flatten(0, 2)
+                dh = dh if project is None else dh @ project.t()
+                return dh, dproject, dgamma, dbeta, None, None, None, None, None, as_stored(dO, E)
             _, g, b = torch.ops.aten.native_batch_norm_backward(
-                channels_first(dn[s]), channels_first(hs), gamma, mean, var, None, None, False, ctx.eps,
-                [False, True, True],
+                channels_first(dns), channels_first(hs), gamma, mean, var, None, None, False, eps, [False, True, True],
             )  # fmt: skip
             dgamma += g
             dbeta += b
         share = shares(bodies, h, gamma) if ctx.batch else gamma.new_zeros(B)
-        slope = -scale * torch.rsqrt(var + ctx.eps) * dgamma
+        scale = gamma * torch.rsqrt(var + eps)
+        slope = -scale * torch.rsqrt(var + eps) * dgamma
         slope, offset = (share.view(-1, 1, 1, 1) * t for t in (slope, -scale * dbeta - slope * mean))
         dproject = None if project is None else torch.zeros_like(project)
         dh = dn if project is None else torch.empty_like(h)
@@ -216,34 +257,38 @@ class NormReLUCollapse(Function):
                 d = d.to(dh.dtype)
                 dh[s] = d @ project.t()
                 dproject += h[s].flatten(0, 2).t() @ d.flatten(0, 2)
-        return dh, dproject, dgamma, dbeta, None, None, None, None, None, dO
+        return dh, dproject, dgamma, dbeta, None, None, None, None, None, as_stored(dO, E)
+
+
+def cast(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
+    return [None if t is None else t.to(dtype) for t in tensors]
+
+
+def side_by_side(O: Tensor) -> Tensor:  # noqa: E741
+    """(O, E, W) -> (O, W*E)."""
+    return O.transpose(1, 2).flatten(1)
+
+
+def as_stored(dO: Tensor, E: int) -> Tensor:
+    """The inverse."""
+    return dO.unflatten(1, (-1, E)).transpose(1, 2)
 
 
 def made(h: Tensor, project: Tensor | None) -> Tensor:
     return h if project is None else h @ project
 
 
-def by_frame(a: Tensor, W: int) -> tuple[Tensor, ...]:
-    """(B, W*V, T', E) -> W views (B, V*T', E)."""
-    return a.view(len(a), W, -1, a.shape[3]).unbind(1)
-
-
 def channels_first(h: Tensor) -> Tensor:
-    """(B, I, T, E) -> (B, E, I*T, 1), channels last in memory."""
+    """(B, T, I, E) -> (B, E, T*I, 1), channels last in memory."""
     return h.flatten(1, 2).unsqueeze(2).permute(0, 3, 1, 2)
 
 
-def line(gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a norm."""
-    scale = gamma * torch.rsqrt(var + eps)
-    return scale, beta - mean * scale
-
-
-def activation(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return torch.addcmul(shift, h.to(scale.dtype), scale).relu_().to(h.dtype)
+def activation(h: Tensor, norm: tuple) -> Tensor:
+    """relu(norm(h)), ``norm`` the arguments of F.batch_norm after the first."""
+    return F.batch_norm(channels_first(h), *norm).squeeze(3).transpose(1, 2).view(h.shape).relu_()
 
 
 def shares(bodies: Tensor | None, h: Tensor, like: Tensor) -> Tensor:
-    """(B,) what one value of each body counts in a mean over bodies, joints and frames."""
+    """(B,) what one value of each body counts in a mean over bodies, frames and joints."""
     weight = like.new_ones(len(h)) if bodies is None else bodies.to(like.dtype)
     return weight / (weight.sum() * h[0, ..., 0].numel())

@@ -110,7 +110,8 @@ def inner_stage(model, name: str, given: dict[str, torch.Tensor]) -> torch.Tenso
     window = model.get_submodule(unit.rpartition(".")[0])
     h, project = window.aggregate(given[unit.rpartition(".")[0]])
     gamma, beta, mean, var = window.norm(h, project, None)
-    h = (h if project is None else h @ project).permute(0, 3, 2, 1)
+    h = (h if project is None else h @ project).permute(0, 3, 1, 2)
+    h = h.unflatten(3, (-1, window.gcn3d[0].window)).transpose(3, 4).flatten(3)
     return F.batch_norm(h, mean, var, gamma, beta).relu()
 
 
@@ -159,6 +160,7 @@ def test_eval_gradients_of_both_forms(pair, empty):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8 * max(1.0, b.grad.abs().max()), msg=name)
 
 
+@pytest.mark.usefixtures("slicing")
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("inner", [2, 5], ids=["project first", "aggregate first"])
 def test_window_of_any_length_and_stride(inner, stride):
@@ -227,15 +229,24 @@ def tensor(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
+@pytest.fixture(params=["one body at a time", "all bodies at once"])
+def slicing(request, monkeypatch):
+    """As on a CPU, and as on a GPU."""
+    if request.param == "all bodies at once":
+        module = load("msg3d_fused_windows.by_body").__globals__
+        monkeypatch.setitem(module, "by_body", lambda x, values: [slice(0, len(x))])
+        monkeypatch.setitem(module, "sums_in_place", lambda device: False)
+
+
+@pytest.mark.usefixtures("slicing")
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("window", [3, 5])
 @pytest.mark.parametrize("frames", [1, 5])
 def test_backward_of_the_windows(stride, window, frames):
     torch.manual_seed(0)
     aggregate = load("msg3d_fused_windows.WindowAggregate").apply
-    x, P = tensor(2, 2, 2, frames), tensor(2, 2, 3)  # two joints, two scales
-    assert gradcheck(lambda x, A, P: aggregate(x, A, P, stride), (x, tensor(window, window * 2, 4), P))
-    assert gradcheck(lambda x, A: aggregate(x, A, None, stride), (x, tensor(window, 2 * window * 2, 2)))
+    x, P = tensor(2, 2, 2, frames), tensor(3, 2, 2)  # two joints, two scales
+    assert gradcheck(lambda x, A, P: aggregate(x, A, P, window, stride), (x, tensor(4, window * 4), P))
 
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch's moments", "constant moments"])
@@ -243,7 +254,7 @@ def test_backward_of_the_windows(stride, window, frames):
 def test_backward_of_norm_and_collapse(projected, batch):
     torch.manual_seed(0)
     collapse, moments = load("msg3d_fused_windows.NormReLUCollapse").apply, load("msg3d_fused_windows.moments")
-    h, project = tensor(2, 6, 3, 4), tensor(4, 3) if projected else None
+    h, project = tensor(2, 3, 6, 4), tensor(4, 3) if projected else None
     E = 3 if projected else 4
     constant = torch.randn(E, dtype=torch.float64), torch.rand(E, dtype=torch.float64) + 0.5
 
@@ -251,7 +262,7 @@ def test_backward_of_norm_and_collapse(projected, batch):
         mean, var = moments(h.detach(), None if project is None else project.detach(), None)[:2] if batch else constant
         return collapse(h, project, gamma, beta, mean, var, None, 1e-5, batch, O)
 
-    inputs = [h, tensor(E), tensor(E), tensor(3, 2, E), *([project] if projected else [])]
+    inputs = [h, tensor(E), tensor(E), tensor(3, E, 2), *([project] if projected else [])]
     assert gradcheck(collapsed, inputs)
 
 
@@ -260,11 +271,11 @@ def test_norm_and_collapse_of_bodies_that_count_several_times(projected):
     """Against bodies that are there several times, losses summed over all of them."""
     torch.manual_seed(0)
     collapse, moments = load("msg3d_fused_windows.NormReLUCollapse").apply, load("msg3d_fused_windows.moments")
-    h, project = tensor(3, 6, 2, 4), tensor(4, 3) if projected else None
+    h, project = tensor(3, 2, 6, 4), tensor(4, 3) if projected else None
     E = 3 if projected else 4
-    gamma, beta, O = tensor(E), tensor(E), tensor(3, 2, E)  # noqa: E741
+    gamma, beta, O = tensor(E), tensor(E), tensor(3, E, 2)  # noqa: E741
     copies = torch.tensor([1, 3, 2])
-    target = torch.randn(6, 2, 2, 2, dtype=torch.float64)
+    target = torch.randn(6, 3, 2, 3, dtype=torch.float64)
     gradients = []
     for bodies, h_all in ((copies.float(), h), (None, h.repeat_interleave(copies, 0))):
         mean, var, n = moments(h_all, project, bodies)
