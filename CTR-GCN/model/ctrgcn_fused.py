@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from skeleton_lab.nn.fused.backbone import FusedTenBlocks
 from skeleton_lab.nn.fused.batch_norm import batch_norm, fold
 from skeleton_lab.nn.fused.graph_conv import aggregate
 from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
+from skeleton_lab.nn.fused.parameters import concatenated
 
 # Units that widen this many channels or fewer project again in backward: 1.5 % of a step for 1/10 of the memory.
 REPROJECT_CHANNELS = 64
@@ -30,22 +30,27 @@ def refined_graph_convolution(
     alpha scales conv4's small weights instead of the topologies; conv1 and conv2, and conv3, are one product each.
     """
     convs = list(convs)
-    C, O = convs[0].conv3.in_channels, convs[0].conv3.out_channels  # noqa: E741
+    K, C, O = len(convs), convs[0].conv3.in_channels, convs[0].conv3.out_channels  # noqa: E741
     relate = [conv.conv1 for conv in convs] + [conv.conv2 for conv in convs]
-    mix = alpha * torch.stack([conv.conv4.weight.flatten(1) for conv in convs])
-    offset = alpha * torch.stack([conv.conv4.bias for conv in convs])
-    weight = torch.stack([conv.conv3.weight.flatten(1) for conv in convs], 1)  # (O, K, C)
-    bias = torch.stack([conv.conv3.bias for conv in convs], 1)
+    relate, relate_bias, mix, offset, weight, bias = concatenated(
+        [conv.weight for conv in relate],
+        [conv.bias for conv in relate],
+        [conv.conv4.weight for conv in convs],
+        [conv.conv4.bias for conv in convs],
+        [conv.conv3.weight for conv in convs],
+        [conv.conv3.bias for conv in convs],
+    )
+    weight, bias = weight.view(K, O, C).transpose(0, 1), bias.view(K, O).t()  # row o*K + k
     if scale is not None:
         weight, bias = weight * scale.view(-1, 1, 1), bias * scale.view(-1, 1)
     return aggregate(
         x,
-        weight.flatten(0, 1),
-        bias.flatten(),
-        torch.cat([conv.weight for conv in relate]).flatten(1),
-        torch.cat([conv.bias for conv in relate]),
-        mix,
-        offset,
+        weight.reshape(O * K, C),
+        bias.reshape(O * K),
+        relate.flatten(1),
+        relate_bias,
+        alpha * mix.view(K, O, -1),
+        alpha * offset.view(K, O),
         A,
         keep_projection=C == O or C > REPROJECT_CHANNELS,
     )

@@ -43,7 +43,8 @@ class FusedTenBlocks(FusedNetwork, backbone.TenBlocks):
         bodies = self.bodies_of(x)
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
         x = bodies.take(x.view(N * M, V, C, T)).transpose(1, 2).contiguous().transpose(2, 3)  # joint-major
-        x = bodies.give(self.blocks(x, bodies.count).mean((2, 3)))
+        # A mean over joint-major memory has a gradient of the same order.
+        x = bodies.give(self.blocks(x, bodies.count).transpose(2, 3).mean((2, 3)))
         return self.fc(self.drop_out(x.view(N, M, -1).mean(1)))
 
     def blocks(self, x: Tensor, bodies: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skeleton_lab.nn.fused.parameters import concatenated
 from skeleton_lab.nn.fused.running_statistics import move_statistics
 
 
@@ -81,9 +82,11 @@ def norm_backward(
     scale = gamma * invstd
     slope = -scale * invstd * dgamma
     offset = -scale * dbeta - slope * mean
-    # Two elementwise passes, faster here than the kernel's.
-    dx = torch.addcmul((share * offset)[..., None], values, (share * slope)[..., None])
-    dx.addcmul_(dy.flatten(2).to(gamma.dtype), scale[:, None])
+    # Two passes, faster here than the kernel's one: slope * x + offset row by row, as a norm of mean 0 and variance 1.
+    rows = values.reshape(1, -1, values.shape[2])
+    slope, offset = (t.expand(len(x), -1).flatten() for t in (share * slope, share * offset))
+    dx = F.batch_norm(rows, torch.zeros_like(slope), torch.ones_like(slope), slope, offset, False, 0.0, 0.0)
+    dx = dx.view_as(values).addcmul_(dy.flatten(2).to(gamma.dtype), scale[:, None])
     return dx.view_as(x).to(x.dtype), dgamma, dbeta
 
 
@@ -120,7 +123,7 @@ class WithoutEffect(Function):
 
 def affine(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor]:
     """Concatenated gamma and beta of ``bns``; ``biases`` (removed by the batch mean) get zero gradients."""
-    gamma, beta = joined([bn.weight for bn in bns]), joined([bn.bias for bn in bns])
+    gamma, beta = concatenated([bn.weight for bn in bns], [bn.bias for bn in bns])
     idle = [bias for bias in biases if bias is not None]
     return gamma, (WithoutEffect.apply(beta, *idle) if idle else beta)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-
 max_pool_backward = torch.ops.aten.max_pool2d_with_indices_backward
 
 

@@ -19,10 +19,14 @@ class FusedNetwork(nn.Module):
         activation_checkpointing: in training, keep only the inputs of what goes through ``run``, and compute the rest
             again in backward.
         merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
+        merge_under_dropout: do so in training of a network with dropout between its layers, too.  Then the empty
+            bodies of a person slot share one mask: every sample's output has the same distribution as without, but
+            the empty bodies of two samples are no longer independent.
     """
 
     activation_checkpointing: bool = False
     merge_empty_bodies: bool = True
+    merge_under_dropout: bool = True
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """A call of a module, at whose end the running statistics of all norms move together."""
@@ -30,8 +34,12 @@ class FusedNetwork(nn.Module):
             return super().__call__(*inputs, **named)
 
     def bodies_of(self, x: Tensor, alike: bool = True) -> Bodies:
-        """Which bodies of x (N, C, T, V, M) to compute; all of them unless equal ones stay equal (``alike``)."""
-        return merge_empty(x) if alike and self.merge_empty_bodies and len(x) > 1 else Bodies()
+        """Which bodies of x (N, C, T, V, M) to compute.
+
+        ``alike``: equal bodies stay equal in every layer; False under dropout, see ``merge_under_dropout``.
+        """
+        merge = self.merge_empty_bodies and (alike or self.merge_under_dropout) and len(x) > 1
+        return merge_empty(x) if merge else Bodies()
 
     def run(self, module: nn.Module, *inputs: Tensor | None) -> Any:
         """``module(*inputs)``, checkpointed where that is wanted."""
