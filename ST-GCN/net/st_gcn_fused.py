@@ -196,7 +196,11 @@ class FusedModel(FusedNetwork, st_gcn.Model):
     ``merge_empty_bodies``: without dropout and in eval, one body stands for all empty ones throughout.  In training
     with dropout it stands for them in the first block, which has none, and in the second up to its dropout; from there
     on each has draws of its own.  No draw is shared, so what a batch gives has the plain form's joint distribution.
+    ``merge_under_dropout`` goes on with one body and its draws, at less cost.  That is another distribution: absent
+    people of different samples are no longer independent, and the norms' statistics vary more from batch to batch.
     """
+
+    merge_under_dropout = False
 
     @staticmethod
     def can_fuse(network: st_gcn.Model) -> bool:
@@ -216,7 +220,7 @@ class FusedModel(FusedNetwork, st_gcn.Model):
     def blocks(self, x: Tensor, bodies: Bodies = ALL) -> Tensor:
         """(B, C, T, V) -> (B, 256, T', V), or of all bodies once a block has dropped values."""
         for block, importance in zip(self.st_gcn_networks, self.edge_importance):
-            drops = self.training and block.tcn[4].p > 0
+            drops = self.training and block.tcn[4].p > 0 and not self.merge_under_dropout
             x, _ = self.run(block, x, self.A * importance, bodies.count, bodies.owner if drops else None)
             if drops:
                 bodies = ALL

@@ -345,6 +345,10 @@ def test_empty_bodies_have_draws_of_their_own():
     assert rows == [(6, 6), (6, 8), (8, 8), (8, 8), (8, 8), (8, 8)]
     for a, b in zip(*results):
         torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-4)
+    rows.clear()
+    merged.merge_under_dropout = True  # one draw for all
+    step(merged, x)
+    assert rows == [(6, 6)] * 3
 
 
 def test_without_importances_and_with_kinetics():
