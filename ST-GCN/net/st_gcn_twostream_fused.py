@@ -29,3 +29,11 @@ class FusedModel(st_gcn_twostream.Model):
     @merge_empty_bodies.setter
     def merge_empty_bodies(self, on: bool) -> None:
         self.origin_stream.merge_empty_bodies = self.motion_stream.merge_empty_bodies = on
+
+    @property
+    def merge_under_dropout(self) -> bool:
+        return self.origin_stream.merge_under_dropout
+
+    @merge_under_dropout.setter
+    def merge_under_dropout(self, on: bool) -> None:
+        self.origin_stream.merge_under_dropout = self.motion_stream.merge_under_dropout = on

@@ -329,6 +329,28 @@ def test_checkpointing_repeats_the_dropout():
     assert all(torch.equal(a, b) for a, b in zip(*gradients))
 
 
+def test_empty_bodies_have_draws_of_their_own():
+    """Computed once up to the first dropout: the same draws give the same step as when each body is computed."""
+    torch.manual_seed(0)
+    merged, x, results = as_graph_variant(fill(build(num_class=5, dropout=0.5))), torch.randn(4, 3, 16, 25, 2), []
+    x[1:, ..., 1] = 0
+    unmerged, rows = copy.deepcopy(merged), []
+    unmerged.merge_empty_bodies = False
+    for model in (merged, unmerged):
+        for block in model.st_gcn_networks[:3]:
+            block.register_forward_hook(lambda block, args, y: rows.append((len(args[0]), len(y[0]))))
+        torch.manual_seed(3)
+        logits = step(model, x)
+        results.append([logits, *(p.grad for p in model.parameters()), *model.buffers()])
+    assert rows == [(6, 6), (6, 8), (8, 8), (8, 8), (8, 8), (8, 8)]
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-4)
+    rows.clear()
+    merged.merge_under_dropout = True  # one draw for all
+    step(merged, x)
+    assert rows == [(6, 6)] * 3
+
+
 def test_without_importances_and_with_kinetics():
     model = build(edge_importance_weighting=False)
     assert not any("importance" in key for key in model.state_dict())

@@ -2,22 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from net.utils import tgcn
 from skeleton_lab.nn.fuse import fuses
-from skeleton_lab.nn.fused.graph_conv import shared_aggregate
+from skeleton_lab.nn.fused.graph_conv import shared_aggregate, slices
+from skeleton_lab.nn.fused.temporal_conv import product_dtype, weight_gradient
+
+
+class Aggregate(Function):
+    """y = sum_k W_k x A_k of frame-major bodies, a few at a time; remembers x alone.
+
+    x (B, C, T, V), W (O, K*C) with column k*C + c, A (K, V, V) with row = source -> (B, O, T, V).
+
+    With s_k = x A_k, made again in backward: dW_k = dy s_k^T, ds_k = W_k^T dy, dA_k = x^T ds_k, dx = sum_k ds_k A_k^T.
+    """
+
+    @staticmethod
+    def forward(ctx, x, W, A):
+        ctx.save_for_backward(x, W, A)
+        dtype = product_dtype(x)
+        x, W, A = (t.to(dtype) for t in (x, W, A))
+        B, _, T, V = x.shape
+        y = x.new_empty(B, len(W), T, V)
+        for s, z in buffers(x, len(A)):
+            spread(x[s], A, z)
+            y[s].flatten(2).baddbmm_(W.expand(len(z), -1, -1), z.flatten(1).view(len(z), W.shape[1], -1), beta=0)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, W, A = (t.to(dy.dtype) for t in ctx.saved_tensors)
+        dy = dy.flatten(2)
+        dx, dW, dA = torch.empty_like(x), torch.zeros_like(W), torch.zeros_like(A)
+        for s, z in buffers(x, len(A)):
+            rows = z.flatten(1).view(len(z), W.shape[1], -1)
+            spread(x[s], A, z)
+            dW += weight_gradient(dy[s], rows)
+            rows.baddbmm_(W.t().expand(len(z), -1, -1), dy[s], beta=0)  # z is ds from here on
+            source, target = x[s].flatten(1, 2), dx[s].flatten(1, 2)
+            for k, ds in enumerate(z.unbind(1)):
+                dA[k] += torch.bmm(source.transpose(1, 2), ds).sum(0)
+                target.baddbmm_(ds, A[k].t().expand(len(z), -1, -1), beta=min(k, 1))
+        return dx, dW, dA
+
+
+def buffers(x: Tensor, K: int) -> Iterator[tuple[slice, Tensor]]:
+    """Bodies of x (B, C, T, V) and the same room (b, K, C*T, V) every time for what ``spread`` makes of them."""
+    B, C, T, V = x.shape
+    z = None
+    for s in slices(B, K * C * T * V, x.device):
+        z = x.new_empty(s.stop - s.start, K, C * T, V) if z is None else z[: s.stop - s.start]
+        yield s, z
+
+
+def spread(x: Tensor, A: Tensor, out: Tensor) -> None:
+    """x (b, C, T, V) -> ``out`` (b, K, C*T, V), x A_k in part k."""
+    for k in range(len(A)):
+        out[:, k].baddbmm_(x.flatten(1, 2), A[k].expand(len(x), -1, -1), beta=0)
 
 
 @fuses(tgcn.ConvTemporalGraphical)
 class FusedConvTemporalGraphical(tgcn.ConvTemporalGraphical):
+    """Frame-major on a CPU; joint-major on a GPU, where two large products are the whole."""
+
     def forward(self, x: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
         conv, K = self.conv, self.kernel_size
         if len(A) != K or (conv.kernel_size, conv.stride, conv.padding) != ((1, 1), (1, 1), (0, 0)):
             return super().forward(x, A)
         # sum_k (W_k x + b_k) A_k = sum_k W_k (x A_k) + sum_k b_k colsum(A_k)
-        W = conv.weight.view(K, -1, x.shape[1])  # (K, O, C)
-        y = shared_aggregate(x, W.permute(1, 2, 0).flatten(1), A)
+        W = conv.weight.view(K, -1, x.shape[1]).transpose(0, 1)  # (O, K, C)
+        if x.is_cuda:
+            y = shared_aggregate(x, W.transpose(1, 2).flatten(1), A)
+        else:
+            y = Aggregate.apply(x.contiguous(), W.flatten(1), A)
         if conv.bias is None:
             return y, A
         offset = conv.bias.view(K, -1).t() @ A.sum(1)  # (O, V)
