@@ -5,6 +5,7 @@ Counts are exact and repeatable; they are taken on the CPU, so no GPU is needed 
 
 from __future__ import annotations
 
+import bisect
 import copy
 import weakref
 from collections.abc import Callable, Iterator
@@ -37,11 +38,19 @@ class Cost:
     parameters: int  # trainable values
     states: int = STATES  # values that a parameter takes with its gradient and the optimiser's memory
     resident_bytes: int = 0  # data that lie on the GPU throughout
+    # (bytes per sample, bytes of gradients) of the moments of a step that may be its highest, the most gradients last;
+    # empty: all gradients are there when the activations are most.
+    moments: tuple[tuple[float, int], ...] = ()
+
+    def live_bytes(self, batch: int) -> float:
+        """Most memory of live tensors in a training step, in bytes: parameters, optimiser, gradients, activations."""
+        moments = self.moments or ((self.peak_bytes, 4 * self.parameters),)
+        working = max(batch * sample + gradients for sample, gradients in moments)
+        return 4 * (self.states - 1) * self.parameters + self.resident_bytes + working
 
     def step_bytes(self, batch: int) -> float:
         """Memory that a training step needs on a GPU, in bytes."""
-        held = 4 * self.states * self.parameters + self.resident_bytes
-        return CONTEXT_BYTES + SLACK * (held + batch * self.peak_bytes)
+        return CONTEXT_BYTES + SLACK * self.live_bytes(batch)
 
 
 def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
@@ -51,8 +60,8 @@ def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
 
 def largest_batch(cost: Cost, budget_gib: float = BUDGET_GIB) -> int:
     """The largest batch that fits; 0 if not even one sample does."""
-    room_left = budget_gib * GIB - cost.step_bytes(0)
-    return max(0, int(room_left // (SLACK * cost.peak_bytes)))
+    most = int(max(0.0, budget_gib * GIB - CONTEXT_BYTES) // (SLACK * cost.peak_bytes))  # with nothing else there
+    return bisect.bisect_right(range(1, most + 1), budget_gib * GIB, key=cost.step_bytes)
 
 
 def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
@@ -70,12 +79,15 @@ def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
             output = model(x, *more)
             loss = Criterion()(output, y)
         loss.backward()
-    gradients = sum(4 * p.numel() for p in model.parameters() if p.grad is not None)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    moments = memory.moments(gradients)
+    highest = max(map(sum, moments)) - sum(t.numel() * t.element_size() for t in gradients)
     return Cost(
         flops_forward=flops.get_total_flops() // len(x),
         saved_bytes=saved.total() // len(x),
-        peak_bytes=max(memory.peak - gradients, saved.total()) // len(x),  # gradients count with the parameters
+        peak_bytes=max(highest, saved.total()) // len(x),  # all gradients count with the parameters
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        moments=tuple((activations / len(x), held) for activations, held in moments),
     )
 
 
@@ -115,8 +127,8 @@ class PeakMemory(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.live: set[int] = set()
-        self.now = self.peak = 0
+        self.live: dict[int, int] = {}  # id of a storage -> its number, for ids are used again
+        self.events: list[tuple[int, int]] = []  # (number, bytes), which are negative when it is freed
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         given = {id(s) for s in storages((args, kwargs))}
@@ -124,15 +136,31 @@ class PeakMemory(TorchDispatchMode):
         for storage in storages(result):
             key = id(storage)
             if key not in given and key not in self.live:
-                self.live.add(key)
-                self.now += storage.nbytes()
+                self.live[key] = len(self.events)
+                self.events.append((len(self.events), storage.nbytes()))
                 weakref.finalize(storage, self.forget, key, storage.nbytes())
-        self.peak = max(self.peak, self.now)
         return result
 
     def forget(self, key: int, size: int) -> None:
-        self.live.discard(key)
-        self.now -= size
+        self.events.append((self.live.pop(key), -size))
+
+    def moments(self, gradients: list[Tensor]) -> list[tuple[int, int]]:
+        """(bytes of activations, bytes of gradients) when no other moment has as much of both; most activations first.
+
+        Activations grow with the batch and gradients do not, and most of them come when activations have gone: which
+        moment is the highest depends on the batch.
+        """
+        numbers = {self.live.get(id(t.untyped_storage())) for t in gradients}
+        now, seen = [0, 0], set()
+        for number, size in self.events:
+            now[number in numbers] += size
+            if size > 0:
+                seen.add((now[0], now[1]))
+        front: list[tuple[int, int]] = []
+        for activations, held in sorted(seen, reverse=True):
+            if not front or held > front[-1][1]:
+                front.append((activations, held))
+        return front or [(0, 0)]
 
 
 def storages(tree: Any) -> Iterator[torch.UntypedStorage]:
