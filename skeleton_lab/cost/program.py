@@ -126,7 +126,9 @@ def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, A
     return recipe, feeder
 
 
-def prepared(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, nn.Module, Callable[[int], tuple[Tensor, ...]]]:
+def prepared(
+    this: Room, arguments: argparse.Namespace
+) -> tuple[Recipe, nn.Module, Callable[[int], tuple[Tensor, ...]]]:
     """A room's recipe, its network, and what makes so many random samples for it."""
     recipe, feeder = read(this, arguments)
     wishes = argparse.Namespace(

@@ -14,7 +14,9 @@ def parser() -> Parser:
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N: the machine's own (default: %(default)s)")
     add("--memory", type=float, metavar="GIB", help="memory to spend; default: what is free, of a card seven eighths")
     add("--room", help="one room alone: folder, image name or program letter; default: all")
-    add("--data", type=Path, metavar="FILE", help="count its clips, and how many show one person; default: NTU RGB+D 60")
+    add(
+        "--data", type=Path, metavar="FILE", help="count its clips, and how many show one person; default: NTU RGB+D 60"
+    )
     add("--out", type=Path, default=Path("work_dir/plan"), metavar="FOLDER",
         help="where plan.html and plan.json are written (default: %(default)s)")  # fmt: skip
     return options

@@ -12,6 +12,7 @@ from skeleton_lab.reporting.html import shell
 from skeleton_lab.reporting.html.shell import Section, Tile
 
 TEMPLATES = "plan/templates"
+STYLES = ("plan/resources/plan.css",)
 
 
 def html(where: Machine, data: Data, rows: Sequence[Row]) -> str:
@@ -22,12 +23,15 @@ def html(where: Machine, data: Data, rows: Sequence[Row]) -> str:
         (row.room, words.preset(row), told[words.verdict(row)], *words.cells(row)[3:7], words.settings(row))
         for row in rows
     ]
-    table = {"label": "Plan of every room", "head": words.TITLES, "rows": shown, "memory": memory, "times": times,
-             "helped": "with settings" in [each[2] for each in shown], "same": words.SAME, "other": words.OTHER}  # fmt: skip
+    table = {
+        "head": words.TITLES, "rows": shown, "memory": memory, "times": times, "same": words.SAME, "other": words.OTHER,
+        "helped": any(words.verdict(row) == "so" for row in rows),
+    }  # fmt: skip
     return shell.render(
         shell.SECTIONS,
         title=f"Plan for {where.name}",
         data={},
+        styles=STYLES,
         heading="Can it train these networks?",
         about=f"For {where.name}, on {data.name}",
         notices=[],
@@ -56,6 +60,6 @@ def _host(data: Data, rows: Sequence[Row]) -> dict[str, object]:
     most = max(row.host for row in rows)
     return {"facts": [
         ("Archive on the disk", f"{data.bytes / words.GIGABYTE:.1f} GB"),
-        ("Memory of the machine", f"up to {most:.1f} GiB for the training process and its loaders; the archive is mapped "
-         "and not loaded, but trains faster the more of it the system can keep in free memory"),
+        ("Memory of the machine", f"up to {most:.1f} GiB for the training process and its loaders; the archive is "
+         "mapped and not loaded, but trains faster the more of it the system can keep in free memory"),
     ]}  # fmt: skip

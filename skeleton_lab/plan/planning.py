@@ -131,7 +131,7 @@ def _seconds(network: Network, chosen: Settings, machine: Machine) -> tuple[floa
         return seconds, most, MEASURED
     few = steps.sample_of(network.recipe.frames, chosen.forward)
     with_few = dataclasses.replace(chosen, forward=few)
-    seconds, _ = steps.measured(network.model, network.samples, with_few, machine.device, 1)
+    seconds, _ = steps.measured(network.model, network.samples, with_few, machine.device, 2)
     return seconds * chosen.forward / few, None, MEASURED
 
 

@@ -35,7 +35,7 @@ class Settings:
 
 
 def ways(recipe: Recipe, checkpoints: bool, half: str | None) -> Iterator[Settings]:
-    """As published; then the same numbers for more time; then other numbers: batch norm sees fewer samples, half floats.
+    """As published; then the same numbers for more time; then other numbers: fewer samples at once, half floats.
 
     Args:
         checkpoints: the network knows activation checkpointing.
