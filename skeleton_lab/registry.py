@@ -30,6 +30,7 @@ class Room(NamedTuple):
     program: str | None  # letter of its training program; None for the zero-shot rooms
     config: str | None = None  # the configuration that stands for the room, relative to its folder
     variant: str | None = None  # of a zero-shot room: which of the two methods
+    presets: tuple[str, ...] = ()  # other configurations that train on the same data: smaller or larger
 
     @property
     def path(self) -> Path:
@@ -44,12 +45,42 @@ class Room(NamedTuple):
 
 
 ROOMS = (
-    Room("CTR-GCN", "ctrgcn", "C", "config/nturgbd-cross-subject/default.yaml"),
+    Room(
+        "CTR-GCN",
+        "ctrgcn",
+        "C",
+        "config/nturgbd-cross-subject/default.yaml",
+        presets=("config/nturgbd-cross-subject/8gb.yaml",),
+    ),
     Room("MS-G3D", "msg3d", "G", "config/nturgbd-cross-subject/train_joint_kaggle.yaml"),
-    Room("FreqMixFormer", "freqmixformer", "F", "config/nturgbd-cross-subject/joint.yaml"),
-    Room("SkateFormer", "skateformer", "S", "config/train/ntu_cs/SkateFormer_j.yaml"),
-    Room("Hyper-GCN", "hypergcn", "H", "config/base/nturgbd-cross-subject/hyper_joint.yaml"),
-    Room("ST-GCN", "stgcn", "T", "config/st_gcn/ntu-xsub/train.yaml"),
+    Room(
+        "FreqMixFormer",
+        "freqmixformer",
+        "F",
+        "config/nturgbd-cross-subject/joint.yaml",
+        presets=("config/nturgbd-cross-subject/joint_lowmem.yaml",),
+    ),
+    Room(
+        "SkateFormer",
+        "skateformer",
+        "S",
+        "config/train/ntu_cs/SkateFormer_j.yaml",
+        presets=("config/train/ntu_cs/SkateFormer_j_lowmem.yaml", "config/train/ntu_cs/SkateFormer_j_tiny.yaml"),
+    ),
+    Room(
+        "Hyper-GCN",
+        "hypergcn",
+        "H",
+        "config/base/nturgbd-cross-subject/hyper_joint.yaml",
+        presets=("config/large/nturgbd-cross-subject/hyper_joint.yaml",),
+    ),
+    Room(
+        "ST-GCN",
+        "stgcn",
+        "T",
+        "config/st_gcn/ntu-xsub/train.yaml",
+        presets=("config/st_gcn.twostream/ntu-xsub/train.yaml",),
+    ),
     Room("FS-VAE", "fsvae", None, variant="fsvae"),
     Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
 )

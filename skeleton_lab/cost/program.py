@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class Recipe:
     precision: str = "32"
     optimizer: str = "SGD"
     checkpointing: bool = False
+    epochs: int = 0
+    workers: int = 0  # loader processes
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,15 @@ def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, A
         arguments.config or this.config or str(path), str(options.model),
         arguments.frames or (WHOLE if whole else window), whole and not arguments.frames,
         batch, min(forward, batch), arguments.precision or precision, options.optimizer, checkpointing,
+        options.num_epoch, options.num_worker,
     )  # fmt: skip
     return recipe, feeder
 
 
-def supervised(this: Room, arguments: argparse.Namespace) -> Answer:
-    """What a room's network costs to train."""
+def prepared(
+    this: Room, arguments: argparse.Namespace
+) -> tuple[Recipe, nn.Module, Callable[[int], tuple[Tensor, ...]]]:
+    """A room's recipe, its network, and what makes so many random samples for it."""
     recipe, feeder = read(this, arguments)
     wishes = argparse.Namespace(
         room=this.folder, config=arguments.config, num_class=arguments.num_class, frames=recipe.frames,
@@ -133,20 +138,27 @@ def supervised(this: Room, arguments: argparse.Namespace) -> Answer:
     torch.manual_seed(0)
     model, model_args = build(wishes)
     people = {} if {"num_person", "num_people"} & set(model_args) else {"num_person": feeder.get("num_person") or 2}
-    count = arguments.samples or min(recipe.forward, max(2, min(8, MEASURED // recipe.frames)))
-    inputs = counting.example(model_args | people, count, recipe.frames, arguments.single_person)
+    model_args = model_args | people
+    return recipe, model, lambda count: counting.example(model_args, count, recipe.frames, arguments.single_person)
+
+
+def supervised(this: Room, arguments: argparse.Namespace) -> Answer:
+    """What a room's network costs to train."""
+    recipe, model, samples = prepared(this, arguments)
+    inputs = samples(arguments.samples or min(recipe.forward, max(2, min(8, MEASURED // recipe.frames))))
     states = 3 if recipe.optimizer == "SGD" else 4
-    found = dataclasses.replace(_measured(model, inputs, recipe.precision), states=states)
+    found = dataclasses.replace(measured(model, inputs, recipe.precision), states=states)
     again = None
     if hasattr(model, "activation_checkpointing") and not fits(found, recipe.forward, arguments.budget):
         model.activation_checkpointing = True
-        again = dataclasses.replace(_measured(model, inputs, recipe.precision), states=states)
+        again = dataclasses.replace(measured(model, inputs, recipe.precision), states=states)
     _, _, T, V, M = inputs[0].shape
     sample = f"{T} frames{WHOLE_WORDS if recipe.whole else ''}, {V} joints, {M} {'person' if M == 1 else 'people'}"
     return Answer(this, recipe, sample, found, again)
 
 
-def _measured(model: nn.Module, inputs: Sequence[Tensor], precision: str) -> Cost:
+def measured(model: nn.Module, inputs: Sequence[Tensor], precision: str) -> Cost:
+    """The cost of a step with these samples and the precision of a recipe, counted on the CPU."""
     x, *more = inputs
     y = torch.zeros(len(x), dtype=torch.long)
     if precision == "64":

@@ -105,6 +105,7 @@ def _strange_flags(letter: str) -> Callable[[Random], bytes]:
 SCRIPTS: dict[str, tuple[str, tuple]] = {
     "predict": ("skeleton_lab.inference.program:_parser", ("CTR-GCN",)),
     "cost": ("skeleton_lab.cost.flags:parser", ()),
+    "plan": ("skeleton_lab.plan.flags:parser", ()),
     "doctor": ("skeleton_lab.doctor.__main__:parser", (True,)),
     "view": ("skeleton_lab.reporting.viewer.__main__:_parser", ()),
     "synthetic": ("skeleton_lab.data.synthetic.archive:_parser", ()),

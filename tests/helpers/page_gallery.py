@@ -7,12 +7,18 @@ from pathlib import Path
 import fake_run as fake
 import numpy as np
 import pytest
+import torch
 import zero_shot_folder
 
 from skeleton_lab.data.archives import class_names
 from skeleton_lab.data.synthetic import archive
 from skeleton_lab.inference import overlay
 from skeleton_lab.inference.windows import Recordings, rows_of
+from skeleton_lab.plan import cards
+from skeleton_lab.plan import page as plan_page
+from skeleton_lab.plan.data import Data
+from skeleton_lab.plan.machine import Machine
+from skeleton_lab.plan.planning import Row
 from skeleton_lab.reporting import run_report
 from skeleton_lab.reporting.viewer.__main__ import main as view
 from skeleton_lab.zero_shot.report import page as zero_shot_report
@@ -70,6 +76,22 @@ def viewed(folder: Path, *words: str) -> Path:
         archive.write(source, train=10, test=10, classes=4, frames=70, progress=False)
     path = folder / "view.html"
     assert view([str(source), *words, "--output", str(path), "--quiet"]) == 0
+    return path
+
+
+def plan(folder: Path, name: str = "a card") -> Path:
+    """``plan.html`` with a row of every kind of answer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    where = Machine(name, cards.find("RTX 4060"), torch.device("cpu"), 8.0, 7.0, "bf16-mixed")
+    shared = dict(room="A room", config="config/ntu/a.yaml", batch=64, epochs=65, memory=5.0, memory_from="forecast",
+                  time_from="forecast", host=1.0)  # fmt: skip
+    rows = [
+        Row(**shared, fits=True, flags="", same=True, epoch=200.0, hours=3.6),
+        Row(**shared, fits=False, flags="--activation-checkpointing", same=True, epoch=300.0, hours=5.4),
+        Row(**shared, fits=False, flags=None, same=True, epoch=float("nan"), hours=float("nan")),
+    ]
+    path = folder / "plan.html"
+    path.write_text(plan_page.html(where, Data(name, 1000, 0.7, 10**9), rows), "utf-8")
     return path
 
 

@@ -14,7 +14,7 @@ from places import ROOT
 from skeleton_lab.reporting.html import shell
 
 pytestmark = [needs_chromium, pytest.mark.slow]
-KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds")
+KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan")
 STOPS = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((e) =>
     !e.disabled && e.tabIndex === 0 && e.checkVisibility())"""
 # Of every text that is seen: its contrast with the background behind it (WCAG 2), and how large it is.
@@ -58,6 +58,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "predictions": gallery.predictions(folder, gallery.Arrays(clips, [3, 4, 5]), lambda row: row.first // 100 % 7),
         "zero-shot": one,
         "zero-shot seeds": seeds,
+        "plan": gallery.plan(folder / "plan"),
     }
 
 
@@ -184,6 +185,7 @@ def test_names_that_are_markup_are_read_as_text(tmp_path):
     for path in (
         gallery.predictions(tmp_path, gallery.Arrays([gallery.walk(80)], name=name)),
         gallery.report(tmp_path / "report", name=name),
+        gallery.plan(tmp_path / "plan", name=name),
     ):
         with Tab(path) as tab:
             count = "return ['script', 'img', '[onerror]'].map((s) => document.querySelectorAll(s).length);"

@@ -1,0 +1,55 @@
+"""What is planned for: a card of the table, the machine's own GPU, or its CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from skeleton_lab.cost.counting import GIB
+from skeleton_lab.plan import cards
+from skeleton_lab.plan.cards import Card
+from skeleton_lab.utils.devices import pick_device
+
+BOTH = 8  # compute capability from which tensor cores take bfloat16
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where training would run.
+
+    Attributes:
+        card: its sheet; None: a device of this machine, on which steps are measured.
+        device: that device.  memory: GiB that it has.  budget: GiB to spend.
+        half: the mixed precision that pays; None: none does.
+    """
+
+    name: str
+    card: Card | None
+    device: torch.device
+    memory: float
+    budget: float
+    half: str | None
+
+
+def find(card: str | None, device: str, budget: float | None) -> Machine:
+    """By the flags of the plan.
+
+    Raises:
+        UsageError: an unknown card.
+    """
+    if card:
+        sheet = cards.find(card)
+        half = ("bf16-mixed" if sheet.bf16 else "16-mixed") if sheet.half else None
+        return Machine(sheet.name, sheet, torch.device("cpu"), sheet.memory, budget or sheet.budget, half)
+    found = pick_device(device)
+    if found.type == "cuda":
+        free, total = torch.cuda.mem_get_info(found)
+        major = torch.cuda.get_device_capability(found)[0]
+        half = None if major < BOTH - 1 else "bf16-mixed" if major >= BOTH else "16-mixed"
+        name = torch.cuda.get_device_name(found)
+        return Machine(name, None, found, total / GIB, budget or free / GIB, half)
+    memory = psutil.virtual_memory()
+    name = f"the CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
+    return Machine(name, None, found, memory.total / GIB, budget or memory.available / GIB, None)

@@ -1,0 +1,115 @@
+"""What one training step takes: forecast from its operations, or measured."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.utils.checkpoint
+from torch import Tensor, nn
+
+from skeleton_lab.cost import counting, kernels, program
+from skeleton_lab.cost.counting import Cost, PeakMemory
+from skeleton_lab.cost.kernels import Kernel
+from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.plan.cards import Card
+from skeleton_lab.plan.settings import Settings
+
+TRIES = 3  # measured steps on a GPU, after one that warms up; the quickest counts
+FEW = 400  # frames that are measured with on a CPU: 4 samples of 64 and more, one of 300
+REAL = torch.device("meta")  # shapes are enough to count
+
+
+@dataclass(frozen=True)
+class Count:
+    """The operations of forward and backward of ``batch`` samples, and the memory that they need."""
+
+    kernels: list[Kernel]
+    batch: int
+    cost: Cost
+
+    def seconds(self, card: Card, batch: int, half: bool = False, narrow: float = 1.0) -> float:
+        """Forecast for ``batch`` samples: of each operation its launch and the longer of its FLOPs and its bytes.
+
+        Args:
+            half: products run on tensor cores, in half floats.
+            narrow: the share of the bytes that they leave.
+        """
+        rates = kernels.Card(card.bandwidth * 1e9 / narrow, (card.half if half else card.fp32) * 1e12)
+        launches = rates.launch * len(self.kernels)
+        return launches + (kernels.seconds(self.kernels, rates) - launches) * batch / self.batch
+
+
+def counted(model: nn.Module, samples: Sequence[Tensor], batch: int, states: int) -> Count:
+    """A step of ``batch`` samples like the first of ``samples``, counted as it runs on CUDA, without computing it."""
+    inputs = [torch.empty(batch, *x.shape[1:], dtype=x.dtype, device=REAL) for x in samples]
+    y = torch.empty(batch, dtype=torch.long, device=REAL)
+    with _uncompared(), PeakMemory() as memory:
+        found = kernels.of_step(model, inputs, y)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    own = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))  # of the copy that ran
+    peak = max(memory.peak - own - 4 * parameters, 0)  # gradients count with the parameters
+    cost = Cost(sum(k.flops for k in found) // (3 * batch), 0, peak // batch, parameters, states)
+    return Count(found, batch, cost)
+
+
+@contextlib.contextmanager
+def _uncompared() -> Iterator[None]:
+    """Checkpoints do not compare what they compute again: what says that it is on CUDA does so in backward alone."""
+    checks = torch.utils.checkpoint._allowed_determinism_checks_to_fns
+    before = checks["default"]
+    checks["default"] = checks["none"]
+    try:
+        yield
+    finally:
+        checks["default"] = before
+
+
+def narrowed(model: nn.Module, samples: Sequence[Tensor], half: str) -> float:
+    """The share of a step's memory that mixed precision leaves; two samples are computed."""
+    few = [x[:2] for x in samples]
+    full, mixed = (program.measured(model, few, precision).peak_bytes for precision in ("32", half))
+    return mixed / full
+
+
+def measured(
+    model: nn.Module, samples: Callable[[int], Sequence[Tensor]], settings: Settings, device: torch.device, tries: int
+) -> tuple[float, int | None]:
+    """Seconds of forward and backward of ``settings.forward`` samples, and the most bytes that CUDA held (CPU: None).
+
+    Raises:
+        torch.cuda.OutOfMemoryError: they do not fit.
+    """
+    model = model.to(device).train()
+    if hasattr(model, "activation_checkpointing"):
+        model.activation_checkpointing = settings.checkpointing
+    inputs = [x.to(device) for x in samples(settings.forward)]
+    y = torch.zeros(settings.forward, dtype=torch.long, device=device)
+    dtype = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(settings.precision)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    times = []
+    for _ in range(1 + tries):
+        began = time.perf_counter()
+        with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
+            output = model(*inputs)
+            loss = Criterion()(output, y)
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    most = torch.cuda.max_memory_reserved(device) if on_gpu else None
+    model.zero_grad(set_to_none=True)
+    model.to("cpu")
+    return min(times[1:]), None if most is None else most + int(counting.CONTEXT_BYTES)
+
+
+def sample_of(frames: int, forward: int) -> int:
+    """How many samples a step is measured with on a CPU."""
+    return min(forward, max(1, FEW // max(frames, 1)), 4)

@@ -1,0 +1,119 @@
+"""``skeleton-lab plan``: cards, the order of settings, forecasts, and what is written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from skeleton_lab.cost.counting import GIB, Cost
+from skeleton_lab.cost.kernels import Kernel
+from skeleton_lab.cost.program import Recipe
+from skeleton_lab.data.synthetic import archive
+from skeleton_lab.errors import UsageError
+from skeleton_lab.plan import cards, data, machine, planning, steps, words
+from skeleton_lab.plan.program import main
+from skeleton_lab.plan.settings import Settings, ways
+from skeleton_lab.registry import ROOMS
+
+RECIPE = Recipe("a.yaml", "a.Model", 64, False, 32, 12, epochs=5)
+
+
+def test_a_card_is_found_however_it_is_written():
+    assert cards.find("NVIDIA GeForce rtx-4060") is cards.find("RTX 4060") and cards.find("RTX 4060").memory == 8
+    own = cards.find("8GB, 272 GB/s, 15.5TFLOP/s")
+    assert (own.memory, own.bandwidth, own.fp32, own.half) == (8, 272, 15.5, 0)
+    assert all(card.source and card.half >= 0 and card.fp32 > 1 for card in cards.CARDS)
+
+
+@pytest.mark.parametrize("text", ["RTX 4061", "0GB,1GB/s,1TFLOP/s", "8GB,272GB/s", ""])
+def test_an_unknown_card_is_an_error(text):
+    with pytest.raises(UsageError, match="--card"):
+        cards.find(text)
+
+
+def test_the_nearest_card_is_named_and_the_exit_code_is_2(tmp_path, capsys):
+    assert main(["--card", "RTX 4061", "--out", str(tmp_path)]) == 2
+    assert "Did you mean 'RTX 406" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_settings_come_in_the_order_of_what_they_change():
+    tried = list(ways(RECIPE, True, "bf16-mixed"))
+    assert [(s.forward, s.checkpointing) for s in tried if s.precision == "32"] == [
+        (12, False), (12, True), (6, False), (6, True), (3, False), (3, True), (1, False), (1, True),
+    ]  # fmt: skip
+    assert tried[0].flags(RECIPE) == "" and tried[1].flags(RECIPE) == "--activation-checkpointing"
+    assert [s.same_numbers(RECIPE) for s in tried] == [True, True] + [False] * 14
+    assert tried[8].flags(RECIPE) == "--precision bf16-mixed"
+    assert {s.precision for s in ways(RECIPE, True, None)} == {"32"}
+
+
+def test_a_forecast_is_launches_and_the_longer_of_arithmetic_and_bytes():
+    card = cards.find("8GB,100GB/s,10TFLOP/s")
+    count = steps.Count([Kernel("mm", 10**12, 10**9), Kernel("add", 0, 10**9)], 4, Cost(0, 0, 1, 0))
+    assert count.seconds(card, 4) == pytest.approx(0.1 + 0.01 + 10e-6)
+    assert count.seconds(card, 2) == pytest.approx(0.055 + 10e-6), "launches stay"
+
+
+def test_the_memory_that_is_counted_is_what_backward_needs():
+    net = nn.Sequential(nn.Linear(1000, 1000, bias=False), nn.Sigmoid(), nn.Linear(1000, 10, bias=False))
+    count = steps.counted(net, [torch.zeros(1, 1000)], 500, 3)
+    activation = 4 * 1000 * 500  # bytes of one
+    assert activation <= count.cost.peak_bytes * 500 <= 4.2 * activation + 4 * 1_010_000
+    products = 2 * 500 * (1000 * 1000 * 2 + 1000 * 10 * 3)  # no gradient of the input
+    assert sum(k.flops for k in count.kernels) == products
+
+
+def test_the_share_of_clips_of_one_person_is_counted(tmp_path):
+    path = archive.write(tmp_path / "a.npz", train=12, test=4, classes=4, frames=40, progress=False)
+    found = data.read(tmp_path / "a.npz")
+    from skeleton_lab.data.archives.opening import open_archive
+
+    clips = open_archive(tmp_path / "a.npz", "train")
+    both = sum(bool(clips.clips([k])[0, ..., 1].any()) for k in range(12))
+    assert (found.clips, found.alone) == (12, 1 - both / 12), path
+
+
+def test_presets_are_configurations_of_the_room():
+    assert all((room.path / config).is_file() for room in ROOMS for config in room.presets)
+    assert sum(len(room.presets) for room in ROOMS) >= 5
+
+
+@pytest.mark.slow
+def test_a_room_that_does_not_fit_is_given_settings_and_less_memory():
+    room = next(room for room in ROOMS if room.program == "C")
+    given = [machine.find("RTX 4060", "auto", budget) for budget in (8, 3, 0.9, 0.1)]
+    rows = [planning.row(room, str(room.config), where, data.published()) for where in given]
+    assert [words.verdict(row) for row in rows] == ["yes", "so", "so", "no"]
+    assert rows[1].flags == "--activation-checkpointing" and rows[1].same and rows[1].hours > rows[0].hours
+    assert "--forward-batch-size" in rows[2].flags and not rows[2].same
+    assert all(row.memory <= where.budget for row, where in zip(rows[:3], given))
+    assert rows[0].hours * 3600 == pytest.approx(65 * rows[0].epoch)
+
+
+def test_the_plan_of_a_room_is_written_and_says_what_is_measured(tmp_path, capsys):
+    assert main(["--room", "FS-VAE", "--device", "cpu", "--out", str(tmp_path / "new")]) == 0
+    said, told = capsys.readouterr().out, json.loads((tmp_path / "new/plan.json").read_text())
+    assert "FS-VAE" in said and "Time is measured" in said and "Memory is a forecast" in said
+    (row,) = told["rows"]
+    assert row["fits"] and row["time_from"] == "measured" and row["hours"] > 0 and told["machine"]["card"] is None
+    assert "FS-VAE" in (tmp_path / "new/plan.html").read_text()
+
+
+def test_flags_that_cannot_be_are_errors(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for words_ in (["--memory", "0"], ["--memory", "nan"], ["--card", "T4", "--device", "cpu"],
+                   ["--out", str(tmp_path / "file/x")], ["--room", "XYZ"]):  # fmt: skip
+        assert main(words_) == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_measured_step_is_of_the_settings():
+    net = nn.Linear(8, 3)
+    seen = []
+    net.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    seconds, most = steps.measured(
+        net, lambda n: (torch.randn(n, 8),), Settings(5, False, "32"), torch.device("cpu"), 2
+    )
+    assert seen == [5, 5, 5] and seconds > 0 and most is None and seconds < GIB
