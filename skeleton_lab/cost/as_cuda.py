@@ -1,0 +1,97 @@
+"""The code that a network runs on CUDA, run without a GPU: to count its operations, not for its results' speed.
+
+Tensors lie on the CPU, or on PyTorch's ``meta`` device where only shapes matter, and say that they are on CUDA.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+DEVICE = torch.device("cuda", 0)
+
+
+class AsCuda(TorchFunctionMode):
+    """Within it tensors name CUDA as their device, and what is made on CUDA is made on ``real``.
+
+    ``torch.dropout`` and ``F.dropout`` become the single kernel that they are on CUDA.  Start backward by ``backward``
+    of this module: PyTorch's own switches the mode off.
+    """
+
+    def __init__(self, real: torch.device):
+        super().__init__()
+        self.real = real
+
+    def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
+        kwargs = kwargs or {}
+        if function in PROPERTIES:
+            return PROPERTIES[function]
+        if function in (torch.dropout, torch.nn.functional.dropout):
+            return dropout(*args, **kwargs)
+        return function(*tree_map(self._real, args), **tree_map(self._real, kwargs))
+
+    def _real(self, value: Any) -> Any:
+        return self.real if isinstance(value, torch.device) and value.type == "cuda" else value
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """As on CUDA, where one kernel draws and applies the mask; also there it makes a new tensor if not in place."""
+    if not training or p == 0:
+        return input
+    if inplace or p == 1:
+        return torch.nn.functional.dropout(input, p, training, inplace)
+    return torch.native_dropout(input, p, True)[0]
+
+
+PROPERTIES = {
+    torch.Tensor.is_cuda.__get__: True,
+    torch.Tensor.is_cpu.__get__: False,
+    torch.Tensor.device.__get__: DEVICE,
+}
+
+
+def backward(loss: Tensor) -> None:
+    """Gradients of a scalar for the leaves; modes that are on stay on inside custom functions."""
+    engine = torch.autograd.Variable._execution_engine  # what Tensor.backward calls when it has left the modes
+    engine.run_backward(
+        (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
+
+
+def _batch_norm_stats(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    var, mean = torch.var_mean(x.float(), [d for d in range(x.dim()) if d != 1], correction=0)
+    return mean, (var + eps).rsqrt()
+
+
+def _batch_norm_elemt(x: Tensor, weight, bias, mean: Tensor, invstd: Tensor, eps: float) -> Tensor:
+    y = (x - _channels(mean, x)) * _channels(invstd, x)
+    return (y if weight is None else y * _channels(weight, x) + _channels(bias, x)).to(x.dtype)
+
+
+def _batch_norm_backward_reduce(dy: Tensor, x: Tensor, mean: Tensor, invstd: Tensor, weight, *wanted: bool):
+    others = [d for d in range(x.dim()) if d != 1]
+    total, product = dy.sum(others), (dy * (x - _channels(mean, x))).sum(others)
+    return total, product, product * invstd, total.clone()
+
+
+def _batch_norm_backward_elemt(dy, x, mean, invstd, weight, sum_dy, sum_dy_xmu, count) -> Tensor:
+    n, scale = count.sum(), invstd if weight is None else invstd * weight
+    centred = (x - _channels(mean, x)) * _channels(sum_dy_xmu / n * invstd.square(), x)
+    return ((dy - _channels(sum_dy / n, x) - centred) * _channels(scale, x)).to(x.dtype)
+
+
+def _channels(t: Tensor, x: Tensor) -> Tensor:
+    return t.view([1, -1] + [1] * (x.dim() - 2))
+
+
+aten = torch.ops.aten
+STAND_INS = {  # for kernels that PyTorch has on CUDA alone
+    aten.batch_norm_stats.default: _batch_norm_stats,
+    aten.batch_norm_elemt.default: _batch_norm_elemt,
+    aten.batch_norm_backward_reduce.default: _batch_norm_backward_reduce,
+    aten.batch_norm_backward_elemt.default: _batch_norm_backward_elemt,
+}

@@ -1,0 +1,136 @@
+"""Kernels that a training step launches, with the floating-point operations and bytes of each, counted without a GPU.
+
+A kernel is an operation that PyTorch dispatches, except views and allocations.  Some are several on a real card
+(a convolution's backward), and none reads a cache: the counts compare forms of a network, and bound its time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+from torch.utils.flop_counter import flop_registry, shape_wrapper
+
+from skeleton_lab.cost.as_cuda import STAND_INS, AsCuda, backward
+from skeleton_lab.cost.counting import in_place_products
+
+NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
+OVERWRITES = {
+    "copy_",
+    "zero_",
+    "fill_",
+    "bernoulli_",
+    "normal_",
+    "uniform_",
+    "random_",
+}  # nothing of it is read
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One launch: ``flops`` of products and convolutions (2 per multiply-add), ``bytes`` read and written."""
+
+    name: str
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a processor does: bytes and FLOPs a second, seconds to launch a kernel."""
+
+    bandwidth: float
+    flops: float
+    launch: float = 5e-6
+
+
+class Kernels(TorchDispatchMode):
+    """Collects in ``found`` what runs within it."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[Kernel] = []
+        self.formulas = {**flop_registry, **{op: shape_wrapper(f) for op, f in in_place_products().items()}}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
+        kwargs = kwargs or {}
+        result = STAND_INS.get(func, func)(*args, **kwargs)
+        name = func._schema.name.split("::")[1]
+        inputs, outputs = tensors((args, kwargs)), tensors(result)
+        if name not in NO_KERNELS and not is_view(func, inputs, outputs):
+            formula = self.formulas.get(func.overloadpacket)
+            flops = formula(*args, **kwargs, out_val=result) if formula else 0
+            self.found.append(Kernel(name, int(flops), moved(name, inputs, outputs)))
+        return result
+
+
+def tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor)]
+
+
+def is_view(func: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bool:
+    """Whether an operation made nothing: its results lie in its arguments' memory, which it did not change."""
+    given = {t.untyped_storage()._cdata for t in inputs}
+    return not func._schema.is_mutable and all(t.untyped_storage()._cdata in given for t in outputs)
+
+
+def moved(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    """Bytes that a kernel reads and writes; one that only changes an argument writes that."""
+    read = inputs[1:] if name in OVERWRITES else inputs
+    return sum(map(real_bytes, read)) + sum(map(real_bytes, outputs or inputs[:1]))
+
+
+def real_bytes(t: Tensor) -> int:
+    """Bytes of the memory behind a tensor: dimensions that ``expand`` made have none."""
+    values = 1
+    for size, stride in zip(t.shape, t.stride()):
+        values *= size if stride or not size else 1
+    return values * t.element_size()
+
+
+def of_step(model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True) -> list[Kernel]:
+    """Kernels of forward, mean cross entropy and backward of a copy of ``model``.
+
+    Args:
+        inputs: what the network takes, (N, ...) each; on the device ``meta`` shapes are enough, and any N is cheap.
+        y: (N,) labels.
+        cuda: the code that the network runs on CUDA, else on the CPU.
+    """
+    return _counted(model, inputs, y, cuda)
+
+
+def of_inference(model: nn.Module, inputs: Sequence[Tensor], cuda: bool = True) -> list[Kernel]:
+    """Kernels of a forward in eval mode without gradients; see ``of_step``."""
+    return _counted(model, inputs, None, cuda)
+
+
+def _counted(model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None, cuda: bool) -> list[Kernel]:
+    real = inputs[0].device
+    model = copy.deepcopy(model).to(real).train(y is not None)
+    if real.type == "meta" and hasattr(model, "merge_empty_bodies"):
+        model.merge_empty_bodies = False  # which bodies are empty depends on values
+    with Kernels() as kernels, torch.set_grad_enabled(y is not None):
+        if cuda:
+            with AsCuda(real):
+                _run(model, inputs, y)
+        else:
+            _run(model, inputs, y)
+    return kernels.found
+
+
+def _run(model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None) -> None:
+    output = model(*inputs)
+    if y is not None:
+        logits = output[0] if isinstance(output, tuple) else output
+        backward(nn.functional.cross_entropy(logits, y))
+
+
+def seconds(kernels: Iterable[Kernel], card: Card) -> float:
+    """Modelled time: of each kernel its launch and the longer of its FLOPs and its bytes at the card's rates."""
+    return sum(card.launch + max(k.flops / card.flops, k.bytes / card.bandwidth) for k in kernels)
