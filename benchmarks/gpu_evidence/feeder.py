@@ -44,13 +44,13 @@ def fed(report: Report, room: str) -> dict[str, Any]:
         workers = 0 if report.dry else min(options.num_worker, os.cpu_count() or 1)
         plan = BatchPlan(len(feeder), batch, seed=1, shuffle=True)
         loader = make_loader(feeder, plan, workers, torch.device(report.device), 1)
-        clips, begun = 0, 0.0
+        clips, begun = -batch, 0.0
         for plan.epoch in range(1000):
             for data, *_ in loader:
                 data.to(report.device, non_blocking=True)
                 begun = begun or time.perf_counter()
                 clips += batch
-            if time.perf_counter() - begun > (0 if report.dry else SECONDS):
+            if clips and time.perf_counter() - begun > (0 if report.dry else SECONDS):
                 break
         seconds = time.perf_counter() - begun
-    return {"batch": batch, "workers": workers, "clips_per_second": (clips - batch) / seconds}
+    return {"batch": batch, "workers": workers, "clips_per_second": clips / seconds}
