@@ -63,7 +63,8 @@ def backward(loss: Tensor) -> None:
 
 
 def _batch_norm_stats(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    var, mean = torch.var_mean(x.float(), [d for d in range(x.dim()) if d != 1], correction=0)
+    x = x if x.dtype == torch.float64 else x.float()  # sums are at least of single precision
+    var, mean = torch.var_mean(x, [d for d in range(x.dim()) if d != 1], correction=0)
     return mean, (var + eps).rsqrt()
 
 

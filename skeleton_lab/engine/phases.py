@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from skeleton_lab.data.feeders.base import log_once
 from skeleton_lab.engine import container_hints
 from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.build import Feeders, build
+from skeleton_lab.engine.compiling import missing_compiler
 from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.distributed import Team, make_fabric, may_be_first
@@ -93,8 +92,9 @@ def main(options: Options, runtime: Runtime, feeders: Feeders | None = None) -> 
         print(net)
         print(f"# Parameters: {sum(p.numel() for p in net.parameters() if p.requires_grad)}")
         return None
-    if options.compile and not any(map(shutil.which, ("cc", "gcc", "clang", os.environ.get("CXX") or "c++"))):
-        raise UsageError("--compile needs a C compiler, and there is none here; leave the flag out")
+    lacks = missing_compiler(runtime.device.type) if options.compile else None
+    if lacks:
+        raise UsageError(f"--compile needs {lacks}, and there is none here; leave the flag out")
     earlier = earlier_run(options, runtime.team, runtime.log)
     seed_everything(options, runtime.team)
     run = build(options, runtime, earlier, feeders)

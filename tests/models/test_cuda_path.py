@@ -1,0 +1,67 @@
+"""What the fused networks compute where tensors are a GPU's: another slicing, the same numbers.
+
+No GPU is needed: ``AsCuda`` makes CPU tensors say that they lie on one.  ``tools/gpu_evidence.sh`` is for real ones.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from networks import FRAMES, NETWORKS
+from replay import labels, logits, step
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from skeleton_lab import registry
+from skeleton_lab.cost import as_cuda, counting
+from skeleton_lab.nn import fuse
+from skeleton_lab.utils.importing import import_class
+
+NO_DRAWS = {"drop_out": 0.0, "dropout": 0.0, "attn_drop": 0.0, "drop_path": 0.0}  # a GPU draws other masks
+
+
+class StandIns(TorchDispatchMode):
+    """Kernels that PyTorch has for CUDA alone, computed as their documents say."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return as_cuda.STAND_INS.get(function, function)(*args, **(kwargs or {}))
+
+
+def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    with as_cuda.AsCuda(torch.device("cpu")), StandIns():
+        y = logits(net.train()(*inputs))
+        as_cuda.backward(F.cross_entropy(y, labels(y)))
+    return y.detach()
+
+
+@pytest.mark.parametrize(
+    ("room", "config", "changes"),
+    [row[:3] for row in NETWORKS],
+    ids=[f"{row[0]}-{Path(row[1]).parent.name}-{row[3]}" for row in NETWORKS],
+)
+@pytest.mark.parametrize("single_person", [0.0, 0.5])
+def test_cuda_path_computes_the_same(room, config, changes, single_person):
+    """Logits, gradients and running statistics of a step in float64."""
+    settings = yaml.safe_load((registry.find(room).path / config).read_text())
+    arguments = {**settings["model_args"], **changes}
+    arguments |= {name: value for name, value in NO_DRAWS.items() if name in arguments}
+    torch.manual_seed(0)
+    with registry.room(room):
+        here = fuse(import_class(settings["model"])(**arguments)).double()
+    there = copy.deepcopy(here)
+    inputs = tuple(t.double() for t in counting.example(arguments, 2, FRAMES, single_person))
+    expected = logits(step(here, *inputs)).detach()
+    found = step_as_on_cuda(there, inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    largest = max(p.grad.abs().max().item() for p in here.parameters() if p.grad is not None)
+    for (name, p), q in zip(here.named_parameters(), there.parameters()):
+        assert (p.grad is None) == (q.grad is None), name
+        if p.grad is not None:
+            torch.testing.assert_close(q.grad, p.grad, rtol=1e-6, atol=1e-9 * largest, msg=name)
+    for (name, a), b in zip(here.named_buffers(), there.buffers()):
+        torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-9, msg=name)
