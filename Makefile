@@ -13,14 +13,20 @@ help:        ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 setup: $(VENV)/ready  ## a virtual environment in .venv with everything pinned
-$(VENV)/ready: pyproject.toml constraints.txt
+# pip compiles every module, one after the other, and takes longer for it than for all the rest: here it is done on all
+# processors, and for a demo only for what is imported.
+$(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -q -c constraints.txt -e '.[logs,report,h5,video,search,text,weights,dev]'
-	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-deps open_clip_torch  # CLIP's merges are in it
+	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[logs,report]'
+	@touch $@
+$(VENV)/ready: $(VENV)/base
+	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[h5,video,search,text,weights,dev]'
+	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt --no-deps open_clip_torch  # CLIP's merges are in it
+	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages hold files for other Pythons
 	@touch $@
 
-demo: setup  ## make an NTU60-format archive, train CTR-GCN (or ROOM=...) on it, write a report (CPU, minutes)
-	@DEMO=$(DEMO) PYTHON=$(VENV)/bin/python bash tools/demo_room.sh $(ROOM)
+demo: $(VENV)/base  ## make an NTU60-format archive, train CTR-GCN (or ROOM=...) on it, write a report (CPU, minutes)
+	@DEMO=$(DEMO) PYTHON=$(VENV)/bin/python PYTHONDONTWRITEBYTECODE= bash tools/demo_room.sh $(ROOM)
 zero-shot-demo: setup  ## archive, backbone, features, texts, FS-VAE, gate: accuracy on unseen classes (CPU, minutes)
 	$(VENV)/bin/python dataset_tools/zero_shot_demo.py --out $(DEMO)/zero_shot
 clean-demo:  ## remove what `make demo` made

@@ -10,7 +10,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from skeleton_lab.utils import python_check
+from skeleton_lab.utils import cpus, python_check
 
 if TYPE_CHECKING:
     from skeleton_lab import errors as errors
@@ -30,6 +30,7 @@ _HOMES = {
 python_check.check_python(sys.version_info[:3])
 python_check.watch()
 python_check.check_packages()
+cpus.prepare()
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 from skeleton_lab.baselines.dataset import NTU60SkeletonDataset, find_archive
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils import cpus
 from skeleton_lab.utils.cli import check_sizes
 from skeleton_lab.utils.devices import pick_device
 
@@ -96,7 +96,7 @@ def moved(loader: DataLoader, device: torch.device) -> Iterator[tuple[Tensor, Te
 
 
 def loader(data: NTU60SkeletonDataset, options: argparse.Namespace, *, shuffle: bool) -> DataLoader:
-    workers = min(options.num_worker, os.cpu_count() or 1)
+    workers = min(options.num_worker, cpus.available().count)
     return DataLoader(
         data, batch_size=options.batch_size, shuffle=shuffle, num_workers=workers,
         pin_memory=torch.cuda.is_available(), persistent_workers=workers > 0 and options.epochs is not None,

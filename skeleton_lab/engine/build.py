@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from skeleton_lab.engine.resume import prepare_training
 from skeleton_lab.engine.run_files import open_work_dir, say_header
 from skeleton_lab.engine.runtime import Learner, Loaders, Run, Runtime
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils import cpus
 
 Feeders = tuple[Any, Any]  # training and test, each a data set or None
 
@@ -98,7 +98,7 @@ def worker_count(options: Options, runtime: Runtime) -> int:
     """
     if "num_worker" in options.explicit:
         return options.num_worker
-    count = 0 if runtime.device.type == "cpu" else min(options.num_worker, os.cpu_count() or 1)
+    count = 0 if runtime.device.type == "cpu" else min(options.num_worker, cpus.available().count)
     if count < options.num_worker:
         runtime.log(f"{count} loader processes instead of the default {options.num_worker} (--num-worker N sets them)")
     return count

@@ -27,6 +27,8 @@ from skeleton_lab.engine.runtime import Run, Runtime
 from skeleton_lab.engine.signals import Stop
 from skeleton_lab.engine.train import train
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils import cpus
+from skeleton_lab.utils.devices import Devices
 
 
 def launch(options: Options, feeders: Feeders | None = None) -> Run | None:
@@ -44,10 +46,8 @@ def started(options: Options) -> Iterator[Runtime]:
         work_dir = workdir.prepare(Path(options.work_dir))
         options.notices += container_hints.lost(work_dir)
         lock = workdir.locked(work_dir) if may_be_first() else lock
-    if options.threads:
-        torch.set_num_threads(options.threads)
     device = devices.resolve(options)
-    notices = [*options.notices, *([device.notice] if device.notice else [])]
+    notices = [*options.notices, *([device.notice] if device.notice else []), *set_threads(options, device)]
     precision, notice = devices.precision_of(options, device.kind)
     notices += [notice] if notice else []
     with Stop() as stop, lock:
@@ -61,6 +61,16 @@ def started(options: Options) -> Iterator[Runtime]:
                 yield Runtime(team, log, stop, fabric)
         finally:
             team.close()
+
+
+def set_threads(options: Options, device: Devices) -> list[str]:
+    """Give PyTorch its threads, in this process and in those that it starts; a line where there is something to say."""
+    processes = max(len(device.indices), 1)
+    count, why = cpus.threads(torch.get_num_threads(), options.threads, processes)
+    torch.set_num_threads(count)
+    if processes > 1:
+        cpus.share_out(count)
+    return [f"{count} CPU thread{'s' * (count > 1)}: {why}"] if why else []
 
 
 def make_log(options: Options, team: Team) -> Log:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import inspect
-import os
 import platform
 import shlex
 from pathlib import Path
@@ -19,6 +18,7 @@ from skeleton_lab.engine.config import options as command_line
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.logging import Log, Metrics, Summaries
 from skeleton_lab.engine.runtime import Run
+from skeleton_lab.utils import cpus
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.importing import import_class
 
@@ -107,7 +107,7 @@ def environment(run: Run, classes: int | None) -> dict[str, Any]:
 
 def hardware(device: torch.device) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": gpu}
+    return {"cpu": cpu_name(), "cores": cpus.available().count, "gpu": gpu}
 
 
 def cpu_name() -> str:

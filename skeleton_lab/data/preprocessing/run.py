@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from skeleton_lab.data.preprocessing.recordings import Source
 from skeleton_lab.data.preprocessing.side_files import write_denoising, write_reading
 from skeleton_lab.data.preprocessing.spool import Spool, digest, locked, prepare_folder
 from skeleton_lab.errors import ArchiveError, LabError, UsageError
+from skeleton_lab.utils import cpus
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.progress import clip_bar
 
@@ -31,7 +31,7 @@ class Options:
     overwrite: throw a half-finished run over other recordings or with other options away.
     """
 
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int = field(default_factory=lambda: cpus.available().count)
     on_error: str = "skip"
     overwrite: bool = False
     show: bool = True

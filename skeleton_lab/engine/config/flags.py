@@ -163,7 +163,8 @@ MACHINE = _group(
     Flag("half", "bool", False, "the same as --precision 16-mixed; ignored on the CPU"),
     Flag("amp_opt_level", "int", 1, "with --half: 0 float32, 1 mixed precision; 2 and 3 count as 1",
          at_least=0, at_most=3),
-    Flag("threads", "int", None, "CPU threads; None: PyTorch decides", at_least=1, at_most=1024),
+    Flag("threads", "int", None, "CPU threads; None: OMP_NUM_THREADS, or one per CPU that this process may use",
+         at_least=1, at_most=1024),
 )
 # fmt: on
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from skeleton_lab.engine.config.flags import DEMO_KEYS, FLAGS, PRESET, PRESET_WI
 from skeleton_lab.engine.config.values import convert
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.utils import cpus
 from skeleton_lab.utils.atomic import write_atomically
 
 FILES = ("config", "weights", "checkpoint")  # flags with the name of a file
@@ -180,7 +180,7 @@ def _complete(options: Options, forward_is_preset: bool) -> None:
     if options.num_worker is None:
         named = len(options.device) if isinstance(options.device, list) else 1
         each = options.recipe.workers_per_device
-        options.num_worker = each * named if each else os.cpu_count() or 1
+        options.num_worker = each * named if each else cpus.available().count
     if forward_is_preset:
         options.forward_batch_size = math.gcd(options.forward_batch_size, options.batch_size)
 
