@@ -34,6 +34,7 @@ def norm_backward(dy: Tensor, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tens
 class NormLinear(Function):
     """z = W norm(x) + bias, remembering x.
 
+    z is (..., O) in shape and (O, ...) in memory, as what follows wants it.
     With y = norm(x), made again: dW = dz^T y, dbias = sum dz, dy = dz W; and (dx, dgamma, dbeta) are layer norm's.
     """
 
@@ -42,15 +43,16 @@ class NormLinear(Function):
         y, mean, invstd = norm(x, gamma, beta, eps)
         ctx.save_for_backward(x, gamma, beta, W, mean, invstd)
         ctx.eps = eps
-        return F.linear(y, W, bias)
+        z = torch.addmm(bias[:, None], W, y.flatten(0, -2).t())
+        return z.view(-1, *x.shape[:-1]).movedim(0, -1)
 
     @staticmethod
     def backward(ctx, dz):
         x, gamma, beta, W, mean, invstd = ctx.saved_tensors
-        dz = dz.flatten(0, -2)
+        dz = dz.movedim(-1, 0).flatten(1)
         y = norm(x, gamma, beta, ctx.eps)[0].to(dz.dtype).flatten(0, -2)
-        dW, dbias = dz.t() @ y, dz.sum(0)
-        dy = (dz @ W.to(dz.dtype)).view_as(x)
+        dW, dbias = dz @ y, dz.sum(1)
+        dy = (dz.t() @ W.to(dz.dtype)).view_as(x)
         return *norm_backward(dy, x, gamma, beta, mean, invstd), dW, dbias, None
 
 
@@ -70,7 +72,7 @@ class NormMLP(Function):
         W, bias = W2.to(h.dtype).t(), bias2.to(h.dtype)
         z = h.new_empty(len(h), len(W2))
         for s in slices(*h.shape, h.device):
-            z[s] = torch.addmm(bias, F.gelu(h[s]), W)
+            torch.addmm(bias, F.gelu(h[s]), W, out=z[s])
         return z.view_as(x)
 
     @staticmethod
@@ -124,6 +126,11 @@ class FusedWindowAttention(plain.WindowAttention):
         o = Attention.apply(f, bias, windows, self.drop if self.training else 0.0)
         return o.flatten(1, 2).transpose(1, 2)
 
+    def back(self, o: Tensor, N: int, T: int, J: int) -> Tensor:
+        """The result (W, L, h*d) of ``forward`` where the tokens were: (h*d, N, T, J)."""
+        windows = Windows(*self.windows(T), self.heads)
+        return windows.join(o.transpose(1, 2).unflatten(1, (self.heads, -1))[None], N, T, J).movedim(-1, 0)
+
 
 @fuses(plain.Transformer)
 class FusedTransformer(plain.Transformer):
@@ -135,12 +142,19 @@ class FusedTransformer(plain.Transformer):
         x = self.add(x, self.mixed(norm_linear(x, self.norm_1, self.mapping)))
         return self.add(x, self.mlp(x, self.norm_2))
 
+    def mixed(self, f: Tensor) -> Tensor:
+        """The plain form's, channel by channel: f and the five results are (C, N, T, J) in memory."""
+        f = f.movedim(-1, 0)
+        C = len(f)
+        g, c, *parts = f.split([C // 8, C // 8, *4 * [3 * C // 16]])
+        y = [self.graph_convolution(g), self.tconv(c.transpose(0, 1)).transpose(0, 1)]
+        y += [attend.back(attend(part.movedim(0, -1)), *f.shape[1:]) for attend, part in zip(self.attention, parts)]
+        return self.proj_drop(self.proj(torch.cat(y).movedim(0, -1)))
+
     def graph_convolution(self, x: Tensor) -> Tensor:
-        N, T, J, _ = x.shape
-        groups = len(self.gconv)
-        x = x.unflatten(-1, (groups, -1)).permute(3, 2, 0, 1, 4)  # (G, J, N, T, C/G)
-        y = torch.bmm(self.gconv, x.reshape(groups, J, -1)).view(x.shape)
-        return y.permute(2, 3, 1, 0, 4).reshape(N, T, J, -1)
+        """The plain form's of x (C, N, T, J), in the same layout."""
+        y = torch.bmm(x.reshape(len(self.gconv), -1, x.shape[-1]), self.gconv.transpose(1, 2))
+        return y.view(x.shape)
 
 
 @fuses(plain.Downsample)

@@ -4,7 +4,9 @@ A frame holds J tokens, all joints of all people.  A window is a frames by b tok
 (T/a)-th frame and every (J/b)-th token.  There are W = N * T/a * J/b windows of L = a*b tokens, h heads of d channels.
 
 The maps (W, h, L, L) are by far the largest tensors and d is 3 or 6: maps are made for a few windows at a time and made
-again in backward.  Queries, keys and values lie channel by channel, (d, L): so their products are fastest.
+again in backward.  Queries, keys and values lie channel by channel, (d, L): so their products are fastest.  A block
+gives them as (N, T, J, C) in shape and (C, N, T, J) in memory: windows are then cut from each channel's own (T, J),
+which is much faster than gathering single values from far apart.
 
 Which values of a map dropout lets stay is drawn 64 to a random word, and kept so for backward.  A float of noise per
 value and the product, which plain dropout remembers, would be the largest tensors of the network, and drawing one
@@ -51,49 +53,39 @@ class Windows(NamedTuple):
         return x.reshape(parts, -1, *x.shape[4:6], self.a * self.b)
 
     def join(self, y: Tensor, N: int, T: int, J: int) -> Tensor:
-        """The inverse of ``split``."""
+        """The inverse of ``split``, (C, N, T, J) in memory."""
         y = y.reshape(len(y), N, T // self.a, J // self.b, *y.shape[2:4], self.a, self.b)
         frames = (6, 2) if self.far_frames else (2, 6)
         tokens = (7, 3) if self.far_tokens else (3, 7)
-        return y.permute(1, *frames, *tokens, 0, 4, 5).reshape(N, T, J, -1)
-
-    def scaled(self, f: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries times h^-1/2, keys and values, each (W, h, d, L), of f (N, T, J, 3*h*d)."""
-        q, k, v = self.split(f, 3)
-        return q * self.heads**-0.5, k, v
+        return y.permute(0, 4, 5, 1, *frames, *tokens).reshape(-1, N, T, J).movedim(0, -1)
 
 
-def portions(q: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some of the windows of q (W, h, d, L) at a time, and bias (h, L, L) once for each of them, (w * h, L, L)."""
+def portions(q: Tensor) -> Iterator[slice]:
+    """Some of the windows of q (W, h, d, L) at a time."""
     W, h, _, L = q.shape
-    tiles = None
-    for s in slices(W, 2 * h * L * L, q.device):  # a map and its mask, or its gradient
-        w = s.stop - s.start
-        tiles = bias.to(q.dtype).repeat(w, 1, 1) if tiles is None else tiles[: w * h]
-        yield s, tiles
+    return slices(W, 2 * h * L * L, q.device)  # a map and its mask, or its gradient
 
 
 class Attention(Function):
-    """o = dropout(softmax(q^T k + bias)) v, as (W, h, d, L), of f (N, T, J, 3*h*d); remembers f and what was drawn.
+    """o = dropout(softmax(h^-1/2 q^T k + bias)) v, (W, h, d, L), of f (N, T, J, 3*h*d); keeps f and what was drawn.
 
-    P = softmax(S), S = q^T k + bias (row: query), D = P kept / (1 - p) and o = v D^T.  So dD = do^T v,
-    dP = dD kept / (1 - p), dS = P (dP - the sum over its row of dP P), and dq = k dS^T, dk = q dS, dv = do D,
-    dbias = the sum of dS over windows.  The 1 / (1 - p) goes into do, once; q holds h^-1/2, so its gradient gets it.
+    P = softmax(S), S = h^-1/2 q^T k + bias (row: query), D = P kept / (1 - p) and o = v D^T.  So dD = do^T v,
+    dP = dD kept / (1 - p), dS = P (dP - the sum over its row of dP P), and dq = h^-1/2 k dS^T, dk = h^-1/2 q dS,
+    dv = do D, dbias = the sum of dS over windows.  h^-1/2 goes into the products; 1 / (1 - p) into that of o and, once,
+    into do.
     """
 
     @staticmethod
     def forward(ctx, f, bias, windows: Windows, p: float):
-        q, k, v = windows.scaled(f)
+        q, k, v = windows.split(f, 3)
         W, h, _, L = q.shape
         drawn = draw(W, h * L * L, p, f.device) if p else None
         o = v.new_empty(v.shape)
-        for s, tiles in portions(q, bias):
-            P = softmax(q[s], k[s], tiles)
+        for s in portions(q):
+            P = softmax(q[s], k[s], bias)
             if p:
                 drop_(P, unpack(drawn[s], P))
-            product_into(o[s], v[s], P.transpose(2, 3))
-        if p:
-            o /= 1 - p
+            product_into(o[s], v[s], P.transpose(2, 3), 1 / (1 - p))
         ctx.save_for_backward(f, bias, drawn)
         ctx.windows, ctx.p = windows, p
         return o
@@ -101,12 +93,11 @@ class Attention(Function):
     @staticmethod
     def backward(ctx, do):
         (f, bias, drawn), windows, p = ctx.saved_tensors, ctx.windows, ctx.p
-        f = f.to(do.dtype)
-        q, k, v = windows.scaled(f)
+        q, k, v = windows.split(f.to(do.dtype), 3)
         do = do.contiguous() / (1 - p)
-        df, dbias = q.new_empty(3, *q.shape), torch.zeros_like(bias)
-        for s, tiles in portions(q, bias):
-            P = softmax(q[s], k[s], tiles)
+        df, dbias, scale = q.new_empty(3, *q.shape), torch.zeros_like(bias), windows.heads**-0.5
+        for s in portions(q):
+            P = softmax(q[s], k[s], bias)
             dP = do[s].transpose(2, 3) @ v[s]
             mask = unpack(drawn[s], P) if p else None
             if p:
@@ -115,23 +106,23 @@ class Attention(Function):
             dbias += dS.sum(0)
             if p:
                 drop_(P, mask)
-            product_into(df[0, s], k[s], dS.transpose(2, 3))
-            product_into(df[1, s], q[s], dS)
-            product_into(df[2, s], do[s], P)
-        df[0] *= windows.heads**-0.5
+            product_into(df[0, s], k[s], dS.transpose(2, 3), scale)
+            product_into(df[1, s], q[s], dS, scale)
+            product_into(df[2, s], do[s], P, 1.0)
         return windows.join(df, *f.shape[:3]), dbias, None, None
 
 
-def product_into(out: Tensor, x: Tensor, y: Tensor) -> None:
-    """out = x @ y for (w, h, ...) matrices; ``out`` is contiguous."""
-    out.flatten(0, 1).baddbmm_(x.flatten(0, 1), y.flatten(0, 1), beta=0)
+def product_into(out: Tensor, x: Tensor, y: Tensor, scale: float) -> None:
+    """out = scale x @ y for (w, h, ...) matrices; ``out`` is contiguous."""
+    out.flatten(0, 1).baddbmm_(x.flatten(0, 1), y.flatten(0, 1), beta=0, alpha=scale)
 
 
 def softmax(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
-    """Attention maps (w, h, L, L) of q and k (w, h, d, L), bias (w * h, L, L)."""
-    scores = torch.baddbmm(bias, q.flatten(0, 1).transpose(1, 2), k.flatten(0, 1))
-    P = torch.ops.aten._softmax(scores, -1, False)  # the type of the scores also under autocast, for the products
-    return P.view(*q.shape[:2], *scores.shape[1:])
+    """Attention maps (w, h, L, L) of q and k (w, h, d, L), bias (h, L, L)."""
+    scores = q.new_empty(len(q), *bias.shape).copy_(bias)
+    scale = len(bias) ** -0.5
+    scores.flatten(0, 1).baddbmm_(q.flatten(0, 1).transpose(1, 2), k.flatten(0, 1), alpha=scale)
+    return torch.ops.aten._softmax(scores, -1, False)  # the type of the scores also under autocast, for the products
 
 
 def draw(rows: int, values: int, p: float, device: torch.device) -> Tensor:
@@ -150,6 +141,9 @@ def unpack(drawn: Tensor, like: Tensor) -> Tensor:
     """What ``drop_`` wants, for the rows of ``drawn`` and values of the type and number of ``like`` (rows, ...)."""
     if drawn.dtype == torch.bool:
         return drawn
+    if drawn.is_cuda:  # a byte for each value: memory moved is what counts there
+        bit = 1 << torch.arange(8, dtype=torch.uint8, device=drawn.device)
+        return (drawn.view(torch.uint8)[:, None] & bit[:, None]).ne(0).flatten(1)[:, : like[0].numel()]
     bits = 8 * like.element_size()
     drawn = drawn.view(INTEGERS[like.element_size()])
     shifts = torch.arange(bits, dtype=drawn.dtype, device=drawn.device)
