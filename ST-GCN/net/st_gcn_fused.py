@@ -200,8 +200,6 @@ class FusedModel(FusedNetwork, st_gcn.Model):
     people of different samples are no longer independent, and the norms' statistics vary more from batch to batch.
     """
 
-    merge_under_dropout = False
-
     @staticmethod
     def can_fuse(network: st_gcn.Model) -> bool:
         return all(is_fused_layer(block) for block in network.st_gcn_networks)

@@ -18,11 +18,12 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path("/")
 THREADS = "OMP_NUM_THREADS"
-# Networks of this kind are thousands of short parallel regions a step. Between two of them GNU's OpenMP turns in a loop
-# for milliseconds and Intel's and LLVM's for 200, which takes the processor from the thread that is waited for as soon
-# as others want one too. Sleeping costs some microseconds a region. (python -m benchmarks.threads)
-PATIENCE = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-OWN_WORD = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")  # whoever set one of them knows better
+# Networks of this kind are thousands of short parallel regions a step. Between two of them a thread of GNU's OpenMP,
+# which PyTorch's wheels bring, turns in a loop for milliseconds (300,000 rounds), and takes the processor from the
+# thread that it waits for as soon as others want one too. Sleeping at once costs what a second thread gains; a short
+# turn does not. (python -m benchmarks.threads)
+PATIENCE = {"GOMP_SPINCOUNT": "10000"}
+OWN_WORD = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # whoever set one of them knows better
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ _set_here: str | None = None  # what ``prepare`` gave OMP_NUM_THREADS: not the u
 
 
 def prepare() -> None:
-    """Tell OpenMP, before a library loads it, how many threads there may be and that waiting threads sleep.
+    """Tell OpenMP, before a library loads it, how many threads there may be and that waiting threads soon sleep.
 
     What the user's environment says about either stays. Processes that are started from here inherit it.
     """

@@ -19,14 +19,14 @@ class FusedNetwork(nn.Module):
         activation_checkpointing: in training, keep only the inputs of what goes through ``run``, and compute the rest
             again in backward.
         merge_empty_bodies: compute the empty bodies of a batch once; the result is the same up to rounding.
-        merge_under_dropout: do so in training of a network with dropout between its layers, too.  Then the empty
-            bodies of a person slot share one mask: every sample's output has the same distribution as without, but
-            the empty bodies of two samples are no longer independent.
+        merge_under_dropout: do so in training of a network with dropout between its layers, too, where the empty
+            bodies of a person slot then share one mask.  That is another distribution: they are no longer
+            independent, and the statistics of batch norms spread more.
     """
 
     activation_checkpointing: bool = False
     merge_empty_bodies: bool = True
-    merge_under_dropout: bool = True
+    merge_under_dropout: bool = False
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """A call of a module, at whose end the running statistics of all norms move together."""
