@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import copy
+import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -143,6 +144,11 @@ class PeakMemory(TorchDispatchMode):
 
     def forget(self, key: int, size: int) -> None:
         self.events.append((self.live.pop(key), -size))
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that lived at once."""
+        return max(itertools.accumulate(size for _, size in self.events), default=0)
 
     def moments(self, gradients: list[Tensor]) -> list[tuple[int, int]]:
         """(bytes of activations, bytes of gradients) when no other moment has as much of both; most activations first.
