@@ -64,13 +64,14 @@ def test_views_and_allocations_are_no_kernels():
     assert [(k.name, k.bytes) for k in counted.found] == [("zero_", 4 * 24), ("add_", 2 * 4 * 6)]
 
 
-def test_kernels_of_cuda_alone_have_stand_ins_with_the_same_values():
-    x = torch.randn(3, 4, 5, 6)
+@pytest.mark.parametrize("dtype, kernel", [(torch.float32, "var_mean"), (torch.bfloat16, "batch_norm_stats")])
+def test_kernels_of_cuda_alone_have_stand_ins_with_the_same_values(dtype, kernel):
+    x = torch.randn(3, 4, 5, 6).to(dtype)
     with kernels.Kernels() as counted, kernels.AsCuda(x.device):
         mean, var = moments(x, None, 1e-5)
-    assert names(counted.found)[0] == "batch_norm_stats"
-    torch.testing.assert_close(mean, x.mean((0, 2, 3)))
-    torch.testing.assert_close(var, x.var((0, 2, 3), correction=0))
+    assert names(counted.found)[0] == kernel
+    torch.testing.assert_close(mean, x.float().mean((0, 2, 3)))
+    torch.testing.assert_close(var, x.float().var((0, 2, 3), correction=0))
 
 
 def test_dropout_is_one_kernel_on_cuda():
