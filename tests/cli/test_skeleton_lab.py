@@ -20,7 +20,8 @@ from skeleton_lab.cli import VERBS, main
 SUPERVISED = [room for room in registry.ROOMS if room.program]
 COMMAND = [sys.executable, "-m", "skeleton_lab"]
 HEAVY = {"torch", "lightning", "lightning_fabric", "matplotlib"}
-TIMERS = ("benchmarks/training_step.py", "benchmarks/zero_shot_step.py")  # PyTorch is what they are about
+# PyTorch is what they are about
+TIMERS = tuple(f"benchmarks/{name}.py" for name in ("training_step", "zero_shot_step", "kernels", "memory"))
 STARTS = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 TRACKED = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
 PROGRAMS = [
