@@ -71,7 +71,7 @@ class FusedMSG3D(msg3d.MSG3D):
         if W.shape[2] >= len(W):
             return WindowAggregate.apply(joint_major(x), A.flatten(1), W, unfold.window, unfold.stride), None
         # The windows of a few channels are small, and made again in backward.
-        f = checkpoint(self.summed, x, A, use_reentrant=False, preserve_rng_state=False, determinism_check="none")
+        f = checkpoint(self.summed, x, A, use_reentrant=False, preserve_rng_state=False)
         return f, W.flatten(1).t()
 
     def summed(self, x: Tensor, A: Tensor) -> Tensor:

@@ -21,15 +21,7 @@ from skeleton_lab.cost.as_cuda import STAND_INS, AsCuda, backward
 from skeleton_lab.cost.counting import in_place_products
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
-OVERWRITES = {
-    "copy_",
-    "zero_",
-    "fill_",
-    "bernoulli_",
-    "normal_",
-    "uniform_",
-    "random_",
-}  # nothing of it is read
+OVERWRITES = {"copy_", "zero_", "fill_", "bernoulli_", "normal_", "uniform_", "random_"}  # nothing of it is read
 
 
 @dataclass(frozen=True)

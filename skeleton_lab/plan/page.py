@@ -18,14 +18,14 @@ STYLES = ("plan/resources/plan.css",)
 def html(where: Machine, data: Data, rows: Sequence[Row]) -> str:
     """The page as text."""
     memory, times = words.origin(rows)
-    told = {"so": "with settings", "yes": "yes", "no": "no"}
+    told = {"with": "with settings", "yes": "yes", "no": "no"}
     shown = [
         (row.room, words.preset(row), told[words.verdict(row)], *words.cells(row)[3:7], words.settings(row))
         for row in rows
     ]
     table = {
         "head": words.TITLES, "rows": shown, "memory": memory, "times": times, "same": words.SAME, "other": words.OTHER,
-        "helped": any(words.verdict(row) == "so" for row in rows),
+        "helped": any(words.verdict(row) == "with" for row in rows),
     }  # fmt: skip
     return shell.render(
         shell.SECTIONS,
@@ -46,12 +46,12 @@ def html(where: Machine, data: Data, rows: Sequence[Row]) -> str:
 
 
 def _tiles(where: Machine, data: Data, rows: Sequence[Row]) -> list[Tile]:
-    published, helped = sum(row.fits for row in rows), sum(row.flags is not None for row in rows)
+    verdicts = [words.verdict(row) for row in rows]
     memory = f"{where.memory:.1f} GiB"
     return [
         Tile("Memory to spend", f"{where.budget:.1f} GiB", [f"of {memory}"]),
-        Tile("Fit as published", f"{published} of {len(rows)}", ["rooms and presets"]),
-        Tile("Fit with settings", f"{helped} of {len(rows)}", ["settings are in the table"]),
+        Tile("Fit as published", f"{verdicts.count('yes')} of {len(rows)}", ["rooms and presets"]),
+        Tile("Fit with settings", f"{verdicts.count('with')} of {len(rows)}", ["settings are in the table"]),
         Tile("Training clips", f"{data.clips:,}", [words.alone(data).lstrip(", ")]),
     ]
 

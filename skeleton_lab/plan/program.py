@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,9 +65,16 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--memory {options.memory:g}: GiB above 0 and at most {cards.MOST:,.0f}")
     if options.card and options.device != "auto":
         raise UsageError("--card plans for a card that is not here, --device for one that is; give one of them")
-    place = next(folder for folder in (options.out, *options.out.absolute().parents) if folder.exists())
-    if not place.is_dir():
-        raise UsageError(f"--out {options.out}: {place} is a file, not a folder")
+
+
+def prepare(out: Path) -> None:
+    """Make the folder for what is written; UsageError if it cannot be: told before minutes of work, not after."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: no folder can be there: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise UsageError(f"--out {out}: nothing may be written there")
 
 
 def program(argv: Sequence[str] | None = None) -> None:
@@ -76,6 +84,8 @@ def program(argv: Sequence[str] | None = None) -> None:
     rooms = chosen(options.room)
     where = machine.find(options.card, options.device, options.memory)
     trained_on = data.published() if options.data is None else data.read(options.data)
+    out: Path = options.out
+    prepare(out)
     print("\n".join(words.heading(where, trained_on)), flush=True)
     print(words.HEADER, flush=True)
     found = []
@@ -83,7 +93,6 @@ def program(argv: Sequence[str] | None = None) -> None:
         found.append(row)
         print(words.line(row), flush=True)
     print("\n".join(words.notes(where, found)))
-    out: Path = options.out
     write_atomically(out / JSON, lambda file: file.write(as_json(where, trained_on, found)))
     write_atomically(out / PAGE, lambda file: file.write(page.html(where, trained_on, found).encode()))
     print(f"{out / PAGE} shows this, {out / JSON} holds it.", file=sys.stderr)

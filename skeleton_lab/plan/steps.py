@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from skeleton_lab.cost import counting, kernels, program
@@ -47,25 +46,13 @@ def counted(model: nn.Module, samples: Sequence[Tensor], batch: int, states: int
     """A step of ``batch`` samples like the first of ``samples``, counted as it runs on CUDA, without computing it."""
     inputs = [torch.empty(batch, *x.shape[1:], dtype=x.dtype, device=REAL) for x in samples]
     y = torch.empty(batch, dtype=torch.long, device=REAL)
-    with _uncompared(), PeakMemory() as memory:
+    with PeakMemory() as memory:
         found = kernels.of_step(model, inputs, y)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     own = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))  # of the copy that ran
     peak = max(memory.peak - own - 4 * parameters, 0)  # gradients count with the parameters
     cost = Cost(sum(k.flops for k in found) // (3 * batch), 0, peak // batch, parameters, states)
     return Count(found, batch, cost)
-
-
-@contextlib.contextmanager
-def _uncompared() -> Iterator[None]:
-    """Checkpoints do not compare what they compute again: what says that it is on CUDA does so in backward alone."""
-    checks = torch.utils.checkpoint._allowed_determinism_checks_to_fns
-    before = checks["default"]
-    checks["default"] = checks["none"]
-    try:
-        yield
-    finally:
-        checks["default"] = before
 
 
 def narrowed(model: nn.Module, samples: Sequence[Tensor], half: str) -> float:

@@ -43,8 +43,8 @@ def preset(row: Row) -> str:
 
 
 def verdict(row: Row) -> str:
-    """``yes``: as published; ``so``: with settings; ``no``."""
-    return "yes" if row.fits else "no" if row.flags is None else "so"
+    """``yes``: as published; ``with``: with settings; ``no``."""
+    return "yes" if row.fits else "no" if row.flags is None else "with"
 
 
 def settings(row: Row) -> str:
@@ -97,8 +97,8 @@ def sources(where: Machine) -> list[str]:
 def notes(where: Machine, rows: Sequence[Row]) -> list[str]:
     """What stands below the table."""
     told = ["", *sources(where)]
-    if any(verdict(row) == "so" for row in rows):
-        told.append(f"fits? so: with the settings behind. Of these, {SAME}; {OTHER}.")
+    if any(verdict(row) == "with" for row in rows):
+        told.append(f"fits? with: with the settings in the last column. Of these, {SAME}; {OTHER}.")
     return told
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from net.utils import tgcn
 from skeleton_lab.nn.fuse import fuses
-from skeleton_lab.nn.fused.graph_conv import shared_aggregate, slices
+from skeleton_lab.nn.fused.graph_conv import buffers, shared_aggregate
 from skeleton_lab.nn.fused.temporal_conv import product_dtype, weight_gradient
 
 
@@ -31,7 +29,7 @@ class Aggregate(Function):
         y = x.new_empty(B, len(W), T, V)
         for s, z in buffers(x, len(A)):
             spread(x[s], A, z)
-            y[s].flatten(2).baddbmm_(W.expand(len(z), -1, -1), z.flatten(1).view(len(z), W.shape[1], -1), beta=0)
+            y[s].flatten(2).baddbmm_(W.expand(len(z), -1, -1), z, beta=0)
         return y
 
     @staticmethod
@@ -40,30 +38,26 @@ class Aggregate(Function):
         dy = dy.flatten(2)
         dx, dW, dA = torch.empty_like(x), torch.zeros_like(W), torch.zeros_like(A)
         for s, z in buffers(x, len(A)):
-            rows = z.flatten(1).view(len(z), W.shape[1], -1)
             spread(x[s], A, z)
-            dW += weight_gradient(dy[s], rows)
-            rows.baddbmm_(W.t().expand(len(z), -1, -1), dy[s], beta=0)  # z is ds from here on
+            dW += weight_gradient(dy[s], z)
+            z.baddbmm_(W.t().expand(len(z), -1, -1), dy[s], beta=0)  # z is ds from here on
             source, target = x[s].flatten(1, 2), dx[s].flatten(1, 2)
-            for k, ds in enumerate(z.unbind(1)):
+            for k, ds in enumerate(by_subset(z, x, len(A)).unbind(1)):
                 dA[k] += torch.bmm(source.transpose(1, 2), ds).sum(0)
                 target.baddbmm_(ds, A[k].t().expand(len(z), -1, -1), beta=min(k, 1))
         return dx, dW, dA
 
 
-def buffers(x: Tensor, K: int) -> Iterator[tuple[slice, Tensor]]:
-    """Bodies of x (B, C, T, V) and the same room (b, K, C*T, V) every time for what ``spread`` makes of them."""
-    B, C, T, V = x.shape
-    z = None
-    for s in slices(B, K * C * T * V, x.device):
-        z = x.new_empty(s.stop - s.start, K, C * T, V) if z is None else z[: s.stop - s.start]
-        yield s, z
-
-
 def spread(x: Tensor, A: Tensor, out: Tensor) -> None:
-    """x (b, C, T, V) -> ``out`` (b, K, C*T, V), x A_k in part k."""
+    """x (b, C, T, V) -> ``out`` (b, K*C, T*V), row k*C + c holds x[c] A_k."""
+    parts = by_subset(out, x, len(A))
     for k in range(len(A)):
-        out[:, k].baddbmm_(x.flatten(1, 2), A[k].expand(len(x), -1, -1), beta=0)
+        parts[:, k].baddbmm_(x.flatten(1, 2), A[k].expand(len(x), -1, -1), beta=0)
+
+
+def by_subset(z: Tensor, x: Tensor, K: int) -> Tensor:
+    """(b, K*C, T*V) seen as (b, K, C*T, V)."""
+    return z.view(len(z), K, -1, x.shape[3])
 
 
 @fuses(tgcn.ConvTemporalGraphical)

@@ -86,7 +86,7 @@ def test_a_room_that_does_not_fit_is_given_settings_and_less_memory():
     room = next(room for room in ROOMS if room.program == "C")
     given = [machine.find("RTX 4060", "auto", budget) for budget in (8, 3, 0.9, 0.1)]
     rows = [planning.row(room, str(room.config), where, data.published()) for where in given]
-    assert [words.verdict(row) for row in rows] == ["yes", "so", "so", "no"]
+    assert [words.verdict(row) for row in rows] == ["yes", "with", "with", "no"]
     assert rows[1].flags == "--activation-checkpointing" and rows[1].same and rows[1].hours > rows[0].hours
     assert "--forward-batch-size" in rows[2].flags and not rows[2].same
     assert all(row.memory <= where.budget for row, where in zip(rows[:3], given))
