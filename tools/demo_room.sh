@@ -32,13 +32,13 @@ next() {  # NAME of the archive: what to try with the network that the run has l
 
 clips=NTU60_CS.npz
 work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')
-window="window_size=24,p_interval=[0.9,1],random_rot=False"
+gently="p_interval=[0.9,1],random_rot=False"
 case $room in
 CTR-GCN)
     archive NTU60_CS.npz
     train --config config/nturgbd-cross-subject/default.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 9 --step 6 8 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 \
-        --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
+        --num-epoch 8 --step 5 7 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 \
+        --train-feeder-args "window_size=16,$gently" --test-feeder-args window_size=16 "$@"
     ;;
 MS-G3D)  # takes clips as they are: of 24 frames
     clips=whole24.npz
@@ -51,7 +51,7 @@ FreqMixFormer)
     archive NTU60_CS.npz
     train --config config/nturgbd-cross-subject/joint.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 12 --step 10 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
+        --train-feeder-args "window_size=24,$gently" --test-feeder-args window_size=24 "$@"
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
     archive NTU60_CS.npz
@@ -65,7 +65,7 @@ Hyper-GCN)
     archive NTU60_CS.npz
     train --config config/base/nturgbd-cross-subject/hyper_joint.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 6 --step 4 5 --warm_up_epoch 1 --batch-size 16 \
-        --train-feeder-args "$window" --test-feeder-args window_size=24 "$@"
+        --train-feeder-args "window_size=24,$gently" --test-feeder-args window_size=24 "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     clips=one16.npz
