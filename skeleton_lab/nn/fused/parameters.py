@@ -39,9 +39,7 @@ def concatenated(*groups: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
     The tensors of a group have equal shapes but for the first axis; all groups have one dtype and device.
     """
-    if not (
-        torch.is_grad_enabled() or groups[0][0].is_cuda
-    ):  # ten times as fast on a CPU as a function with a backward
+    if not (torch.is_grad_enabled() or groups[0][0].is_cuda):  # a tenth of the time there
         return tuple(torch.cat(list(group)) if len(group) > 1 else group[0] for group in groups)
     many = [group for group in groups if len(group) > 1]
     if not many:
