@@ -1,7 +1,8 @@
 """Kernels that a training step launches, with the floating-point operations and bytes of each, counted without a GPU.
 
 A kernel is an operation that PyTorch dispatches, except views and allocations.  Some are several on a real card
-(a convolution's backward), and none reads a cache: the counts compare forms of a network, and bound its time.
+(a convolution's backward): they count once, but with the bytes of each.  No kernel reads a cache, what it reads twice
+within itself apart: the counts compare forms of a network, and bound its time.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from skeleton_lab.cost.as_cuda import STAND_INS, AsCuda, backward
 from skeleton_lab.cost.counting import in_place_products
+from skeleton_lab.cost.traffic import moved, tensors
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
-OVERWRITES = {"copy_", "zero_", "fill_", "bernoulli_", "normal_", "uniform_", "random_"}  # nothing of it is read
+
+RESULT = next(iter(shape_wrapper(len).__kwdefaults__))  # what a formula calls the result; not the same in every PyTorch
 
 
 @dataclass(frozen=True)
@@ -54,36 +56,17 @@ class Kernels(TorchDispatchMode):
         kwargs = kwargs or {}
         result = STAND_INS.get(func, func)(*args, **kwargs)
         name = func._schema.name.split("::")[1]
-        inputs, outputs = tensors((args, kwargs)), tensors(result)
-        if name not in NO_KERNELS and not is_view(func, inputs, outputs):
+        if name not in NO_KERNELS and not is_view(func, tensors((args, kwargs)), tensors(result)):
             formula = self.formulas.get(func.overloadpacket)
-            flops = formula(*args, **kwargs, out_val=result) if formula else 0
-            self.found.append(Kernel(name, int(flops), moved(name, inputs, outputs)))
+            flops = formula(*args, **{**kwargs, RESULT: result}) if formula else 0
+            self.found.append(Kernel(name, int(flops), moved(func, args, kwargs, result)))
         return result
-
-
-def tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor)]
 
 
 def is_view(func: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bool:
     """Whether an operation made nothing: its results lie in its arguments' memory, which it did not change."""
     given = {t.untyped_storage()._cdata for t in inputs}
     return not func._schema.is_mutable and all(t.untyped_storage()._cdata in given for t in outputs)
-
-
-def moved(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
-    """Bytes that a kernel reads and writes; one that only changes an argument writes that."""
-    read = inputs[1:] if name in OVERWRITES else inputs
-    return sum(map(real_bytes, read)) + sum(map(real_bytes, outputs or inputs[:1]))
-
-
-def real_bytes(t: Tensor) -> int:
-    """Bytes of the memory behind a tensor: dimensions that ``expand`` made have none."""
-    values = 1
-    for size, stride in zip(t.shape, t.stride()):
-        values *= size if stride or not size else 1
-    return values * t.element_size()
 
 
 def of_step(model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True) -> list[Kernel]:
