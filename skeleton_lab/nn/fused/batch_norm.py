@@ -129,10 +129,13 @@ class NormReLU(Function):
             y = y.add_(residual) if residual.dtype == y.dtype else y + residual
         ctx.save_for_backward(x, gamma, mean, invstd, weight, y.relu_() if relu else None)
         ctx.mark_non_differentiable(mean, invstd)
+        ctx.set_materialize_grads(False)  # of these two
         return y, mean, invstd
 
     @staticmethod
     def backward(ctx, dy, *_):
+        if dy is None:
+            return (None,) * 7
         x, gamma, mean, invstd, weight, y = ctx.saved_tensors
         dy = dy.contiguous()
         if y is not None:
