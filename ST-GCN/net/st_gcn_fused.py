@@ -165,7 +165,7 @@ class FusedBlock(st_gcn.st_gcn):
             keep: what dropout keeps, on a GPU, where it is drawn already.
             offset, W: ``gcn.offset(A)`` and ``gcn.by_channel()``, where they are made already.
         """
-        if W is None:
+        if W is None and x.is_cuda:
             offset, W = self.gcn.offset(A), self.gcn.by_channel()
         residual, identity = self.residual, isinstance(self.residual, nn.Identity)
         if residual is not None:
@@ -194,8 +194,11 @@ def norm_relu_conv_norm(tcn: nn.Sequential, x: Tensor, bodies: Tensor | None = N
     return norm(second, y, bodies, conv.bias)
 
 
-def folded(block: FusedBlock, x: Tensor, A: Tensor, offset: Tensor | None, W: Tensor) -> Tensor:
-    """In eval ``tcn(gcn(x, A))``, with the norms in the products before them, laid out as the device's bodies are."""
+def folded(block: FusedBlock, x: Tensor, A: Tensor, offset: Tensor | None, W: Tensor | None) -> Tensor:
+    """In eval ``tcn(gcn(x, A))``, with the norms in the products before them.
+
+    Laid out as the device's bodies are, on a CPU with the channels last: (B, T, V, O) in memory.
+    """
     first, _, conv, second = block.tcn[:4]
     if block.gcn._forward_hooks:  # somebody looks at what it makes
         h = block.gcn(x, A)[0]

@@ -410,6 +410,18 @@ def test_a_gpu_draws_alike_for_merged_bodies(under_dropout):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
 
 
+def test_eval_on_a_gpu_equals_the_plain_form():
+    plain, fused = (model.double().eval() for model in forms(NETWORKS[0]))
+    torch.manual_seed(0)
+    x = torch.randn(3, 3, 16, 25, 2, dtype=torch.float64)
+    with torch.no_grad():
+        expected = plain(x)
+        with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+            found = fused(x)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_a_gpu_drops_its_share():
     torch.manual_seed(0)
     model = build(dropout=0.3).train()
@@ -426,7 +438,7 @@ def test_a_gpu_drops_its_share():
     x = torch.ones(2, 4, 5, 6, dtype=torch.float64)
     how = BlockSetting((0.0, 0.0), None, 0.3, None, False, None, None)
     y, keep = drop_and_add(x.clone(), None, how)
-    torch.testing.assert_close(y, keep / 0.7, rtol=1e-12, atol=0)
+    torch.testing.assert_close(y, keep.double() / 0.7, rtol=1e-12, atol=0)
     y, keep = drop_and_add(x.clone(), x, how._replace(dropout=1.0))
     assert torch.equal(y, x) and not keep.any()
 
