@@ -1,9 +1,12 @@
 """ST-GCN's layers, fused: little is kept for backward, and dropout draws cheaply and remembers one bit per value.
 
-Notation as in ``st_gcn.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
+Notation as in ``st_gcn.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).  Bodies are
+frame-major on a CPU, as ``norm_relu_conv_norm`` and ``dropout`` take them; joint-major on a GPU (``st_gcn_on_gpu.py``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -11,19 +14,20 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from net import st_gcn
+from net.st_gcn_on_gpu import BlockSetting, graphs_on_gpu, trained_on_gpu
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
-from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
-from skeleton_lab.nn.fused.merge_empty import Bodies
-from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm
-from skeleton_lab.nn.fused.network import FusedNetwork
-from skeleton_lab.nn.fused.temporal_conv import (
-    Setting,
-    along_frames,
-    along_frames_backward,
-    joint_major,
-    setting,
-    temporal,
+from skeleton_lab.nn.fused.batch_norm import (
+    WithoutEffect,
+    affine,
+    batch_norm,
+    batch_statistics,
+    fold,
+    norm_backward,
+    normalised,
 )
+from skeleton_lab.nn.fused.merge_empty import Bodies
+from skeleton_lab.nn.fused.network import FusedNetwork
+from skeleton_lab.nn.fused.temporal_conv import Setting, along_frames, joint_major, setting, temporal
 
 ALL = Bodies()  # each computed for itself
 LEVELS = 2**16  # probabilities are rounded to multiples of 1 / LEVELS
@@ -32,29 +36,26 @@ LEVELS = 2**16  # probabilities are rounded to multiples of 1 / LEVELS
 class NormReLUConv(Function):
     """A convolution over frames of relu(norm(h)); remembers h alone, from which the rest is one cheap pass.
 
-    h (B, C, V, T) or, ``frame_major``, (B, C, T, V); W (O, C, k, 1); ``how`` as in ``along_frames``.  The result is
-    laid out as h is.
+    h (B, C, T, V), W (O, C, k, 1), ``how`` as in ``frames_conv``.
 
     With a = relu(n), n = norm(h), y = W * a, made again from h: (da, dW) are the convolution's, dn = da where a > 0 and
     else 0, and (dh, dgamma, dbeta) those of ``norm_backward``, for mean and variance are h's own.
     """
 
     @staticmethod
-    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, how, W, frame_major=False):
+    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, how, W):
         ctx.save_for_backward(h, gamma, beta, mean, var, bodies, W)
-        ctx.eps, ctx.how, ctx.frame_major = eps, how, frame_major
-        a = normalised(h, gamma, beta, mean, var, eps).relu_()
-        return frames_conv(a, W, None, how) if frame_major else along_frames(a, W, None, how)
+        ctx.eps, ctx.how = eps, how
+        return frames_conv(normalised(h, gamma, beta, mean, var, eps).relu_(), W, None, how)
 
     @staticmethod
     def backward(ctx, dy):
         h, gamma, beta, mean, var, bodies, W = ctx.saved_tensors
         a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
-        conv_backward = frames_conv_backward if ctx.frame_major else along_frames_backward
-        da, dW = conv_backward(dy, a.to(dy.dtype), W, ctx.how)
+        da, dW = frames_conv_backward(dy, a.to(dy.dtype), W, ctx.how)
         da = torch.ops.aten.threshold_backward(da, a, 0)
         dh, dgamma, dbeta = norm_backward(da, h, gamma, mean, var, bodies, ctx.eps)
-        return dh, dgamma, dbeta, None, None, None, None, None, dW, None
+        return dh, dgamma, dbeta, None, None, None, None, None, dW
 
 
 def frames_conv(x: Tensor, W: Tensor, bias: Tensor | None, how: Setting) -> Tensor:
@@ -73,44 +74,21 @@ def frames_conv_backward(dy: Tensor, x: Tensor, W: Tensor, how: Setting) -> tupl
 
 def norm(bn: nn.BatchNorm2d, x: Tensor, bodies: Tensor | None, bias: Tensor | None) -> Tensor:
     """Training: ``batch_norm`` of x (B, C, T, V), laid out as x is."""
-    if x.is_cuda:
-        return batch_norm([bn], x, bodies, [bias])
     return batch_norm([bn], x.transpose(2, 3), bodies, [bias]).transpose(2, 3)  # joints and frames are alike to it
-
-
-def norm_relu_conv_norm(tcn: nn.Sequential, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-    """A ``tcn`` of ST-GCN up to its second norm: BatchNorm2d, ReLU, Conv2d (k, 1), BatchNorm2d.
-
-    Args:
-        x: (B, C, T, V).
-        bodies: (B,) how many equal bodies each stands for; None for one each.
-
-    Returns:
-        (B, O, T', V), laid out as the device's bodies are.
-    """
-    first, _, conv, second = tcn[:4]
-    if not first.training:
-        scale, shift = fold([first])
-        x = torch.addcmul(shift.view(-1, 1, 1), x, scale.view(-1, 1, 1)).relu_()
-        scale, shift = fold([second], [conv.bias])
-        W = conv.weight * scale.view(-1, 1, 1, 1)
-        return temporal(x, conv, W, shift) if x.is_cuda else frames_conv(x.contiguous(), W, shift, setting(conv))
-    h = joint_major(x) if x.is_cuda else x.contiguous()
-    mean, var = batch_statistics([first], h, bodies)
-    how = setting(conv)
-    y = NormReLUConv.apply(h, *affine([first]), mean, var, bodies, first.eps, how, conv.weight, not x.is_cuda)
-    return norm(second, y.transpose(2, 3) if x.is_cuda else y, bodies, conv.bias)
 
 
 def projected(residual: nn.Sequential, x: Tensor, bodies: Tensor | None) -> Tensor:
     """A residual with a 1x1 convolution and a norm, laid out as the device's bodies are."""
     conv, bn = residual
+    W, bias = conv.weight, None
+    if not bn.training:
+        scale, bias = fold([bn], [conv.bias])
+        W = W * scale.view(-1, 1, 1, 1)
     if x.is_cuda:
-        return conv_norm(conv, bn, x, bodies)
-    if bn.training:
-        return norm(bn, F.conv2d(x, conv.weight, None, conv.stride), bodies, conv.bias)
-    scale, shift = fold([bn], [conv.bias])
-    return F.conv2d(x, conv.weight * scale.view(-1, 1, 1, 1), shift, conv.stride)
+        y = along_frames(joint_major(x), W, bias, setting(conv)).transpose(2, 3)
+        return batch_norm([bn], y, bodies, [conv.bias]) if bn.training else y
+    y = frames_conv(x, W, bias, setting(conv))
+    return norm(bn, y, bodies, conv.bias) if bn.training else y
 
 
 def keep_mask(x: Tensor, p: float) -> tuple[Tensor, float]:
@@ -176,17 +154,60 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
 @fuses(st_gcn.st_gcn)
 class FusedBlock(st_gcn.st_gcn):
     def forward(
-        self, x: Tensor, A: Tensor, bodies: Tensor | None = None, owner: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """``owner`` (N*M,) says which body stands for each: up to the dropout; then every one is on its own."""
-        y = norm_relu_conv_norm(self.tcn, self.gcn(x, A)[0], bodies)
-        residual = self.residual
+        self, x: Tensor, A: Tensor, bodies: Tensor | None = None, owner: Tensor | None = None,
+        keep: Tensor | None = None, offset: Tensor | None = None, W: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """As the plain block.
+
+        Args:
+            bodies: (B,) how many equal bodies each stands for; None for one each.
+            owner: (N*M,) which body stands for each: up to the dropout; then every one is on its own.
+            keep: what dropout keeps, on a GPU, where it is drawn already.
+            offset, W: ``gcn.offset(A)`` and ``gcn.by_channel()``, where they are made already.
+        """
+        if W is None and x.is_cuda:
+            offset, W = self.gcn.offset(A), self.gcn.by_channel()
+        residual, identity = self.residual, isinstance(self.residual, nn.Identity)
         if residual is not None:
-            residual = x if isinstance(residual, nn.Identity) else projected(residual, x, bodies)
+            residual = x if identity else projected(residual, x, bodies)
+        if not self.training:
+            y = folded(self, x, A, offset, W)
+            return F.relu(y if residual is None else y.add_(residual), inplace=True), A
+        if x.is_cuda:
+            how = BlockSetting(
+                (self.tcn[0].eps, self.tcn[3].eps), setting(self.tcn[2]), self.tcn[4].p, keep, identity, bodies, owner
+            )
+            return trained_on_gpu(self, x, A, offset, W, None if identity else residual, how), A
+        y = norm_relu_conv_norm(self.tcn, self.gcn(x, A)[0], bodies)
         if owner is not None:
             y, residual = y[owner], residual if residual is None else residual[owner]
         y = dropout(y, self.tcn[4].p, self.training)
         return F.relu(y if residual is None else y.add_(residual), inplace=True), A
+
+
+def norm_relu_conv_norm(tcn: nn.Sequential, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+    """In training on a CPU a ``tcn`` up to its second norm: (B, C, T, V) -> (B, O, T', V)."""
+    first, _, conv, second = tcn[:4]
+    h = x.contiguous()
+    mean, var = batch_statistics([first], h, bodies)
+    y = NormReLUConv.apply(h, *affine([first]), mean, var, bodies, first.eps, setting(conv), conv.weight)
+    return norm(second, y, bodies, conv.bias)
+
+
+def folded(block: FusedBlock, x: Tensor, A: Tensor, offset: Tensor | None, W: Tensor | None) -> Tensor:
+    """In eval ``tcn(gcn(x, A))``, with the norms in the products before them.
+
+    Laid out as the device's bodies are, on a CPU with the channels last: (B, T, V, O) in memory.
+    """
+    first, _, conv, second = block.tcn[:4]
+    if block.gcn._forward_hooks:  # somebody looks at what it makes
+        h = block.gcn(x, A)[0]
+        a = normalised(h, first.weight, first.bias, first.running_mean, first.running_var, first.eps).relu_()
+    else:
+        a = block.gcn.scaled(x, A, W, offset, *fold([first])).relu_()
+    scale, shift = fold([second], [conv.bias])
+    W = conv.weight * scale.view(-1, 1, 1, 1)
+    return temporal(a, conv, W, shift) if x.is_cuda else frames_conv(a, W, shift, setting(conv))
 
 
 @fuses(st_gcn.Model)
@@ -209,6 +230,8 @@ class FusedModel(FusedNetwork, st_gcn.Model):
         bodies = self.bodies_of(x)
         x = self.blocks(bodies.take(self.normalised(x)), bodies).mean((2, 3))
         x = x if len(x) == N * M else bodies.give(x)
+        if self.training and x.is_cuda:
+            x = WithoutEffect.apply(x, *(block.tcn[2].bias for block in self.st_gcn_networks))
         return F.linear(x.view(N, M, -1).mean(1), self.fcn.weight.flatten(1), self.fcn.bias)
 
     def normalised(self, x: Tensor) -> Tensor:
@@ -217,9 +240,33 @@ class FusedModel(FusedNetwork, st_gcn.Model):
 
     def blocks(self, x: Tensor, bodies: Bodies = ALL) -> Tensor:
         """(B, C, T, V) -> (B, 256, T', V), or of all bodies once a block has dropped values."""
-        for block, importance in zip(self.st_gcn_networks, self.edge_importance):
-            drops = self.training and block.tcn[4].p > 0 and not self.merge_under_dropout
-            x, _ = self.run(block, x, self.A * importance, bodies.count, bodies.owner if drops else None)
-            if drops:
+        graphs = graphs_on_gpu(self) if x.is_cuda else [(self.A * each,) for each in self.edge_importance]
+        drawn = iter(self.drawn(x, bodies))
+        for block, (A, *made) in zip(self.st_gcn_networks, graphs):
+            drops = self.drops(block)
+            owner = bodies.owner if drops and not self.merge_under_dropout else None
+            x, _ = self.run(block, x, A, bodies.count, owner, next(drawn, None) if drops else None, *made)
+            if owner is not None:
                 bodies = ALL
         return x
+
+    def drops(self, block: FusedBlock) -> bool:
+        return self.training and block.tcn[4].p > 0
+
+    def drawn(self, x: Tensor, bodies: Bodies) -> Iterable[Tensor]:
+        """What dropout keeps in each block that drops, drawn at once on a GPU, if it is to be kept and all drop alike.
+
+        (B, O, V, T') each; none where each block is to draw for itself.
+        """
+        blocks = [block for block in self.st_gcn_networks if self.drops(block)]
+        if not x.is_cuda or self.activation_checkpointing or len({block.tcn[4].p for block in blocks}) != 1:
+            return []
+        merged = bodies.owner is None or self.merge_under_dropout
+        B, frames, shapes = len(x) if merged else len(bodies.owner), x.shape[2], []
+        for block in self.st_gcn_networks:
+            frames = -(-frames // block.tcn[2].stride[0])
+            if self.drops(block):
+                shapes.append(torch.Size((B, block.tcn[2].out_channels, x.shape[3], frames)))
+        keep = torch.empty(sum(shape.numel() for shape in shapes), dtype=torch.bool, device=x.device)
+        parts = keep.bernoulli_(1 - blocks[0].tcn[4].p).split([shape.numel() for shape in shapes])
+        return (part.view(shape) for part, shape in zip(parts, shapes))

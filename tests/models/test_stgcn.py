@@ -14,13 +14,16 @@ from replay import Fixture, step
 from torch.autograd import gradcheck
 
 from skeleton_lab import registry
-from skeleton_lab.cost import counting
+from skeleton_lab.cost import as_cuda, counting
 from skeleton_lab.engine.pretrained import load_weights
+from skeleton_lab.nn.fused import graph_conv
 from skeleton_lab.nn.fused.batch_norm import batch_statistics
+from skeleton_lab.nn.fused.merge_empty import Bodies
 from skeleton_lab.nn.fused.temporal_conv import setting
 
 with registry.room("ST-GCN"):
     from net.st_gcn_fused import Dropout, NormReLUConv, dropout, packed, unpacked
+    from net.st_gcn_on_gpu import Block, BlockSetting, drop_and_add
 
 initialise = registry.load("ST-GCN", "recipe.initialise")
 GRADIENTS = {"relative": 5e-3, "floor": 5e-6, "single": 5e-3}
@@ -235,13 +238,12 @@ def test_plain_form_exports_and_needs_autograd_alone(name):
     replay.check_autograd_alone(plain, x)
 
 
-@pytest.mark.parametrize(("stride", "replicate"), [(1, False), (2, False), (2, True)])
-def test_own_backward_of_norm_relu_conv(stride, replicate):
+@pytest.mark.parametrize("stride", [1, 2])
+def test_own_backward_of_norm_relu_conv(stride):
     torch.manual_seed(0)
-    shapes = (2, 3, 4, 7), (3,), (3,), (5, 3, 3, 1)  # h, gamma, beta, W
+    shapes = (2, 3, 7, 4), (3,), (3,), (5, 3, 3, 1)  # h, gamma, beta, W
     h, gamma, beta, W = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
-    mode = "replicate" if replicate else "zeros"
-    how = setting(torch.nn.Conv2d(3, 5, (3, 1), (stride, 1), (1, 0), padding_mode=mode))
+    how = setting(torch.nn.Conv2d(3, 5, (3, 1), (stride, 1), (1, 0)))
     norm = torch.nn.BatchNorm2d(3).double()
 
     def function(h, gamma, beta, W):
@@ -249,6 +251,37 @@ def test_own_backward_of_norm_relu_conv(stride, replicate):
         return NormReLUConv.apply(h, gamma, beta, mean, var, None, norm.eps, how, W)
 
     assert gradcheck(function, (h, gamma, beta, W))
+
+
+@pytest.mark.parametrize("owner", [None, [0, 1, 2, 1, 1]], ids=["all", "merged"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize(
+    ("identity", "stride", "replicate"), [(True, 1, False), (False, 2, False), (None, 2, True)],
+    ids=["identity", "residual", "alone"],
+)  # fmt: skip
+def test_own_backward_of_a_block_on_a_gpu(monkeypatch, identity, stride, replicate, dropout, owner):
+    """Two bodies at a time; ``merged``: the second body stands for three."""
+    torch.manual_seed(0)
+    monkeypatch.setitem(graph_conv.SLICE_VALUES, "cpu", 2 * 3 * 2 * 4 * 5)
+    bodies = None if owner is None else torch.tensor([1.0, 3.0, 1.0])
+    owner = None if owner is None else torch.tensor(owner)
+    frames, rows = -(-5 // stride), 3 if owner is None else 5
+    shapes = {
+        "x": (3, 3, 4, 5), "targets": (8, 4), "W": (3, 6), "offset": (3, 4), "gamma1": (3,), "beta1": (3,),
+        "Wt": (3, 3, 3, 1), "gamma2": (3,), "beta2": (3,), "residual": (rows, 3, 4, frames),
+    }  # fmt: skip
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes.values()]
+    if identity is not False:
+        inputs.pop()
+    mode = "replicate" if replicate else "zeros"
+    conv = setting(torch.nn.Conv2d(3, 3, (3, 1), (stride, 1), (1, 0), padding_mode=mode))
+    how = BlockSetting((1e-5, 1e-5), conv, dropout, None, identity is True, bodies, owner)
+
+    def same_draw(*inputs):
+        torch.manual_seed(1)
+        return Block.apply(*inputs, *([] if identity is False else [None]), how)[0]
+
+    assert gradcheck(same_draw, inputs, fast_mode=True)
 
 
 def test_own_backward_of_dropout():
@@ -349,6 +382,65 @@ def test_empty_bodies_have_draws_of_their_own():
     merged.merge_under_dropout = True  # one draw for all
     step(merged, x)
     assert rows == [(6, 6)] * 3
+
+
+@pytest.mark.parametrize("under_dropout", [False, True])
+def test_a_gpu_draws_alike_for_merged_bodies(under_dropout):
+    """What a GPU runs, here: its draws are of all bodies, or, if that is wished for, of those that are computed."""
+    torch.manual_seed(0)
+    merged = as_graph_variant(fill(build(num_class=5, dropout=0.5))).double()
+    x, results = torch.randn(4, 3, 16, 25, 2, dtype=torch.float64), []
+    x[1:, ..., 1] = 0
+    merged.merge_under_dropout = under_dropout
+    other, rows = copy.deepcopy(merged), []
+    other.merge_empty_bodies = False
+    for model in (merged, other):
+        for block in model.st_gcn_networks[:3]:
+            block.register_forward_hook(lambda block, args, y: rows.append((len(args[0]), len(y[0]))))
+        torch.manual_seed(3)
+        with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+            y = model.train()(x)
+            as_cuda.backward(F.cross_entropy(y, replay.labels(y)))
+        results.append([y, *(p.grad for p in model.parameters()), *model.buffers()])
+    if under_dropout:
+        assert rows == [(6, 6)] * 3 + [(8, 8)] * 3
+        return
+    assert rows == [(6, 6), (6, 8), (8, 8)] + [(8, 8)] * 3
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_eval_on_a_gpu_equals_the_plain_form():
+    plain, fused = (model.double().eval() for model in forms(NETWORKS[0]))
+    torch.manual_seed(0)
+    x = torch.randn(3, 3, 16, 25, 2, dtype=torch.float64)
+    with torch.no_grad():
+        expected = plain(x)
+        with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+            found = fused(x)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_gpu_drops_its_share():
+    torch.manual_seed(0)
+    model = build(dropout=0.3).train()
+    with as_cuda.AsCuda(torch.device("cpu")):
+        *masks, last = model.drawn(torch.empty(4, 64, 30, 25), Bodies())
+    assert [tuple(m.shape) for m in masks[2:6]] == [
+        (4, 64, 25, 30),
+        (4, 128, 25, 15),
+        (4, 128, 25, 15),
+        (4, 128, 25, 15),
+    ]
+    assert len(masks) == 8 and last.shape == (4, 256, 25, 8)
+    assert (~masks[0]).double().mean().item() == pytest.approx(0.3, abs=0.006)  # 6 standard deviations
+    x = torch.ones(2, 4, 5, 6, dtype=torch.float64)
+    how = BlockSetting((0.0, 0.0), None, 0.3, None, False, None, None)
+    y, keep = drop_and_add(x.clone(), None, how)
+    torch.testing.assert_close(y, keep.double() / 0.7, rtol=1e-12, atol=0)
+    y, keep = drop_and_add(x.clone(), x, how._replace(dropout=1.0))
+    assert torch.equal(y, x) and not keep.any()
 
 
 def test_without_importances_and_with_kinetics():

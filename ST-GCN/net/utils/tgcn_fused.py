@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -62,19 +63,55 @@ def by_subset(z: Tensor, x: Tensor, K: int) -> Tensor:
 
 @fuses(tgcn.ConvTemporalGraphical)
 class FusedConvTemporalGraphical(tgcn.ConvTemporalGraphical):
-    """Frame-major on a CPU; joint-major on a GPU, where two large products are the whole."""
+    """Frame-major on a CPU; joint-major on a GPU, where two large products are the whole.
+
+    sum_k (W_k x + b_k) A_k = sum_k W_k (x A_k) + ``offset``, where the kernel is 1.
+    """
 
     def forward(self, x: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
-        conv, K = self.conv, self.kernel_size
-        if len(A) != K or (conv.kernel_size, conv.stride, conv.padding) != ((1, 1), (1, 1), (0, 0)):
+        conv = self.conv
+        if len(A) != self.kernel_size or (conv.kernel_size, conv.stride, conv.padding) != ((1, 1), (1, 1), (0, 0)):
             return super().forward(x, A)
-        # sum_k (W_k x + b_k) A_k = sum_k W_k (x A_k) + sum_k b_k colsum(A_k)
-        W = conv.weight.view(K, -1, x.shape[1]).transpose(0, 1)  # (O, K, C)
+        y = self.product(x, A, self.by_channel())
+        return y if conv.bias is None else y + self.offset(A).to(y.dtype)[:, None], A
+
+    def scaled(
+        self, x: Tensor, A: Tensor, W: Tensor | None, offset: Tensor | None, scale: Tensor, shift: Tensor
+    ) -> Tensor:  # fmt: skip
+        """``scale`` (O,) times the result of ``forward`` plus ``shift`` (O,), for a kernel of 1.
+
+        On a CPU the channels are last in memory: there the convolution that follows is up to a third faster, and each
+        product is one of a matrix as it lies, for all channels first and then for all subsets.
+
+        Args:
+            W, offset: on a GPU ``by_channel()`` and ``offset(A)``.
+        """
+        if not x.is_cuda:
+            return self.scaled_channels_last(x, A, scale).add_(shift).permute(0, 3, 1, 2)
+        y = self.product(x, A, W * scale[:, None, None])
+        shift = shift[:, None] if offset is None else torch.addcmul(shift[:, None], offset, scale[:, None])
+        return y.add_(shift.to(y.dtype)[:, None])
+
+    def scaled_channels_last(self, x: Tensor, A: Tensor, scale: Tensor) -> Tensor:
+        """(B, C, T, V) -> (B, T, V, O)."""
+        conv, (K, V, _), frames = self.conv, A.shape, torch.Size((x.shape[0], x.shape[2]))
+        W = conv.weight.view(K, -1, conv.in_channels) * scale[:, None]
+        bias = conv.bias if conv.bias is None else (conv.bias.view(K, -1) * scale).flatten()
+        z = F.linear(x.permute(0, 2, 3, 1), W.flatten(0, 1), bias).reshape(frames.numel(), V * K, -1)
+        targets = A.permute(2, 1, 0).flatten(1)  # column v*K + k, as the rows of z
+        return torch.bmm(targets.expand(len(z), -1, -1), z).view(*frames, V, -1)
+
+    def product(self, x: Tensor, A: Tensor, W: Tensor) -> Tensor:
+        """sum_k W_k (x A_k); W (O, C, K)."""
         if x.is_cuda:
-            y = shared_aggregate(x, W.transpose(1, 2).flatten(1), A)
-        else:
-            y = Aggregate.apply(x.contiguous(), W.flatten(1), A)
-        if conv.bias is None:
-            return y, A
-        offset = conv.bias.view(K, -1).t() @ A.sum(1)  # (O, V)
-        return y + offset.to(y.dtype)[:, None, :], A
+            return shared_aggregate(x, W.flatten(1), A)
+        return Aggregate.apply(x.contiguous(), W.transpose(1, 2).flatten(1), A)
+
+    def by_channel(self) -> Tensor:
+        """The weights as (O, C, K)."""
+        return self.conv.weight.view(self.kernel_size, -1, self.conv.in_channels).permute(1, 2, 0)
+
+    def offset(self, A: Tensor) -> Tensor | None:
+        """(O, V) what the bias adds to each joint: sum_k b_k colsum(A_k)."""
+        bias = self.conv.bias
+        return bias if bias is None else bias.view(self.kernel_size, -1).t() @ A.sum(1)
