@@ -11,6 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from model import msg3d
 from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
+from model.msg3d_gpu import on_gpu, space
+from model.msg3d_gpu_collapse import windows
+from model.msg3d_gpu_time import time
+from model.msg3d_gpu_windows import aggregate
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_statistics
 from skeleton_lab.nn.fused.graph_conv import shared_aggregate
@@ -34,6 +38,8 @@ class FusedMultiScaleGraphConv(msg3d.MultiScaleGraphConv):
         return conv.weight.view(conv.out_channels, len(self.A_res) // self.A_res.shape[1], -1)
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        if on_gpu(self, x):
+            return space(x, self.A_scales, self.A_res, self.mlp.layers, bodies)
         conv, bn = self.mlp.layers
         W, A = self.weights().transpose(1, 2).flatten(1), self.matrices().transpose(1, 2)
         if self.training:
@@ -50,6 +56,8 @@ class FusedMSG3D(msg3d.MSG3D):
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         h, project = self.aggregate(x)
+        if on_gpu(self, x):
+            return windows(self, h, project, bodies)
         norm = self.norm(h, project, bodies)
         eps = self.gcn3d[1].mlp.layers[1].eps
         collapse = self.out_conv.weight[:, :, 0, :, 0]
@@ -66,7 +74,10 @@ class FusedMSG3D(msg3d.MSG3D):
         The graphs sum over C or E channels, whichever are fewer.
         """
         unfold, gcn = self.gcn3d
-        A, W = gcn.matrices(), gcn.weights()
+        W = gcn.weights()
+        if W.shape[2] >= len(W) and on_gpu(self, x):
+            return aggregate(self, x), None
+        A = gcn.matrices()
         A = A.unflatten(1, (unfold.window, -1)).permute(2, 1, 3, 0).flatten(0, 1)  # (V*W, W*V, S)
         if W.shape[2] >= len(W):
             return WindowAggregate.apply(joint_major(x), A.flatten(1), W, unfold.window, unfold.stride), None
@@ -100,6 +111,8 @@ class FusedMultiWindowMSG3D(msg3d.MultiWindowMSG3D):
 @fuses(msg3d.MSTCN)
 class FusedMSTCN(FusedMultiScaleTemporalConv, msg3d.MSTCN):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        if on_gpu(self, x):
+            return time(self, x, bodies)
         y = super().forward(x, bodies)
         return F.relu(y, inplace=True) if self.act else y
 
@@ -118,7 +131,9 @@ class FusedModel(FusedNetwork, msg3d.Model):
         N, C, T, V, M = x.shape
         bodies = self.bodies_of(x)
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = bodies.take(x.view(N * M, V, C, T)).transpose(1, 2).contiguous().transpose(2, 3)  # joint-major
+        x = bodies.take(x.view(N * M, V, C, T)).permute(0, 2, 3, 1)
+        if not on_gpu(self, x):
+            x = joint_major(x).transpose(2, 3)
         x = bodies.give(self.stages(x, bodies.count).mean((2, 3)))
         return self.fc(x.view(N, M, -1).mean(1))
 
