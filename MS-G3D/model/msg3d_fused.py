@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from model import msg3d
 from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
-from model.msg3d_gpu import on_gpu, space
+from model.msg3d_gpu import on_gpu, space, without_effect
 from model.msg3d_gpu_collapse import windows
 from model.msg3d_gpu_time import time
 from model.msg3d_gpu_windows import aggregate
@@ -135,7 +135,8 @@ class FusedModel(FusedNetwork, msg3d.Model):
         if not on_gpu(self, x):
             x = joint_major(x).transpose(2, 3)
         x = bodies.give(self.stages(x, bodies.count).mean((2, 3)))
-        return self.fc(x.view(N, M, -1).mean(1))
+        logits = self.fc(x.view(N, M, -1).mean(1))
+        return without_effect(self, logits) if on_gpu(self, x) else logits
 
     def stages(self, x: Tensor, bodies: Tensor | None) -> Tensor:
         for i in range(1, len(msg3d.WIDTHS) + 1):

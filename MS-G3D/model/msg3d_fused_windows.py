@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from skeleton_lab.nn.fused.batch_norm import norm_backward
 from skeleton_lab.nn.fused.graph_conv import slices
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
@@ -167,9 +166,6 @@ def moments(h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[T
     """
     B, T, I, E = h.shape  # noqa: E741
     dtype = torch.promote_types(h.dtype, torch.float32)
-    if bodies is None and project is None and h.is_cuda:
-        var, mean = torch.var_mean(h.flatten(0, 2).to(dtype), 0, correction=0)
-        return mean, var, B * T * I
     weight = torch.ones(B, dtype=dtype, device=h.device) if bodies is None else bodies.to(dtype)
     n = weight.sum() * (I * T)
     share = (weight / n).view(-1, 1)
@@ -222,7 +218,6 @@ class NormReLUCollapse(Function):
         E, eps = len(gamma), ctx.norm[-1]
         dn, dO = h.new_empty(B, T, I, E), torch.zeros_like(O)
         parts = list(slices(B, I * T * E, h.device))
-        at_once = ctx.batch and bodies is None and h.is_cuda and len(parts) == 1
         dgamma, dbeta = torch.zeros_like(gamma), torch.zeros_like(beta)
         for s in parts:
             hs = made(h[s], project)
@@ -231,12 +226,6 @@ class NormReLUCollapse(Function):
             dns.view(len(dos), -1, O.shape[1]).baddbmm_(dos.transpose(1, 2), O.expand(len(dos), -1, -1), beta=0)
             add_products(dO, dos, a.view(len(dos), -1, O.shape[1]))
             torch.ops.aten.threshold_backward.grad_input(dns, a, 0, grad_input=dns)
-            if at_once:  # the library's kernel knows no multiplicities, but reads everything once
-                dh, dgamma, dbeta = norm_backward(channels_first(dn), channels_first(hs), gamma, mean, var, None, eps)
-                dh = dh.squeeze(3).transpose(1, 2).view_as(dn)
-                dproject = None if project is None else h.flatten(0, 2).t() @ dh.flatten(0, 2)
-                dh = dh if project is None else dh @ project.t()
-                return dh, dproject, dgamma, dbeta, None, None, None, None, None, as_stored(dO, E)
             _, g, b = torch.ops.aten.native_batch_norm_backward(
                 channels_first(dns), channels_first(hs), gamma, mean, var, None, None, False, eps, [False, True, True],
             )  # fmt: skip

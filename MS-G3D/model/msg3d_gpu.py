@@ -5,7 +5,8 @@ all bodies, frames and joints, and none of them copies.  Each function below is 
 to its output, so that what only leads from one kernel to the next is never kept.  Backward follows the chain rule from
 layer to layer, by the library's kernels; what is cheap to make again is.
 
-``bodies`` (B,) says how many equal bodies each body stands for (None: one), as in ``msg3d_fused.py``.
+A batch's mean removes the biases of the convolutions before it: ``without_effect`` gives those of the whole network
+their gradient of zero.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skeleton_lab.nn.fused import batch_norm
+from skeleton_lab.nn.fused.batch_norm import WithoutEffect
 from skeleton_lab.nn.fused.graph_conv import slices, total
 from skeleton_lab.nn.fused.running_statistics import move_statistics
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
@@ -26,7 +27,7 @@ from skeleton_lab.nn.fused.temporal_conv import product_dtype
 aten = torch.ops.aten
 
 
-def on_gpu(layer: torch.nn.Module, x: Tensor) -> bool:
+def on_gpu(layer: nn.Module, x: Tensor) -> bool:
     """Whether ``layer`` runs as in this file: in training on a GPU."""
     return layer.training and x.is_cuda
 
@@ -65,16 +66,20 @@ class Norm(NamedTuple):
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """x (B, ..., C) normalised by its own statistics, which move the running ones; (n, C), with mean and 1 / sigma.
 
-        The library's kernels know no multiplicities.
+        The library's kernels know no multiplicities: with them, moments of single bodies make those of all.
         """
         if bodies is None:
             y, mean, invstd = torch.native_batch_norm(rows(x), gamma, beta, None, None, True, 0.0, self.eps)
             n = len(y)
         else:
-            mean, var = batch_norm.moments(x.flatten(1, -2).transpose(1, 2), bodies, self.eps)
+            n = bodies.to(gamma.dtype).sum() * x[0, ..., 0].numel()
+            var, mean = torch.var_mean(x.flatten(1, -2).to(gamma.dtype), 1, correction=0)
+            weight = bodies.to(gamma.dtype)
+            share = (weight / weight.sum())[:, None]
+            own, mean = mean, (share * mean).sum(0)
+            var = (share * torch.addcmul(var, own - mean, own - mean)).sum(0)
             invstd = torch.rsqrt(var + self.eps)
             y = self.again(x, gamma, beta, mean, invstd)
-            n = bodies.sum().to(var.dtype) * x[0, ..., 0].numel()
         move_statistics(self.bns, mean, invstd, n, self.biases, inverse=True)
         return y, mean, invstd
 
@@ -85,15 +90,29 @@ class Norm(NamedTuple):
     def backward(
         self, dy: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, invstd: Tensor, bodies: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of x (n, C), gamma and beta; dy (n, C)."""
+        """Gradients of x (n, C), gamma and beta; dy (n, C).  For ``bodies`` see ``batch_norm.norm_backward``."""
+        backward = aten.native_batch_norm_backward
         if bodies is None:
-            return aten.native_batch_norm_backward(
-                dy, rows(x), gamma, None, None, mean, invstd, True, self.eps, [True, True, True]
-            )
-        dy, x = (t.reshape(len(bodies), -1, t.shape[-1]).transpose(1, 2).contiguous() for t in (dy, x))
+            return backward(dy, rows(x), gamma, None, None, mean, invstd, True, self.eps, [True] * 3)
         var = invstd.pow(-2) - self.eps
-        dx, dgamma, dbeta = batch_norm.norm_backward(dy, x, gamma, mean, var, bodies, self.eps)
-        return rows(dx.transpose(1, 2)), dgamma, dbeta
+        _, dgamma, dbeta = backward(
+            dy, rows(x), gamma, mean, var, None, None, False, self.eps, [False, True, True]
+        )  # fmt: skip
+        scale = gamma * invstd
+        slope = -scale * invstd * dgamma
+        offset = -scale * dbeta - slope * mean
+        values, dy = (
+            t.view(len(bodies), -1, t.shape[-1]).to(gamma.dtype) for t in (x, dy)
+        )  # what cancels: not in half
+        share = shares(bodies, values)[:, None, None]
+        dx = torch.addcmul(share * offset, values, share * slope).addcmul_(dy, scale)
+        return rows(dx).to(x.dtype), dgamma, dbeta
+
+
+def shares(bodies: Tensor, x: Tensor) -> Tensor:
+    """(B,) what one value of each body of x (B, ..., C) counts in a mean over bodies, frames and joints."""
+    weight = bodies.to(x.dtype)
+    return weight / (weight.sum() * x[0, ..., 0].numel())
 
 
 def masked_(dy: Tensor, relu: Tensor) -> Tensor:
@@ -101,10 +120,10 @@ def masked_(dy: Tensor, relu: Tensor) -> Tensor:
     return aten.threshold_backward.grad_input(dy, relu, 0, grad_input=dy)
 
 
-def no_gradients(biases: Sequence[Tensor]) -> list[Tensor]:
-    """Zeros for what a batch mean removes (not None, so weight decay still acts on it), in one kernel."""
-    zeros = biases[0].new_zeros(sum(len(bias) for bias in biases))
-    return list(zeros.split([len(bias) for bias in biases]))
+def without_effect(network: nn.Module, logits: Tensor) -> Tensor:
+    """``logits``, which hand zeros to the biases of all convolutions (not None, so weight decay still acts on them)."""
+    convolutions = (m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d)))
+    return WithoutEffect.apply(logits, *(m.bias for m in convolutions if m.bias is not None))
 
 
 class Space(Function):
@@ -118,7 +137,7 @@ class Space(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, A_scales, A_res, W, gamma, beta, bodies, norm, *biases):
+    def forward(ctx, x, A_scales, A_res, W, gamma, beta, bodies, norm):
         ctx.norm = norm
         A = joints_first = by_joint(A_scales, A_res)
         xs, A, Ws = cast(product_dtype(x), x, A, W)
@@ -127,12 +146,12 @@ class Space(Function):
             torch.mm(rows(Space.scaled(xs[s], A)).view(-1, W.shape[1]), Ws.t(), out=rows(y[s]))
         z, *statistics = norm.forward(y, gamma, beta, bodies)
         z = z.relu_().view(y.shape)
-        ctx.save_for_backward(x, joints_first, W, gamma, y, z, bodies, *statistics, *biases)
+        ctx.save_for_backward(x, joints_first, W, gamma, y, z, bodies, *statistics)
         return z
 
     @staticmethod
     def backward(ctx, dz):
-        x, A, W, gamma, y, z, bodies, mean, invstd, *biases = ctx.saved_tensors
+        x, A, W, gamma, y, z, bodies, mean, invstd = ctx.saved_tensors
         V, C = x.shape[2:]
         dz = aten.threshold_backward(dz.contiguous(), z, 0)
         dy, dgamma, dbeta = ctx.norm.backward(rows(dz), y, gamma, mean, invstd, bodies)
@@ -152,7 +171,7 @@ class Space(Function):
             torch.bmm(A.t().expand(len(s), -1, -1), s, out=dx[part].view(-1, V, C))
         dW, dA = (total(terms) for terms in zip(*sums))
         dA = dA.view(V, -1, V).transpose(0, 1).flatten(0, 1)
-        return dx, None, dA, dW, dgamma, dbeta, None, None, *no_gradients(biases)
+        return dx, None, dA, dW, dgamma, dbeta, None, None
 
     @staticmethod
     def scaled(x: Tensor, A: Tensor) -> Tensor:
@@ -173,7 +192,5 @@ def space(x: Tensor, A_scales: Tensor, A_res: Tensor, mlp: Sequence, bodies: Ten
     """``msg3d.MultiScaleGraphConv``: (B, C, T, V) -> (B, O, T, V), channels last in memory."""
     conv, bn = mlp
     W = conv.weight.flatten(1)
-    y = Space.apply(
-        channels_last(x), A_scales, A_res, W, bn.weight, bn.bias, bodies, Norm([bn], [conv.bias]), conv.bias
-    )  # fmt: skip
+    y = Space.apply(channels_last(x), A_scales, A_res, W, bn.weight, bn.bias, bodies, Norm([bn], [conv.bias]))
     return channels_first(y)

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from model import msg3d
-from model.msg3d_fused_windows import shares, side_by_side
-from model.msg3d_gpu import Norm, channels_first, masked_, no_gradients, rows
+from model.msg3d_fused_windows import side_by_side
+from model.msg3d_gpu import Norm, channels_first, masked_, rows, shares
 from skeleton_lab.nn.fused.running_statistics import move_statistics
 
 
@@ -62,7 +62,7 @@ class ProjectedNorm(NamedTuple):
                 c = rows(f) - mean
                 cov = (c.t() @ c).div_(n)
             else:
-                n, share = bodies.sum().to(dtype) * f[0, ..., 0].numel(), shares(bodies, f, gamma).view(-1, 1)
+                n, share = bodies.to(dtype).sum() * f[0, ..., 0].numel(), shares(bodies, f.to(dtype)).view(-1, 1)
                 mean = (share * f.flatten(1, 2).sum(1, dtype=dtype)).sum(0)
                 c = f - mean
                 cov = rows(c).t() @ rows(share.view(-1, 1, 1, 1) * c)
@@ -88,8 +88,8 @@ class ProjectedNorm(NamedTuple):
         if bodies is None:
             df = torch.addmm(v, c, M, beta=-1 / len(c), alpha=-1 / len(c))
         else:
-            share = shares(bodies, c.view(len(bodies), -1, c.shape[1]), gamma)
-            df = torch.addmm(v, c, M).view(len(bodies), -1).mul_(-share.to(c.dtype).view(-1, 1)).view_as(c)
+            share = shares(bodies, c.view(len(bodies), -1, c.shape[1])).view(-1, 1)
+            df = torch.addmm(v, c, M).view(len(bodies), -1).mul_(-share).view_as(c)
         df.addmm_(dn, Q.t().to(dn.dtype))
         return df, torch.addmm(G * scale, cov, R, alpha=-1), dgamma, dbeta
 
@@ -102,20 +102,19 @@ class Collapse(Function):
     """
 
     @staticmethod
-    def forward(ctx, f, project, gamma, beta, O, out_gamma, out_beta, bodies, inner, outer, *biases):  # noqa: E741
+    def forward(ctx, f, project, gamma, beta, O, out_gamma, out_beta, bodies, inner, outer):  # noqa: E741
         ctx.inner, ctx.outer, ctx.shape = inner, outer, f.shape
         collapse = side_by_side(O)
         a, kept = inner.forward(f, project, gamma, beta, bodies)
         z = a.view(-1, collapse.shape[1]) @ collapse.t().to(a.dtype)
         z = z.view(*f.shape[:2], -1, len(O))
         y, *statistics = outer.forward(z, out_gamma, out_beta, bodies)
-        ctx.save_for_backward(project, gamma, beta, collapse, out_gamma, z, bodies, *statistics, *kept, *biases)
+        ctx.save_for_backward(project, gamma, beta, collapse, out_gamma, z, bodies, *statistics, *kept)
         return y.view(z.shape)
 
     @staticmethod
     def backward(ctx, dy):
-        project, gamma, beta, collapse, out_gamma, z, bodies, mean, invstd, *more = ctx.saved_tensors
-        kept, biases = more[:3], more[3:]
+        project, gamma, beta, collapse, out_gamma, z, bodies, mean, invstd, *kept = ctx.saved_tensors
         dz, dout_gamma, dout_beta = ctx.outer.backward(rows(dy), z, out_gamma, mean, invstd, bodies)
         a = ctx.inner.again(kept, project, gamma, beta)
         dO = dz.t() @ a.view(-1, collapse.shape[1]).to(dz.dtype)
@@ -123,19 +122,15 @@ class Collapse(Function):
         del a
         df, dproject, dgamma, dbeta = ctx.inner.backward(dn, kept, project, gamma, bodies)
         dO = dO.unflatten(1, (-1, len(gamma))).transpose(1, 2)
-        return (
-            df.view(ctx.shape), dproject, dgamma, dbeta, dO, dout_gamma, dout_beta, None, None, None,
-            *no_gradients(biases),
-        )  # fmt: skip
+        return df.view(ctx.shape), dproject, dgamma, dbeta, dO, dout_gamma, dout_beta, None, None, None
 
 
 def windows(unit: msg3d.MSG3D, f: Tensor, project: Tensor | None, bodies: Tensor | None) -> Tensor:
     """(B, O, T', V), channels last in memory; ``f`` and ``project`` as for ``Collapse``."""
     conv, bn = unit.gcn3d[1].mlp.layers
     out_conv, out_bn = unit.out_conv, unit.out_bn
-    inner, outer = Norm([bn], [conv.bias]), Norm([out_bn], [out_conv.bias])
-    y = Collapse.apply(
-        f, project, bn.weight, bn.bias, out_conv.weight.view(*out_conv.weight.shape[:2], -1), out_bn.weight, out_bn.bias,
-        bodies, GivenNorm(inner) if project is None else ProjectedNorm(inner), outer, conv.bias, out_conv.bias,
-    )  # fmt: skip
+    O = out_conv.weight.view(*out_conv.weight.shape[:2], -1)  # noqa: E741
+    norm, outer = Norm([bn], [conv.bias]), Norm([out_bn], [out_conv.bias])
+    inner = GivenNorm(norm) if project is None else ProjectedNorm(norm)
+    y = Collapse.apply(f, project, bn.weight, bn.bias, O, out_bn.weight, out_bn.bias, bodies, inner, outer)
     return channels_first(y)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from model import msg3d
-from model.msg3d_gpu import Norm, aten, cast, channels_first, channels_last, masked_, no_gradients, rows
+from model.msg3d_gpu import Norm, aten, cast, channels_first, channels_last, masked_, rows
 from skeleton_lab.nn.fused.parameters import concatenated
 from skeleton_lab.nn.fused.temporal_conv import product_dtype, setting
 
@@ -24,13 +24,12 @@ class Time(Function):
 
         dx = E^T dh + d,   or   E^T dh + R^T dr on the frames of x';   and L^T dz_6 on the frames of x'
 
-    ``x`` (B, T, V, C); y (B, T', V, O).  ``unit`` is the layer.  ``more``: the kernels over frames, then all biases.
+    ``x`` (B, T, V, C); y (B, T', V, O).  ``unit`` is the layer.  ``kernels`` are those over frames.
     """
 
     @staticmethod
-    def forward(ctx, x, unit, bodies, E, gamma, beta, exit_gamma, exit_beta, L, R, R_gamma, R_beta, *more):
+    def forward(ctx, x, unit, bodies, E, gamma, beta, exit_gamma, exit_beta, L, R, R_gamma, R_beta, *kernels):
         ctx.unit, ctx.norms = unit, norms(unit)
-        kernels = more[: len(unit.branches) - 2]
         source, *weights = cast(product_dtype(x), x, E, L, *kernels)
         h = (rows(source) @ weights[0].t()).view(*x.shape[:3], -1)
         a, *statistics = ctx.norms[0].forward(h, gamma, beta, bodies)
@@ -47,17 +46,16 @@ class Time(Function):
         relu = y.relu_() if unit.act else None
         ctx.save_for_backward(
             x, h, z, r, relu, bodies, E, gamma, beta, exit_gamma, L, R, R_gamma, *statistics, *exit_statistics,
-            *R_statistics, *more,
+            *R_statistics, *kernels,
         )  # fmt: skip
         return y
 
     @staticmethod
     def backward(ctx, d):
         (x, h, z, r, relu, bodies, E, gamma, beta, exit_gamma, L, R, R_gamma, mean, invstd, exit_mean, exit_invstd,
-         R_mean, R_invstd, *more) = ctx.saved_tensors  # fmt: skip
+         R_mean, R_invstd, *kernels) = ctx.saved_tensors  # fmt: skip
         unit, (entry_norm, exit_norm, *R_norm) = ctx.unit, ctx.norms
-        count = len(unit.branches) - 2
-        x, E, L, *kernels = cast(d.dtype, x, E, L, *more[:count])
+        x, E, L, *kernels = cast(d.dtype, x, E, L, *kernels)
         d = rows(d.contiguous())
         if relu is not None:
             d = aten.threshold_backward(d, rows(relu), 0)
@@ -79,7 +77,7 @@ class Time(Function):
             frames_of(dx.view(x.shape), unit.stride).add_((dlast @ L).addmm_(dr, R.to(dr.dtype)).view(*z.shape[:3], -1))
         return (
             dx.view(x.shape), None, None, dE, dgamma, dbeta, dexit_gamma, dexit_beta, dL, dR, dR_gamma, dR_beta,
-            *dkernels, *no_gradients(more[count:]),
+            *dkernels,
         )  # fmt: skip
 
 
@@ -109,7 +107,7 @@ def exits(unit: msg3d.MSTCN, a: Tensor, kernels: Sequence[Tensor]) -> list[Tenso
 def exits_backward(
     unit: msg3d.MSTCN, dz: Tensor, a: Tensor, kernels: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
-    """Gradients of ``a`` and of the kernels; dz (B, T', V, O), its last part that of the branch that is none of these."""
+    """Gradients of ``a`` and of the kernels; the last part of dz (B, T', V, O) belongs to another branch."""
     *inputs, pooled = parts(a, len(kernels) + 1)
     *given, dpooled, _ = parts(dz, len(kernels) + 2)
     da, dkernels = [], []
@@ -157,6 +155,5 @@ def time(unit: msg3d.MSTCN, x: Tensor, bodies: Tensor | None) -> Tensor:
     if not isinstance(residual, nn.Identity):
         R = residual.conv.weight.flatten(1), residual.bn.weight, residual.bn.bias
     kernels = [branch[3].conv.weight for branch in branches[:-1]]
-    biases = [bias for norm in norms(unit) for bias in norm.biases if bias is not None]
     last = unit.branches[-1][0].weight.flatten(1)
-    return channels_first(Time.apply(channels_last(x), unit, bodies, *merged, last, *R, *kernels, *biases))
+    return channels_first(Time.apply(channels_last(x), unit, bodies, *merged, last, *R, *kernels))

@@ -99,9 +99,11 @@ def window_gradient(dh: Tensor, x: Tensor, P: Tensor, windows: Windows) -> Tenso
     """dA (I, W*V*S) from dh (b, T', I, E), x (b, T, V, C) and P (S*E, C)."""
     (b, T, V, C), E = x.shape, dh.shape[3]
     S, width = len(P) // E, V * len(P) * b
-    y = x.new_empty(windows.pad + T + windows.pad, width)
+    behind = max(0, windows.stride * (windows.out - 1) - windows.pad + windows.window - T)
+    y = x.new_empty(windows.pad + T + behind, width)
     y[: windows.pad].zero_()
-    y[windows.pad + T :].zero_()
+    if behind:
+        y[windows.pad + T :].zero_()
     own = y[windows.pad : windows.pad + T].view(T * V, S, b, E)
     source = x.permute(1, 2, 0, 3).view(T * V, b, C)
     for k in range(S):

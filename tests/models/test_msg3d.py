@@ -10,13 +10,16 @@ import pytest
 import replay
 import torch
 import torch.nn.functional as F
+from cuda_path import on_cuda
 from parity.protocol import fill
 from replay import BATCH, Fixture, step
 from torch.autograd import gradcheck
 
 from skeleton_lab import registry
+from skeleton_lab.cost import as_cuda
 from skeleton_lab.cost.counting import fits, measure
 from skeleton_lab.nn import fuse, unfuse
+from skeleton_lab.nn.fused import graph_conv
 
 KINETICS = {
     "num_class": 7, "num_point": 18, "num_gcn_scales": 8, "num_g3d_scales": 8, "graph": "graph.kinetics.AdjMatrixGraph",
@@ -181,6 +184,52 @@ def test_window_of_any_length_and_stride(inner, stride):
             torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-8)
         for (name, value), expected in zip(fused.named_buffers(), plain.buffers()):
             torch.testing.assert_close(value, expected, msg=name)
+
+
+@pytest.mark.parametrize("slice_values", [1, 2**25], ids=["one body at a time", "all bodies at once"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("inner", [2, 5], ids=["project first", "aggregate first"])
+def test_window_of_any_length_and_stride_on_a_gpu(monkeypatch, inner, stride, slice_values):
+    """The second body stands for two."""
+    monkeypatch.setitem(graph_conv.SLICE_VALUES, "cuda", slice_values)
+    torch.manual_seed(0)
+    for window in (3, 5):
+        A = torch.rand(2 * window * 3, window * 3)  # two scales of three joints
+        plain = fill(load("msg3d.MSG3D")(4, inner, 2, A, window, stride)).double()
+        fused = fused_copy(plain)
+        for T in (1, 2, 3, 4, 8):
+            x = torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True)
+            expected = plain(x[[0, 1, 1]])
+            direction = torch.randn_like(expected)
+            (expected * direction).sum().backward()
+            dx, x.grad = x.grad, None
+            with on_cuda():
+                y = fused(x, torch.tensor([1.0, 2.0]))[[0, 1, 1]]
+                as_cuda.backward((y * direction).sum())
+            torch.testing.assert_close(y, expected)
+            torch.testing.assert_close(x.grad, dx, rtol=1e-6, atol=1e-8)
+            for (name, p), q in zip(fused.named_parameters(), plain.parameters()):
+                if p.grad is None:  # the network gives those of the biases
+                    assert name.endswith("bias") and q.grad.abs().max() < 1e-8 * (1 + direction.abs().max()), name
+                else:
+                    torch.testing.assert_close(p.grad, q.grad, rtol=1e-6, atol=1e-8, msg=name)
+            plain.zero_grad()
+            fused.zero_grad()
+        for (name, value), expected in zip(fused.named_buffers(), plain.buffers()):
+            torch.testing.assert_close(value, expected, msg=name)
+
+
+def test_gpu_keeps_no_more_than_the_cpu():
+    """Of activations, and of a step's highest moment half as much again: a GPU takes bodies in larger pieces."""
+    torch.manual_seed(0)
+    network = build(num_class=60)
+    x, y = torch.randn(2, 3, 64, 25, 2), torch.arange(2)
+    here = measure(network, x, y)
+    with on_cuda():
+        there = measure(network, x, y)
+    print(here, there)
+    assert there.saved_bytes <= 1.01 * here.saved_bytes
+    assert there.peak_bytes <= 1.5 * here.peak_bytes
 
 
 def test_unfused_network_is_the_plain_one():
