@@ -61,6 +61,9 @@ class FusedUnitTCN(layers.UnitTCN):
         return conv_norm(self.conv, self.bn, x, bodies)
 
 
+relu_backward = torch.ops.aten.threshold_backward.grad_input
+
+
 class NormReLUBranches(Function):
     """a = relu(norm(h)); a convolution over frames of each part of a, max pooling of the last part.
 
@@ -77,26 +80,31 @@ class NormReLUBranches(Function):
         a, mean, invstd = normed(h, gamma, beta, bodies, eps)
         ctx.save_for_backward(h, gamma, beta, mean, invstd, bodies, *weights)
         ctx.mark_non_differentiable(mean, invstd)
+        ctx.set_materialize_grads(False)  # of these two
         ctx.settings = settings
         a.relu_()
         *parts, last = a.split(part_sizes(h, weights), dim=1)
         y = [along_frames(part, W, None, how) for part, W, how in zip(parts, weights, settings)]
-        return *y, max3(last, settings[0].stride), mean, invstd
+        y.append(max3(last, settings[0].stride))
+        ctx.shapes = [part.shape for part in y]
+        return *y, mean, invstd
 
     @staticmethod
     def backward(ctx, *dy):
-        *dy, _, _ = dy
         h, gamma, beta, mean, invstd, bodies, *weights = ctx.saved_tensors
+        dy = [h.new_zeros(shape) if d is None else d for d, shape in zip(dy, ctx.shapes)]
         a = normed_again(h, gamma, beta, mean, invstd).relu_()
         *parts, last = a.split(part_sizes(h, weights), dim=1)
-        da, dweights = [], []
-        for d, part, W, how in zip(dy, parts, weights, ctx.settings):
-            dpart, dW = along_frames_backward(d, part, W, how)
-            da.append(dpart)
+        dnorm, dweights = torch.empty_like(a, dtype=dy[0].dtype), []
+        *dparts, dlast = dnorm.split(part_sizes(h, weights), dim=1)
+        for d, part, dpart, W, how in zip(dy, parts, dparts, weights, ctx.settings):
+            da, dW = along_frames_backward(d, part, W, how)
+            relu_backward(da, part.to(da.dtype), 0, grad_input=dpart)
             dweights.append(dW)
-        da.append(max3_backward(dy[-1], last, ctx.settings[0].stride))
-        dnorm = torch.ops.aten.threshold_backward(torch.cat(da, 1), a, 0)
-        return *normed_backward(dnorm, h, gamma, mean, invstd, bodies), None, None, None, *dweights
+        da = max3_backward(dy[-1], last, ctx.settings[0].stride)
+        relu_backward(da.to(dlast.dtype), last.to(dlast.dtype), 0, grad_input=dlast)
+        gradients = normed_backward(dnorm.to(h.dtype), h, gamma, mean, invstd, bodies)
+        return *gradients, None, None, None, *dweights
 
 
 def part_sizes(h: Tensor, weights: Sequence[Tensor]) -> list[int]:
@@ -178,4 +186,4 @@ def folded_relu_branches(
         for part, conv, scale, shift in zip(parts, exits, scales, shifts)
     ]
     pooled = MaxPool3.apply(pooled.transpose(2, 3), exits[0].stride[0])
-    return [*y, pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1)]
+    return [*y, torch.addcmul(pool_shift.view(-1, 1, 1), pooled, pool_scale.view(-1, 1, 1))]
