@@ -1,5 +1,7 @@
 """MS-G3D's layers, fused: large windows are not unfolded, scales are one product, and little is kept for backward.
 
+Training steps on a GPU, where the number of kernels counts, are those of ``msg3d_gpu.py`` and its neighbours.
+
 Notation as in ``msg3d.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
 """
 
