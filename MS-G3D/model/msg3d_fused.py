@@ -7,12 +7,13 @@ Notation as in ``msg3d.py``.  ``bodies`` (B,) says how many equal bodies each bo
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from model import msg3d
-from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
+from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments, relu_collapse
 from model.msg3d_gpu import on_gpu, space, without_effect
 from model.msg3d_gpu_collapse import windows
 from model.msg3d_gpu_time import time
@@ -57,6 +58,8 @@ class FusedMSG3D(msg3d.MSG3D):
     """The two products of ``msg3d_fused_windows``, with the norm between them."""
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        if not (self.training or torch.is_grad_enabled()):
+            return self.folded(x)
         h, project = self.aggregate(x)
         if on_gpu(self, x):
             return windows(self, h, project, bodies)
@@ -70,13 +73,22 @@ class FusedMSG3D(msg3d.MSG3D):
         y = NormReLUCollapse.apply(h, project, *norm, bodies, eps, batch, collapse)
         return batch_norm([self.out_bn], y, bodies, [self.out_conv.bias]) if batch else y + shift.view(-1, 1, 1)
 
-    def aggregate(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def folded(self, x: Tensor) -> Tensor:
+        """Without gradients: the norms are in the weights, see ``relu_collapse``."""
+        conv, bn = self.gcn3d[1].mlp.layers
+        scale, shift = fold([bn], [conv.bias])
+        out_scale, out_shift = fold([self.out_bn], [self.out_conv.bias])
+        h, project = self.aggregate(x, scale)
+        collapse = self.out_conv.weight[:, :, 0, :, 0] * out_scale.view(-1, 1, 1)
+        return relu_collapse(h, project, shift, collapse, out_shift)
+
+    def aggregate(self, x: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the norm gets: (B, C, T, V) -> h (B, T', V*W, E), None; or (B, T', V*W, S*C) and W (S*C, E), h = . @ W.
 
-        The graphs sum over C or E channels, whichever are fewer.
+        The graphs sum over C or E channels, whichever are fewer.  ``scale`` (E,) multiplies h.
         """
         unfold, gcn = self.gcn3d
-        W = gcn.weights()
+        W = gcn.weights() if scale is None else gcn.weights() * scale.view(-1, 1, 1)
         if W.shape[2] >= len(W) and on_gpu(self, x):
             return aggregate(self, x), None
         A = gcn.matrices()
@@ -106,8 +118,8 @@ class FusedMSG3D(msg3d.MSG3D):
 @fuses(msg3d.MultiWindowMSG3D)
 class FusedMultiWindowMSG3D(msg3d.MultiWindowMSG3D):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        first, second = self.gcn3d
-        return first(x, bodies) + second(x, bodies)
+        first, second = (window(x, bodies) for window in self.gcn3d)
+        return first + second if torch.is_grad_enabled() else first.add_(second)
 
 
 @fuses(msg3d.MSTCN)

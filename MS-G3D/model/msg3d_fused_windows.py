@@ -249,6 +249,25 @@ class NormReLUCollapse(Function):
         return dh, dproject, dgamma, dbeta, None, None, None, None, None, as_stored(dO, E)
 
 
+def relu_collapse(h: Tensor, project: Tensor | None, shift: Tensor, O: Tensor, out_shift: Tensor) -> Tensor:  # noqa: E741
+    """O relu(h + shift) + out_shift without gradients, the norms folded into h, O and the shifts; overwrites h.
+
+    relu(h + shift) = max(h, -shift) + shift: one pass over h, and what O makes of ``shift`` is the same everywhere.
+    Shapes as in ``NormReLUCollapse``; ``shift`` (E,), ``out_shift`` (O,).
+    """
+    B, T, I, _ = h.shape  # noqa: E741
+    E = len(shift)
+    if project is None:
+        out_shift = out_shift + (O.sum(2) * shift).sum(1)
+    project, O, shift, out_shift = cast(h.dtype, project, side_by_side(O), shift, out_shift)  # noqa: E741
+    o = h.new_empty(B, len(O), T * I * E // O.shape[1])
+    for s in slices(B, I * T * E, h.device):
+        a = torch.maximum(h[s], -shift, out=h[s]) if project is None else (h[s] @ project).add_(shift).relu_()
+        a = a.view(-1, o.shape[2], O.shape[1])
+        torch.baddbmm(out_shift[:, None], O.expand(len(a), -1, -1), a.transpose(1, 2), out=o[s])
+    return o.view(B, len(O), T, -1)
+
+
 def cast(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
     return [None if t is None else t.to(dtype) for t in tensors]
 
