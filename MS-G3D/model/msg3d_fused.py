@@ -1,16 +1,23 @@
 """MS-G3D's layers, fused: large windows are not unfolded, scales are one product, and little is kept for backward.
 
+Training steps on a GPU, where the number of kernels counts, are those of ``msg3d_gpu.py`` and its neighbours.
+
 Notation as in ``msg3d.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from model import msg3d
-from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments
+from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments, relu_collapse
+from model.msg3d_gpu import on_gpu, space, without_effect
+from model.msg3d_gpu_collapse import windows
+from model.msg3d_gpu_time import time
+from model.msg3d_gpu_windows import aggregate
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_statistics
 from skeleton_lab.nn.fused.graph_conv import shared_aggregate
@@ -34,6 +41,8 @@ class FusedMultiScaleGraphConv(msg3d.MultiScaleGraphConv):
         return conv.weight.view(conv.out_channels, len(self.A_res) // self.A_res.shape[1], -1)
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        if on_gpu(self, x):
+            return space(x, self.A_scales, self.A_res, self.mlp.layers, bodies)
         conv, bn = self.mlp.layers
         W, A = self.weights().transpose(1, 2).flatten(1), self.matrices().transpose(1, 2)
         if self.training:
@@ -49,7 +58,11 @@ class FusedMSG3D(msg3d.MSG3D):
     """The two products of ``msg3d_fused_windows``, with the norm between them."""
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        if not (self.training or torch.is_grad_enabled()):
+            return self.folded(x)
         h, project = self.aggregate(x)
+        if on_gpu(self, x):
+            return windows(self, h, project, bodies)
         norm = self.norm(h, project, bodies)
         eps = self.gcn3d[1].mlp.layers[1].eps
         collapse = self.out_conv.weight[:, :, 0, :, 0]
@@ -60,13 +73,25 @@ class FusedMSG3D(msg3d.MSG3D):
         y = NormReLUCollapse.apply(h, project, *norm, bodies, eps, batch, collapse)
         return batch_norm([self.out_bn], y, bodies, [self.out_conv.bias]) if batch else y + shift.view(-1, 1, 1)
 
-    def aggregate(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def folded(self, x: Tensor) -> Tensor:
+        """Without gradients: the norms are in the weights, see ``relu_collapse``."""
+        conv, bn = self.gcn3d[1].mlp.layers
+        scale, shift = fold([bn], [conv.bias])
+        out_scale, out_shift = fold([self.out_bn], [self.out_conv.bias])
+        h, project = self.aggregate(x, scale)
+        collapse = self.out_conv.weight[:, :, 0, :, 0] * out_scale.view(-1, 1, 1)
+        return relu_collapse(h, project, shift, collapse, out_shift)
+
+    def aggregate(self, x: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the norm gets: (B, C, T, V) -> h (B, T', V*W, E), None; or (B, T', V*W, S*C) and W (S*C, E), h = . @ W.
 
-        The graphs sum over C or E channels, whichever are fewer.
+        The graphs sum over C or E channels, whichever are fewer.  ``scale`` (E,) multiplies h.
         """
         unfold, gcn = self.gcn3d
-        A, W = gcn.matrices(), gcn.weights()
+        W = gcn.weights() if scale is None else gcn.weights() * scale.view(-1, 1, 1)
+        if W.shape[2] >= len(W) and on_gpu(self, x):
+            return aggregate(self, x), None
+        A = gcn.matrices()
         A = A.unflatten(1, (unfold.window, -1)).permute(2, 1, 3, 0).flatten(0, 1)  # (V*W, W*V, S)
         if W.shape[2] >= len(W):
             return WindowAggregate.apply(joint_major(x), A.flatten(1), W, unfold.window, unfold.stride), None
@@ -93,13 +118,15 @@ class FusedMSG3D(msg3d.MSG3D):
 @fuses(msg3d.MultiWindowMSG3D)
 class FusedMultiWindowMSG3D(msg3d.MultiWindowMSG3D):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-        first, second = self.gcn3d
-        return first(x, bodies) + second(x, bodies)
+        first, second = (window(x, bodies) for window in self.gcn3d)
+        return first + second if torch.is_grad_enabled() else first.add_(second)
 
 
 @fuses(msg3d.MSTCN)
 class FusedMSTCN(FusedMultiScaleTemporalConv, msg3d.MSTCN):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
+        if on_gpu(self, x):
+            return time(self, x, bodies)
         y = super().forward(x, bodies)
         return F.relu(y, inplace=True) if self.act else y
 
@@ -118,9 +145,12 @@ class FusedModel(FusedNetwork, msg3d.Model):
         N, C, T, V, M = x.shape
         bodies = self.bodies_of(x)
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = bodies.take(x.view(N * M, V, C, T)).transpose(1, 2).contiguous().transpose(2, 3)  # joint-major
+        x = bodies.take(x.view(N * M, V, C, T)).permute(0, 2, 3, 1)
+        if not on_gpu(self, x):
+            x = joint_major(x).transpose(2, 3)
         x = bodies.give(self.stages(x, bodies.count).mean((2, 3)))
-        return self.fc(x.view(N, M, -1).mean(1))
+        logits = self.fc(x.view(N, M, -1).mean(1))
+        return without_effect(self, logits) if on_gpu(self, x) else logits
 
     def stages(self, x: Tensor, bodies: Tensor | None) -> Tensor:
         for i in range(1, len(msg3d.WIDTHS) + 1):

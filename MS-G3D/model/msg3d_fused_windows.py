@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from skeleton_lab.nn.fused.batch_norm import norm_backward
 from skeleton_lab.nn.fused.graph_conv import slices
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
@@ -167,9 +166,6 @@ def moments(h: Tensor, project: Tensor | None, bodies: Tensor | None) -> tuple[T
     """
     B, T, I, E = h.shape  # noqa: E741
     dtype = torch.promote_types(h.dtype, torch.float32)
-    if bodies is None and project is None and h.is_cuda:
-        var, mean = torch.var_mean(h.flatten(0, 2).to(dtype), 0, correction=0)
-        return mean, var, B * T * I
     weight = torch.ones(B, dtype=dtype, device=h.device) if bodies is None else bodies.to(dtype)
     n = weight.sum() * (I * T)
     share = (weight / n).view(-1, 1)
@@ -222,7 +218,6 @@ class NormReLUCollapse(Function):
         E, eps = len(gamma), ctx.norm[-1]
         dn, dO = h.new_empty(B, T, I, E), torch.zeros_like(O)
         parts = list(slices(B, I * T * E, h.device))
-        at_once = ctx.batch and bodies is None and h.is_cuda and len(parts) == 1
         dgamma, dbeta = torch.zeros_like(gamma), torch.zeros_like(beta)
         for s in parts:
             hs = made(h[s], project)
@@ -231,12 +226,6 @@ class NormReLUCollapse(Function):
             dns.view(len(dos), -1, O.shape[1]).baddbmm_(dos.transpose(1, 2), O.expand(len(dos), -1, -1), beta=0)
             add_products(dO, dos, a.view(len(dos), -1, O.shape[1]))
             torch.ops.aten.threshold_backward.grad_input(dns, a, 0, grad_input=dns)
-            if at_once:  # the library's kernel knows no multiplicities, but reads everything once
-                dh, dgamma, dbeta = norm_backward(channels_first(dn), channels_first(hs), gamma, mean, var, None, eps)
-                dh = dh.squeeze(3).transpose(1, 2).view_as(dn)
-                dproject = None if project is None else h.flatten(0, 2).t() @ dh.flatten(0, 2)
-                dh = dh if project is None else dh @ project.t()
-                return dh, dproject, dgamma, dbeta, None, None, None, None, None, as_stored(dO, E)
             _, g, b = torch.ops.aten.native_batch_norm_backward(
                 channels_first(dns), channels_first(hs), gamma, mean, var, None, None, False, eps, [False, True, True],
             )  # fmt: skip
@@ -258,6 +247,25 @@ class NormReLUCollapse(Function):
                 dh[s] = d @ project.t()
                 dproject += h[s].flatten(0, 2).t() @ d.flatten(0, 2)
         return dh, dproject, dgamma, dbeta, None, None, None, None, None, as_stored(dO, E)
+
+
+def relu_collapse(h: Tensor, project: Tensor | None, shift: Tensor, O: Tensor, out_shift: Tensor) -> Tensor:  # noqa: E741
+    """O relu(h + shift) + out_shift without gradients, the norms folded into h, O and the shifts; overwrites h.
+
+    relu(h + shift) = max(h, -shift) + shift: one pass over h, and what O makes of ``shift`` is the same everywhere.
+    Shapes as in ``NormReLUCollapse``; ``shift`` (E,), ``out_shift`` (O,).
+    """
+    B, T, I, _ = h.shape  # noqa: E741
+    E = len(shift)
+    if project is None:
+        out_shift = out_shift + (O.sum(2) * shift).sum(1)
+    project, O, shift, out_shift = cast(h.dtype, project, side_by_side(O), shift, out_shift)  # noqa: E741
+    o = h.new_empty(B, len(O), T * I * E // O.shape[1])
+    for s in slices(B, I * T * E, h.device):
+        a = torch.maximum(h[s], -shift, out=h[s]) if project is None else (h[s] @ project).add_(shift).relu_()
+        a = a.view(-1, o.shape[2], O.shape[1])
+        torch.baddbmm(out_shift[:, None], O.expand(len(a), -1, -1), a.transpose(1, 2), out=o[s])
+    return o.view(B, len(O), T, -1)
 
 
 def cast(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:

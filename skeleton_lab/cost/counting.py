@@ -103,7 +103,8 @@ def in_place_products() -> dict[Any, Callable[..., int]]:
         return 2 * torch.Size(a).numel() * b[-1]
 
     aten = torch.ops.aten
-    return {aten.baddbmm_: product, aten.addmm_: product, aten.addbmm_: product, aten.addbmm: product}
+    known = aten.baddbmm_, aten.addmm_, aten.addbmm_, aten.addbmm, aten._addmm_activation
+    return dict.fromkeys(known, product)
 
 
 class SavedTensors(torch.autograd.graph.saved_tensors_hooks):

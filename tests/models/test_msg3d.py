@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 
@@ -15,8 +16,10 @@ from replay import BATCH, Fixture, step
 from torch.autograd import gradcheck
 
 from skeleton_lab import registry
+from skeleton_lab.cost import as_cuda
 from skeleton_lab.cost.counting import fits, measure
 from skeleton_lab.nn import fuse, unfuse
+from skeleton_lab.nn.fused import graph_conv
 
 KINETICS = {
     "num_class": 7, "num_point": 18, "num_gcn_scales": 8, "num_g3d_scales": 8, "graph": "graph.kinetics.AdjMatrixGraph",
@@ -50,6 +53,13 @@ def fixture(request):
 @pytest.fixture(scope="module")
 def fused_fixture():
     return Fixture("MS-G3D", "msg3d")
+
+
+@contextlib.contextmanager
+def on_cuda():
+    """The code for CUDA, on the CPU."""
+    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+        yield
 
 
 def switches(merge: bool = False, checkpointing: bool = False):
@@ -144,7 +154,10 @@ def test_training_step_of_both_forms(pair, frames, empty, checkpointing):
     x = torch.randn(3, plain.in_channels, frames, plain.graph.num_nodes, 2, dtype=torch.float64)
     x[:empty, ..., 1] = 0  # run as one
     assert replay.check_forms(plain, fused, x) < 1e-9
-    torch.testing.assert_close(fused.eval()(x), plain.eval()(x))
+    expected = plain.eval()(x)
+    torch.testing.assert_close(fused.eval()(x), expected)
+    with torch.no_grad():  # norms folded
+        torch.testing.assert_close(fused(x), expected.detach())
 
 
 @pytest.mark.parametrize("empty", [0, 2])
@@ -181,6 +194,51 @@ def test_window_of_any_length_and_stride(inner, stride):
             torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-8)
         for (name, value), expected in zip(fused.named_buffers(), plain.buffers()):
             torch.testing.assert_close(value, expected, msg=name)
+
+
+@pytest.mark.parametrize("slice_values", [1, 2**25], ids=["one body at a time", "all bodies at once"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("inner", [2, 5], ids=["project first", "aggregate first"])
+def test_window_of_any_length_and_stride_on_a_gpu(monkeypatch, inner, stride, slice_values):
+    """The second body stands for two."""
+    monkeypatch.setitem(graph_conv.SLICE_VALUES, "cuda", slice_values)
+    torch.manual_seed(0)
+    for window in (3, 5):
+        A = torch.rand(2 * window * 3, window * 3)  # two scales of three joints
+        plain = fill(load("msg3d.MSG3D")(4, inner, 2, A, window, stride)).double()
+        fused = fused_copy(plain)
+        for T in (1, 2, 3, 4, 8):
+            x = torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True)
+            expected = plain(x[[0, 1, 1]])
+            direction = torch.randn_like(expected)
+            (expected * direction).sum().backward()
+            dx, x.grad = x.grad, None
+            with on_cuda():
+                y = fused(x, torch.tensor([1.0, 2.0]))[[0, 1, 1]]
+                as_cuda.backward((y * direction).sum())
+            torch.testing.assert_close(y, expected)
+            torch.testing.assert_close(x.grad, dx, rtol=1e-6, atol=1e-8)
+            for (name, p), q in zip(fused.named_parameters(), plain.parameters()):
+                if p.grad is None:  # the network gives those of the biases
+                    assert name.endswith("bias") and q.grad.abs().max() < 1e-8 * (1 + direction.abs().max()), name
+                else:
+                    torch.testing.assert_close(p.grad, q.grad, rtol=1e-6, atol=1e-8, msg=name)
+            plain.zero_grad()
+            fused.zero_grad()
+        for (name, value), expected in zip(fused.named_buffers(), plain.buffers()):
+            torch.testing.assert_close(value, expected, msg=name)
+
+
+def test_gpu_keeps_as_little_as_the_cpu(fused_fixture):
+    """And its highest moment is little higher; what is made of the weights once for a step does not grow with it."""
+    torch.manual_seed(0)
+    network, prepared = fused_fixture.build(), 3.3e6
+    x, y = torch.randn(2, 3, 64, 25, 2), torch.arange(2)
+    here = measure(network, x, y)
+    with on_cuda():
+        there = measure(network, x, y)
+    assert len(x) * there.saved_bytes <= len(x) * here.saved_bytes + prepared
+    assert len(x) * there.peak_bytes <= 1.1 * len(x) * here.peak_bytes + prepared
 
 
 def test_unfused_network_is_the_plain_one():
