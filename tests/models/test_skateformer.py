@@ -144,7 +144,8 @@ def test_own_backward_passes():
         for shape in ((2, 3, 2, 4), (4,), (4,), (6, 4), (6,), (4, 6), (4,))
     )
     NormLinear, NormMLP = part("SkateFormer_fused", "NormLinear"), part("SkateFormer_fused", "NormMLP")
-    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5), (x, gamma, beta, W1, b1))
+    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5, False), (x, gamma, beta, W1, b1))
+    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5, True), (x, gamma, beta, W1, b1))
     assert gradcheck(lambda *t: NormMLP.apply(*t, 1e-5), (x, gamma, beta, W1, b1, W2, b2))
 
 
