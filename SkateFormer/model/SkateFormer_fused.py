@@ -6,6 +6,8 @@ Notation as in ``SkateFormer.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import batch_norm
 from skeleton_lab.nn.fused.graph_conv import slices
+from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
 from . import SkateFormer as plain
 from .attention_fused import Attention, Windows
@@ -110,6 +113,11 @@ def norm_linear(x: Tensor, norm: nn.Module, linear: nn.Linear, channels_first: b
     return NormLinear.apply(x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, channels_first)
 
 
+def watched(module: nn.Module) -> bool:
+    """Whether a layer inside has a hook, which is to see whole batches."""
+    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules())
+
+
 @fuses(plain.MLP)
 class FusedMLP(plain.MLP):
     def forward(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
@@ -127,13 +135,20 @@ class FusedMLP(plain.MLP):
         fc1, fc2 = self.fc1, self.fc2
         return NormMLP.apply(x, norm.weight, norm.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias, norm.eps)
 
+    def add_to(self, x: Tensor, norm: nn.Module) -> None:
+        """x += the plain MLP of norm(x), without gradients and dropout; hidden values of few tokens live at a time."""
+        x, weight = x.view(-1, x.shape[-1]), self.fc2.weight.t()
+        for s in slices(len(x), len(self.fc1.weight), x.device):
+            hidden = self.act(self.fc1(norm(x[s])))
+            x[s].add_(self.fc2.bias).addmm_(hidden, weight)
+
 
 @fuses(plain.WindowAttention)
 class FusedWindowAttention(plain.WindowAttention):
-    def forward(self, f: Tensor) -> Tensor:
+    def forward(self, f: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The plain form's; ``bias``: (h, L, L) where it is known already."""
         windows = self.cutting(f.shape[1])
-        L = windows.a * windows.b
-        bias = self.bias(windows.a) if self.rel else f.new_zeros(self.heads, L, L)
+        bias = self.matrix(f) if bias is None else bias
         o = Attention.apply(f, bias, windows, self.drop if self.training else 0.0)
         return o.flatten(1, 2).transpose(1, 2)
 
@@ -141,6 +156,12 @@ class FusedWindowAttention(plain.WindowAttention):
         """The result (W, L, h*d) of ``forward`` where the tokens were: (h*d, N, T, J)."""
         o = o.transpose(1, 2).unflatten(1, (self.heads, -1))[None]
         return self.cutting(T).join(o, N, T, J).movedim(-1, 0)
+
+    def matrix(self, f: Tensor) -> Tensor:
+        """The bias (h, L, L) for f (N, T, J, 3*h*d), of zeros if none is learned."""
+        windows = self.cutting(f.shape[1])
+        L = windows.a * windows.b
+        return self.bias(windows.a) if self.rel else f.new_zeros(self.heads, L, L)
 
     def cutting(self, T: int) -> Windows:
         return Windows(*self.windows(T), self.heads)
@@ -154,9 +175,21 @@ class FusedTransformer(plain.Transformer):
 
     def forward(self, x: Tensor) -> Tensor:
         by_kernel = has_kernel(x)
+        if not (by_kernel or self.training or torch.is_grad_enabled() or watched(self)) and product_dtype(x) == x.dtype:
+            return self.infer(x)
         f = norm_linear(x, self.norm_1, self.mapping, channels_first=not by_kernel)
         x = self.add(x, self.mixed_by_kernel(f) if by_kernel else self.mixed(f))
         return self.add(x, self.mlp(x, self.norm_2))
+
+    def infer(self, x: Tensor) -> Tensor:
+        """Eval mode, without gradients: few samples at a time, whose tensors stay in the caches and in one memory."""
+        z, biases = x + self.proj.bias, [attend.matrix(x) for attend in self.attention]
+        for s in slices(len(x), x[0].numel(), x.device):
+            f = norm_linear(x[s], self.norm_1, self.mapping, channels_first=True)
+            y = self.mixture(f.movedim(-1, 0), biases)
+            z[s].view(-1, x.shape[-1]).addmm_(y.flatten(1).t(), self.proj.weight.t())
+            self.mlp.add_to(z[s], self.norm_2)
+        return z
 
     def mixed_by_kernel(self, f: Tensor) -> Tensor:
         """The plain form's, token by token: ``Mixture``."""
@@ -176,12 +209,16 @@ class FusedTransformer(plain.Transformer):
 
     def mixed(self, f: Tensor) -> Tensor:
         """The plain form's, channel by channel: f and the five results are (C, N, T, J) in memory."""
-        f = f.movedim(-1, 0)
+        return self.proj_drop(self.proj(self.mixture(f.movedim(-1, 0)).movedim(0, -1)))
+
+    def mixture(self, f: Tensor, biases: Sequence[Tensor | None] = 4 * (None,)) -> Tensor:
+        """The five results before the projection: (2*C, N, T, J) -> (C, N, T, J)."""
         C = len(f)
         g, c, *parts = f.split([C // 8, C // 8, *4 * [3 * C // 16]])
         y = [self.graph_convolution(g), self.tconv(c.transpose(0, 1)).transpose(0, 1)]
-        y += [attend.back(attend(part.movedim(0, -1)), *f.shape[1:]) for attend, part in zip(self.attention, parts)]
-        return self.proj_drop(self.proj(torch.cat(y).movedim(0, -1)))
+        for attend, part, bias in zip(self.attention, parts, biases):
+            y.append(attend.back(attend(part.movedim(0, -1), bias), *f.shape[1:]))
+        return torch.cat(y)
 
     def graph_convolution(self, x: Tensor) -> Tensor:
         """The plain form's of x (C, N, T, J), in the same layout."""
