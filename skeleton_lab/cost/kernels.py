@@ -23,6 +23,9 @@ from skeleton_lab.cost.traffic import moved, tensors
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
 
+# The argument of a formula of PyTorch's counter that takes an operation's result: renamed after 2.3.
+RESULT = "out_val" if "out_val" in shape_wrapper(len).__code__.co_varnames else "out"
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -56,7 +59,7 @@ class Kernels(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name not in NO_KERNELS and not is_view(func, tensors((args, kwargs)), tensors(result)):
             formula = self.formulas.get(func.overloadpacket)
-            flops = formula(*args, **kwargs, out_val=result) if formula else 0
+            flops = formula(*args, **{**kwargs, RESULT: result}) if formula else 0
             self.found.append(Kernel(name, int(flops), moved(func, args, kwargs, result)))
         return result
 

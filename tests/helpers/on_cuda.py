@@ -6,20 +6,12 @@ import torch
 import torch.nn.functional as F
 from replay import labels, logits
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from skeleton_lab.cost import as_cuda
 
 
-class StandIns(TorchDispatchMode):
-    """Kernels that PyTorch has for CUDA alone, computed as their documents say."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        return as_cuda.STAND_INS.get(function, function)(*args, **(kwargs or {}))
-
-
 def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    with as_cuda.AsCuda(torch.device("cpu")), StandIns():
+    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
         y = logits(net.train()(*inputs))
         as_cuda.backward(F.cross_entropy(y, labels(y)))
     return y.detach()

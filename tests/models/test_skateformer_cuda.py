@@ -11,7 +11,7 @@ import pytest
 import replay
 import torch
 import torch.nn.functional as F
-from on_cuda import StandIns, step_as_on_cuda
+from on_cuda import step_as_on_cuda
 from parity.protocol import fill
 from test_skateformer import build, forms, inputs, part
 from torch.autograd import gradcheck
@@ -81,7 +81,7 @@ def test_own_backward(monkeypatch, p, values):
         torch.manual_seed(7)
         return Mixture.apply(f, gconv, weight, shift, Mixing(together, p, 2), *biases)
 
-    with StandIns():
+    with as_cuda.StandIns():
         assert gradcheck(same_draw, tensors, fast_mode=True)
 
 
@@ -109,7 +109,7 @@ def test_recomputed_it_drops_the_same():
 def test_bfloat16_autocast():
     model, x = fill(build(attn_drop=0.5, drop_path=0.2)), inputs(4, 16)
     expected = model.eval()(*x).detach()
-    with as_cuda.AsCuda(torch.device("cpu")), StandIns():
+    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
         with torch.autocast("cpu", torch.bfloat16):
             assert (model.eval()(*x) - expected).norm() < 0.1 * expected.norm()
             loss = F.cross_entropy(model.train()(*x).float(), torch.arange(4))
@@ -125,7 +125,7 @@ def test_the_stand_in_is_the_attention_of_the_library(masked):
     expected = F.scaled_dot_product_attention(q, k, v, bias, scale=0.3)
     wanted = [t for t in (q, k, v, bias) if t is not None]
     gradients = torch.autograd.grad((expected * weight).sum(), wanted)
-    with StandIns(), torch.no_grad():
+    with as_cuda.StandIns(), torch.no_grad():
         o, *kept = getattr(torch.ops.aten, KERNEL)(q, k, v, bias, True, scale=0.3)
         backward = getattr(torch.ops.aten, f"{KERNEL}_backward")
         found = backward(weight, q, k, v, bias, o, *kept, 0.0, [True, True, True, masked], scale=0.3)
