@@ -6,6 +6,8 @@ Notation as in ``SkateFormer.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,9 +17,11 @@ from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import batch_norm
 from skeleton_lab.nn.fused.graph_conv import slices
+from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
 from . import SkateFormer as plain
 from .attention_fused import Attention, Windows
+from .mixture_fused import Attentions, Mixing, Mixture, alike, has_kernel
 
 
 def norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -34,26 +38,28 @@ def norm_backward(dy: Tensor, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tens
 class NormLinear(Function):
     """z = W norm(x) + bias, remembering x.
 
-    z is (..., O) in shape and (O, ...) in memory, as what follows wants it.
+    z is (..., O) in shape and, if ``channels_first``, (O, ...) in memory.
     With y = norm(x), made again: dW = dz^T y, dbias = sum dz, dy = dz W; and (dx, dgamma, dbeta) are layer norm's.
     """
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, W, bias, eps):
-        y, mean, invstd = norm(x, gamma, beta, eps)
-        ctx.save_for_backward(x, gamma, beta, W, mean, invstd)
+    def forward(ctx, x, gamma, beta, W, bias, eps, channels_first):
+        y, _, _ = norm(x, gamma, beta, eps)
+        ctx.save_for_backward(x, gamma, beta, W)
         ctx.eps = eps
+        if not channels_first:
+            return F.linear(y, W, bias)
         z = torch.addmm(bias[:, None], W, y.flatten(0, -2).t())
         return z.view(-1, *x.shape[:-1]).movedim(0, -1)
 
     @staticmethod
     def backward(ctx, dz):
-        x, gamma, beta, W, mean, invstd = ctx.saved_tensors
-        dz = dz.movedim(-1, 0).flatten(1)
-        y = norm(x, gamma, beta, ctx.eps)[0].to(dz.dtype).flatten(0, -2)
-        dW, dbias = dz @ y, dz.sum(1)
-        dy = (dz.t() @ W.to(dz.dtype)).view_as(x)
-        return *norm_backward(dy, x, gamma, beta, mean, invstd), dW, dbias, None
+        x, gamma, beta, W = ctx.saved_tensors
+        dz = dz.flatten(0, -2)
+        y, mean, invstd = norm(x, gamma, beta, ctx.eps)
+        dW, dbias = dz.t() @ y.to(dz.dtype).flatten(0, -2), dz.sum(0)
+        dy = (dz @ W.to(dz.dtype)).view_as(x)
+        return *norm_backward(dy, x, gamma, beta, mean, invstd), dW, dbias, None, None
 
 
 class NormMLP(Function):
@@ -83,20 +89,33 @@ class NormMLP(Function):
         W1, W2 = W1.to(dz.dtype), W2.to(dz.dtype)
         dy = torch.empty_like(dz)
         for s in slices(*h.shape, h.device):
-            dW2 += dz[s].t() @ F.gelu(h[s])
+            add_product(dW2, dz[s].t(), F.gelu(h[s]))
             dh = torch.ops.aten.gelu_backward(dz[s] @ W2, h[s])
-            dW1 += dh.t() @ norm(tokens[s], gamma, beta, ctx.eps)[0].to(dh.dtype)
+            add_product(dW1, dh.t(), norm(tokens[s], gamma, beta, ctx.eps)[0].to(dh.dtype))
             dbias1 += dh.sum(0)
             dy[s].addmm_(dh, W1, beta=0)
         gradients = norm_backward(dy.view_as(x), x, gamma, beta, mean, invstd)
         return *gradients, dW1, dbias1, dW2, dz.sum(0), None
 
 
-def norm_linear(x: Tensor, norm: nn.Module, linear: nn.Linear) -> Tensor:
+def add_product(total: Tensor, x: Tensor, y: Tensor) -> None:
+    """total += x @ y, in one kernel where no precision is lost by it."""
+    if total.dtype == x.dtype:
+        total.addmm_(x, y)
+    else:
+        total += x @ y
+
+
+def norm_linear(x: Tensor, norm: nn.Module, linear: nn.Linear, channels_first: bool = False) -> Tensor:
     """``linear(norm(x))`` of x (..., C)."""
     if type(norm) is not nn.LayerNorm:
         return linear(norm(x))
-    return NormLinear.apply(x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps)
+    return NormLinear.apply(x, norm.weight, norm.bias, linear.weight, linear.bias, norm.eps, channels_first)
+
+
+def watched(module: nn.Module) -> bool:
+    """Whether a layer inside has a hook, which is to see whole batches."""
+    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules())
 
 
 @fuses(plain.MLP)
@@ -116,20 +135,36 @@ class FusedMLP(plain.MLP):
         fc1, fc2 = self.fc1, self.fc2
         return NormMLP.apply(x, norm.weight, norm.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias, norm.eps)
 
+    def add_to(self, x: Tensor, norm: nn.Module) -> None:
+        """x += the plain MLP of norm(x), without gradients and dropout; hidden values of few tokens live at a time."""
+        x, weight = x.view(-1, x.shape[-1]), self.fc2.weight.t()
+        for s in slices(len(x), len(self.fc1.weight), x.device):
+            hidden = self.act(self.fc1(norm(x[s])))
+            x[s].add_(self.fc2.bias).addmm_(hidden, weight)
+
 
 @fuses(plain.WindowAttention)
 class FusedWindowAttention(plain.WindowAttention):
-    def forward(self, f: Tensor) -> Tensor:
-        windows = Windows(*self.windows(f.shape[1]), self.heads)
-        L = windows.a * windows.b
-        bias = self.bias(windows.a) if self.rel else f.new_zeros(self.heads, L, L)
+    def forward(self, f: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The plain form's; ``bias``: (h, L, L) where it is known already."""
+        windows = self.cutting(f.shape[1])
+        bias = self.matrix(f) if bias is None else bias
         o = Attention.apply(f, bias, windows, self.drop if self.training else 0.0)
         return o.flatten(1, 2).transpose(1, 2)
 
     def back(self, o: Tensor, N: int, T: int, J: int) -> Tensor:
         """The result (W, L, h*d) of ``forward`` where the tokens were: (h*d, N, T, J)."""
-        windows = Windows(*self.windows(T), self.heads)
-        return windows.join(o.transpose(1, 2).unflatten(1, (self.heads, -1))[None], N, T, J).movedim(-1, 0)
+        o = o.transpose(1, 2).unflatten(1, (self.heads, -1))[None]
+        return self.cutting(T).join(o, N, T, J).movedim(-1, 0)
+
+    def matrix(self, f: Tensor) -> Tensor:
+        """The bias (h, L, L) for f (N, T, J, 3*h*d), of zeros if none is learned."""
+        windows = self.cutting(f.shape[1])
+        L = windows.a * windows.b
+        return self.bias(windows.a) if self.rel else f.new_zeros(self.heads, L, L)
+
+    def cutting(self, T: int) -> Windows:
+        return Windows(*self.windows(T), self.heads)
 
 
 @fuses(plain.Transformer)
@@ -139,17 +174,51 @@ class FusedTransformer(plain.Transformer):
         return is_fused_layer(transformer.mlp)  # which takes the norm before it
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.add(x, self.mixed(norm_linear(x, self.norm_1, self.mapping)))
+        by_kernel = has_kernel(x)
+        if not (by_kernel or self.training or torch.is_grad_enabled() or watched(self)) and product_dtype(x) == x.dtype:
+            return self.infer(x)
+        f = norm_linear(x, self.norm_1, self.mapping, channels_first=not by_kernel)
+        x = self.add(x, self.mixed_by_kernel(f) if by_kernel else self.mixed(f))
         return self.add(x, self.mlp(x, self.norm_2))
+
+    def infer(self, x: Tensor) -> Tensor:
+        """Eval mode, without gradients: few samples at a time, whose tensors stay in the caches and in one memory."""
+        z, biases = x + self.proj.bias, [attend.matrix(x) for attend in self.attention]
+        for s in slices(len(x), x[0].numel(), x.device):
+            f = norm_linear(x[s], self.norm_1, self.mapping, channels_first=True)
+            y = self.mixture(f.movedim(-1, 0), biases)
+            z[s].view(-1, x.shape[-1]).addmm_(y.flatten(1).t(), self.proj.weight.t())
+            self.mlp.add_to(z[s], self.norm_2)
+        return z
+
+    def mixed_by_kernel(self, f: Tensor) -> Tensor:
+        """The plain form's, token by token: ``Mixture``."""
+        together = alike(
+            [attend.cutting(f.shape[1]) for attend in self.attention], [attend.a for attend in self.attention]
+        )
+        mixing = Mixing(together, self.attention[0].drop if self.training else 0.0, self.tconv.groups)
+        biases = [self.bias(attentions) for attentions in together if self.attention[0].rel]
+        y = Mixture.apply(f, self.gconv, self.tconv.weight, self.tconv.bias, mixing, *biases)
+        return self.proj_drop(self.proj(y))
+
+    def bias(self, attentions: Attentions) -> Tensor:
+        """(H, L, L) of attentions whose windows have as many frames and tokens."""
+        members, a, b = [self.attention[i] for i in attentions.members], *attentions.windows[0][:2]
+        table = torch.cat([attend.relative_position_bias_table for attend in members], -1)
+        return plain.position_bias(table, members[0].relative_position_index[:a, :a], b)
 
     def mixed(self, f: Tensor) -> Tensor:
         """The plain form's, channel by channel: f and the five results are (C, N, T, J) in memory."""
-        f = f.movedim(-1, 0)
+        return self.proj_drop(self.proj(self.mixture(f.movedim(-1, 0)).movedim(0, -1)))
+
+    def mixture(self, f: Tensor, biases: Sequence[Tensor | None] = 4 * (None,)) -> Tensor:
+        """The five results before the projection: (2*C, N, T, J) -> (C, N, T, J)."""
         C = len(f)
         g, c, *parts = f.split([C // 8, C // 8, *4 * [3 * C // 16]])
         y = [self.graph_convolution(g), self.tconv(c.transpose(0, 1)).transpose(0, 1)]
-        y += [attend.back(attend(part.movedim(0, -1)), *f.shape[1:]) for attend, part in zip(self.attention, parts)]
-        return self.proj_drop(self.proj(torch.cat(y).movedim(0, -1)))
+        for attend, part, bias in zip(self.attention, parts, biases):
+            y.append(attend.back(attend(part.movedim(0, -1), bias), *f.shape[1:]))
+        return torch.cat(y)
 
     def graph_convolution(self, x: Tensor) -> Tensor:
         """The plain form's of x (C, N, T, J), in the same layout."""
@@ -164,7 +233,11 @@ class FusedDownsample(plain.Downsample):
             return super().forward(x)
         conv = self.reduction
         y = F.conv2d(x, conv.weight, None, conv.stride, conv.padding)
-        return batch_norm([self.bn], y, biases=[conv.bias])
+        if not x.is_cuda:
+            return batch_norm([self.bn], y, biases=[conv.bias])
+        tokens = y.permute(0, 2, 3, 1)  # on CUDA channels lie together, before and after: no copy
+        y = batch_norm([self.bn], tokens.flatten(0, 2)[..., None, None], biases=[conv.bias])
+        return y.view(tokens.shape).permute(0, 3, 1, 2)
 
 
 @fuses(plain.SkateFormer)

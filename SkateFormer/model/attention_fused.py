@@ -122,7 +122,8 @@ def softmax(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
     scores = q.new_empty(len(q), *bias.shape).copy_(bias)
     scale = len(bias) ** -0.5
     scores.flatten(0, 1).baddbmm_(q.flatten(0, 1).transpose(1, 2), k.flatten(0, 1), alpha=scale)
-    return torch.ops.aten._softmax(scores, -1, False)  # the type of the scores also under autocast, for the products
+    # In place, and in the type of the scores also under autocast, for the products.
+    return torch.ops.aten._softmax.out(scores, -1, False, out=scores)
 
 
 def draw(rows: int, values: int, p: float, device: torch.device) -> Tensor:

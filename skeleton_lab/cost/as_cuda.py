@@ -14,6 +14,8 @@ from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from skeleton_lab.cost.attention_stand_in import attention, attention_backward
+
 DEVICE = torch.device("cuda", 0)
 
 
@@ -109,6 +111,8 @@ STAND_INS = {  # for kernels that PyTorch has on CUDA alone
     aten.batch_norm_elemt.default: _batch_norm_elemt,
     aten.batch_norm_backward_reduce.default: _batch_norm_backward_reduce,
     aten.batch_norm_backward_elemt.default: _batch_norm_backward_elemt,
+    aten._scaled_dot_product_efficient_attention.default: attention,
+    aten._scaled_dot_product_efficient_attention_backward.default: attention_backward,
 }
 
 

@@ -10,25 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 import yaml
 from networks import FRAMES, NETWORKS
-from replay import labels, logits, step
-from torch import Tensor, nn
+from on_cuda import step_as_on_cuda
+from replay import logits, step
 
 from skeleton_lab import registry
-from skeleton_lab.cost import as_cuda, counting
+from skeleton_lab.cost import counting
 from skeleton_lab.nn import fuse
 from skeleton_lab.utils.importing import import_class
 
 NO_DRAWS = {"drop_out": 0.0, "dropout": 0.0, "attn_drop": 0.0, "drop_path": 0.0}  # a GPU draws other masks
-
-
-def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
-        y = logits(net.train()(*inputs))
-        as_cuda.backward(F.cross_entropy(y, labels(y)))
-    return y.detach()
 
 
 @pytest.mark.parametrize(

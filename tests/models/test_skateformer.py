@@ -16,6 +16,7 @@ from torch.autograd import gradcheck
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
+from skeleton_lab.nn.fused import graph_conv
 
 TYPES = {"type_1_size": [4, 6], "type_2_size": [4, 8], "type_3_size": [4, 6], "type_4_size": [4, 8]}
 SMALL = {"num_classes": 5, "num_people": 2, "num_points": 24, "num_heads": 16, "mlp_ratio": 1.5, "index_t": True}
@@ -126,6 +127,24 @@ def test_every_gradient_and_buffer_equals_the_plain_form(heads, ratio, checkpoin
     replay.check_forms(plain, fused, *inputs(3, 28), training=training)
 
 
+@pytest.mark.parametrize("changes", [{}, {"rel": False, "act_layer": nn.ReLU}])
+@torch.no_grad()
+def test_inference_equals_the_plain_form(monkeypatch, changes):
+    """A sample at a time, few tokens at a time; what is given stays, and a hook sees the whole batch."""
+    monkeypatch.setitem(graph_conv.SLICE_VALUES, "cpu", 5000)
+    plain, fused = (model.eval() for model in forms(**changes))
+    x = inputs(3, 16)
+    expected, found = plain(*x), fused(*x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    transformer, tokens = fused.stages[0].blocks[0].transformer, torch.randn(3, 16, 48, 96)
+    before, y = tokens.clone(), transformer(tokens)
+    assert torch.equal(tokens, before)
+    seen = []
+    transformer.mlp.register_forward_hook(lambda mlp, args, output: seen.append(len(output)))
+    torch.testing.assert_close(transformer(tokens), y)
+    assert seen == [3]
+
+
 def test_a_network_changes_its_form_and_back():
     replay.check_change_of_form(lambda fused: build(fused=fused), *inputs(2, 16))
 
@@ -144,7 +163,8 @@ def test_own_backward_passes():
         for shape in ((2, 3, 2, 4), (4,), (4,), (6, 4), (6,), (4, 6), (4,))
     )
     NormLinear, NormMLP = part("SkateFormer_fused", "NormLinear"), part("SkateFormer_fused", "NormMLP")
-    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5), (x, gamma, beta, W1, b1))
+    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5, False), (x, gamma, beta, W1, b1))
+    assert gradcheck(lambda *t: NormLinear.apply(*t, 1e-5, True), (x, gamma, beta, W1, b1))
     assert gradcheck(lambda *t: NormMLP.apply(*t, 1e-5), (x, gamma, beta, W1, b1, W2, b2))
 
 
