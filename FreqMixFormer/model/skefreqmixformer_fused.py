@@ -20,7 +20,7 @@ from model import skefreqmixformer as plain
 from model.skefreqmixformer_fused_aggregation import gated_aggregate
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold, move_statistics
-from skeleton_lab.nn.fused.multi_scale_tcn import conv_norm, exit_biases, folded_relu_branches, relu_branches
+from skeleton_lab.nn.fused.multi_scale_tcn import added, conv_norm, exit_biases, folded_relu_branches, relu_branches
 from skeleton_lab.nn.fused.network import FusedNetwork
 from skeleton_lab.nn.fused.temporal_conv import pointwise
 
@@ -103,13 +103,11 @@ class FusedSpatialMix(plain.SpatialMix):
             z = gated_aggregate(x, *self.projection(), M, A, taps, keep)
         else:
             z = gated_aggregate(projected, None, None, M, A, taps)
-        if self.training:
-            y = batch_norm([self.bn], z, bodies)
-        else:
-            scale, shift = fold([self.bn])
-            y = z * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
         down = x if isinstance(self.down, nn.Identity) else conv_norm(*self.down, x, bodies)
-        return F.relu(y + down, inplace=True)
+        if self.training:
+            return batch_norm([self.bn], z, bodies, (), down, relu=True)
+        scale, shift = fold([self.bn])
+        return added(z * scale.view(-1, 1, 1) + shift.view(-1, 1, 1), down, relu=True)
 
 
 # --- frames ------------------------------------------------------------------------------------------------------
@@ -169,7 +167,7 @@ class FusedTram(plain.Tram):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         window, _ = self[0].kernel_size
         pooled = x.transpose(2, 3).unflatten(3, (-1, window)).mean(4).transpose(2, 3)
-        return F.relu(conv_norm(self[1], self[2], pooled, bodies))
+        return conv_norm(self[1], self[2], pooled, bodies, relu=True)
 
 
 # --- coordinates to features, and the whole ----------------------------------------------------------------------
