@@ -16,14 +16,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
 from model.hypergcn import HEADS, HyperGraphConv
-from model.relations import Kept, Weights, means, relate, relate_backward
 from model.norms import Statistics, norm, norm_backward
+from model.relations import Kept, Weights, means, relate, relate_backward
 from skeleton_lab.nn.fused.batch_norm import fold
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
+
+Links = tuple[Tensor, Tensor]
 
 
 def projection(W: Tensor, b: Tensor, joints: Tensor) -> Tensor:
@@ -32,16 +35,22 @@ def projection(W: Tensor, b: Tensor, joints: Tensor) -> Tensor:
     return torch.cat([W, b[..., None], virtual], 2)
 
 
-def mixture(x: Tensor, R: Tensor) -> Tensor:
-    """u (B*K, i+1+h, T*V) of x (B, C, T, V) and R (B, K, V, U)."""
-    B, C, T, V = x.shape
-    i, h = C // HEADS, R.shape[3] - V
-    u = x.new_empty(B * HEADS, i + 1 + h, T, V)
+def constant_rows(R: Tensor, V: int) -> Tensor:
+    """The rows of u that are equal in all frames, (B*K, 1+h, 1, V), from R (B, K, V, U)."""
     R = R.flatten(0, 1)
-    torch.bmm(x.view(-1, i * T, V), R[..., :V].transpose(1, 2), out=u[:, :i].view(-1, i * T, V))
-    u[:, i] = R[..., :V].sum(-1)[:, None]
-    if h:
-        u[:, i + 1 :] = R[..., V:].transpose(1, 2)[:, :, None]
+    rows = R.new_empty(len(R), 1 + R.shape[2] - V, 1, V)
+    torch.sum(R[..., :V], -1, out=rows[:, 0, 0])
+    rows[:, 1:, 0] = R[..., V:].transpose(1, 2)
+    return rows
+
+
+def mixture(x: Tensor, R: Tensor, rows: Tensor) -> Tensor:
+    """u (B*K, i+1+h, T*V) of x (B, C, T, V), R (B, K, V, U) and its constant rows."""
+    B, C, T, V = x.shape
+    i = C // HEADS
+    u = x.new_empty(B * HEADS, i + rows.shape[1], T, V)
+    torch.bmm(x.view(-1, i * T, V), R.flatten(0, 1)[..., :V].transpose(1, 2), out=u[:, :i].view(-1, i * T, V))
+    u[:, i:] = rows
     return u.flatten(2)
 
 
@@ -64,26 +73,27 @@ class GraphUnit(Function):
             dtype = product_dtype(x)
         B, _, T, V = x.shape
         M = projection(W, b, joints)
-        y = project(mixture(x.to(dtype), kept.R.to(dtype)), M.to(dtype)).view(B, -1, T, V)
+        rows = constant_rows(kept.R, V)
+        y = project(mixture(x.to(dtype), kept.R.to(dtype), rows), M.to(dtype)).view(B, -1, T, V)
         out, statistics = norm([bn], y, gamma, beta, bodies)
         out.add_(x if residual is None else residual).relu_()
-        ctx.save_for_backward(x, y, out, *statistics, bodies, W, M, joints, gamma, idle, *weights, *kept)
-        ctx.eps, ctx.same = bn.eps, residual is None
+        ctx.save_for_backward(x, y, out, *statistics, bodies, W, M, rows, joints, gamma, idle, *weights, *kept)
+        ctx.same = residual is None
         return out
 
     @staticmethod
     def backward(ctx, dout):
-        x, y, out, mean, spread, bodies, W, M, joints, gamma, idle, *rest = ctx.saved_tensors
+        x, y, out, mean, invstd, bodies, W, M, rows, joints, gamma, idle, *rest = ctx.saved_tensors
         weights, kept = Weights(*rest[: len(Weights._fields)]), Kept(*rest[len(Weights._fields) :])
         d = torch.ops.aten.threshold_backward(dout, out, 0)
-        dy, dgamma, dbeta = norm_backward(d, y, gamma, bodies, Statistics(mean, spread), ctx.eps)
+        dy, dgamma, dbeta = norm_backward(d, y, gamma, Statistics(mean, invstd), bodies)
         with torch.autocast(x.device.type, enabled=False):
-            return unit_backward(ctx.same, d, dy, x, W, M, joints, idle, weights, kept, dgamma, dbeta)
+            return unit_backward(ctx.same, d, dy, x, W, M, rows, joints, idle, weights, kept, dgamma, dbeta)
 
 
 def unit_backward(
-    same: bool, d: Tensor, dy: Tensor, x: Tensor, W: Tensor, M: Tensor, joints: Tensor, idle: Tensor, weights: Weights,
-    kept: Kept, dgamma: Tensor, dbeta: Tensor,
+    same: bool, d: Tensor, dy: Tensor, x: Tensor, W: Tensor, M: Tensor, rows: Tensor, joints: Tensor, idle: Tensor,
+    weights: Weights, kept: Kept, dgamma: Tensor, dbeta: Tensor,
 ) -> tuple[Any, ...]:  # fmt: skip
     """Gradients for the arguments of ``GraphUnit`` from those of the residual, d, and of y; writes to d if it may."""
     B, C, T, V = x.shape
@@ -91,7 +101,7 @@ def unit_backward(
     x, R = x.to(dy.dtype), kept.R.to(dy.dtype)
     dy = dy.reshape(B * HEADS, -1, T * V)
     M = M.to(dy.dtype)
-    dM = torch.bmm(dy, mixture(x, R).transpose(1, 2)).view(B, *M.shape).sum(0).to(W.dtype)
+    dM = torch.bmm(dy, mixture(x, R, rows).transpose(1, 2)).view(B, *M.shape).sum(0).to(W.dtype)
     du = project(dy, M.transpose(1, 2)).view(B * HEADS, -1, T, V)
     e = du[:, :i].view(-1, i * T, V)
     dR = du.new_empty(B * HEADS, V, V + h)
@@ -113,11 +123,11 @@ def projection_backward(dM: Tensor, dmeans: Tensor, W: Tensor, joints: Tensor) -
     dvirtual = dM[..., i + 1 :]
     dW = dM[..., :i].baddbmm(dvirtual, joints.view(h, HEADS, i).transpose(0, 1))
     djoints = dmeans.view(HEADS, i, h).baddbmm(W.transpose(1, 2), dvirtual)
-    return dW, dM[..., i:].sum(2), djoints.view(-1, h).t().contiguous()
+    return dW, dM[..., i:].sum(2), djoints.view(HEADS * i, h).t().contiguous()
 
 
 def graph_unit(
-    layer: HyperGraphConv, x: Tensor, residual: Tensor | None, bodies: Tensor | None, P: Tensor
+    layer: HyperGraphConv, x: Tensor, residual: Tensor | None, bodies: Tensor | None, links: Links
 ) -> Tensor:  # fmt: skip
     """relu(bn(y) + residual) in training.
 
@@ -125,25 +135,27 @@ def graph_unit(
         x: (B, C, T, V), contiguous.
         residual: (B, O, T, V); None: x.
         bodies: (B,) multiplicities, see ``batch_norm``.
-        P: normalised learned links (K, V, U).
+        links: alpha after its ReLU, and the normalised learned links P (K, V, U).
     """
     W, b = head_weights(layer)
     return GraphUnit.apply(
         x, residual, bodies, layer.bn, W, b, layer.hyper_joint, layer.bn.weight, layer.bn.bias, layer.to_V.bias,
-        *relation_weights(layer, P),
+        *relation_weights(layer, links),
     )  # fmt: skip
 
 
-def folded_graph_unit(layer: HyperGraphConv, x: Tensor, residual: Tensor, P: Tensor) -> Tensor:
-    """``graph_unit`` in eval mode without gradients: the norm is in the projection, its shift in the residual."""
+def folded_graph_unit(layer: HyperGraphConv, x: Tensor, residual: Tensor, links: Links) -> Tensor:
+    """``graph_unit`` in eval mode without gradients: the norm is in M and u, its shift on a row of ones."""
     scale, shift = fold([layer.bn])
     W, b = (t * scale.view(HEADS, -1, *[1] * (t.dim() - 2)) for t in head_weights(layer))
     with torch.autocast(x.device.type, enabled=False):
-        R = relate(means(x, layer.hyper_joint), relation_weights(layer, P)).R
+        R = relate(means(x, layer.hyper_joint), relation_weights(layer, links)).R
     dtype = product_dtype(x)
-    M = projection(W, b, layer.hyper_joint).to(dtype)
-    y = project(mixture(x.to(dtype), R.to(dtype)), M).view(len(x), -1, *x.shape[2:])
-    return y.add_(shift.view(-1, 1, 1)).add_(residual).relu_()
+    M = torch.cat([projection(W, b, layer.hyper_joint), shift.view(HEADS, -1, 1)], 2).to(dtype)
+    rows = F.pad(constant_rows(R, x.shape[3]), (0, 0, 0, 0, 0, 1), value=1.0)
+    u = mixture(x.to(dtype), R.to(dtype), rows)
+    y = torch.baddbmm(residual.to(dtype).reshape(len(u), -1, u.shape[2]), M.repeat(len(x), 1, 1), u)
+    return y.view(residual.shape).relu_()
 
 
 def head_weights(layer: HyperGraphConv) -> tuple[Tensor, Tensor]:
@@ -152,6 +164,6 @@ def head_weights(layer: HyperGraphConv) -> tuple[Tensor, Tensor]:
     return conv.weight.view(HEADS, -1, conv.in_channels // HEADS), conv.bias.view(HEADS, -1)
 
 
-def relation_weights(layer: HyperGraphConv, P: Tensor) -> Weights:
+def relation_weights(layer: HyperGraphConv, links: Links) -> Weights:
     first, _, last, _ = layer.to_W
-    return Weights(layer.to_V.weight, first.weight, first.bias, last.weight, last.bias, layer.alpha, P)
+    return Weights(layer.to_V.weight, first.weight, first.bias, last.weight, last.bias, *links)

@@ -1,7 +1,7 @@
 """Hyper-GCN's layers, fused: virtual joints never enter a tensor with frames, and little is kept for backward.
 
 Notation as in ``hypergcn.py``; activations lie in memory as they are written, (B, C, T, V).  ``bodies`` (B,) says how
-many equal bodies each body stands for (None: one), ``P`` (K, V, U) are the normalised learned links of a unit.
+many equal bodies each body stands for (None: one), ``own`` are a unit's parts of ``links``.
 """
 
 from __future__ import annotations
@@ -15,43 +15,49 @@ from model.graph_unit import folded_graph_unit, graph_unit
 from model.hypergcn import STAGE
 from model.temporal_unit import folded_temporal_unit, temporal_unit
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
-from skeleton_lab.nn.fused.batch_norm import Norm, affine, batch_statistics, fold
+from skeleton_lab.nn.fused.batch_norm import NormReLU, affine, check_values, fold, values_of
 from skeleton_lab.nn.fused.network import FusedNetwork
+from skeleton_lab.nn.fused.running_statistics import move_statistics
+from skeleton_lab.nn.fused.temporal_conv import left_product
 
 
 @fuses(hypergcn.Unit)
 class FusedUnit(hypergcn.Unit):
     """Without gradients in eval mode, or in training; else, where nobody counts, the plain form."""
 
-    def forward(self, x: Tensor, bodies: Tensor | None = None, P: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, bodies: Tensor | None = None, *own: Tensor) -> Tensor:
         if not self.training and torch.is_grad_enabled():
             return super().forward(x)
-        if P is None:
-            (P,) = links([self])
+        own = own or links([self])[0]
         gcn1, x = self.gcn1, x.contiguous()
         down = None if isinstance(gcn1.down, nn.Identity) else conv_norm(*gcn1.down, x, bodies)
         residual = x if isinstance(self.residual, nn.Identity) else conv_norm(*self.residual.children(), x, bodies)
         if self.training:
-            return temporal_unit(self.tcn1, graph_unit(gcn1, x, down, bodies, P), residual, bodies)
-        return folded_temporal_unit(self.tcn1, folded_graph_unit(gcn1, x, x if down is None else down, P), residual)
+            return temporal_unit(self.tcn1, graph_unit(gcn1, x, down, bodies, own), residual, bodies)
+        return folded_temporal_unit(self.tcn1, folded_graph_unit(gcn1, x, x if down is None else down, own), residual)
 
 
 def conv_norm(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor, bodies: Tensor | None) -> Tensor:
     """bn(conv(x)), the norm in training with the statistics of ``bodies``."""
     if not bn.training:
         scale, shift = fold([bn], [conv.bias])
-        return F.conv2d(x, conv.weight * scale.view(-1, 1, 1, 1), shift, conv.stride)
+        x = x[:, :, :: conv.stride[0]]
+        y = left_product(conv.weight.flatten(1) * scale[:, None], x.flatten(2)).add_(shift[:, None])
+        return y.view(len(x), -1, *x.shape[2:])
     y = F.conv2d(x, conv.weight, None, conv.stride)
-    mean, var = batch_statistics([bn], y, bodies, [conv.bias])
-    return Norm.apply(y, *affine([bn], [conv.bias]), mean, var, bodies, bn.eps)
+    check_values(y, bodies)
+    y, mean, invstd = NormReLU.apply(y, *affine([bn], [conv.bias]), None, bodies, bn.eps, False)
+    move_statistics([bn], mean, invstd, values_of(y, bodies), [conv.bias], inverse=True)
+    return y
 
 
-def links(units: list[hypergcn.Unit]) -> tuple[Tensor, ...]:
-    """The normalised learned links of all units, (K, V, U) each, in a few kernels for all."""
-    importance = torch.stack([unit.gcn1.edge_importance for unit in units])
-    P = hypergcn.normalised_rows(importance * torch.stack([unit.gcn1.PA for unit in units]))
-    virtual = len(units[0].gcn1.hyper_joint)
-    return P[:, :, : P.shape[-1] - virtual].unbind()
+def links(units: list[hypergcn.Unit]) -> list[tuple[Tensor, Tensor]]:
+    """alpha after its ReLU (1,) and P (K, V, U) of every unit, in a few kernels for all."""
+    gcns = [unit.gcn1 for unit in units]
+    importance = torch.stack([gcn.edge_importance for gcn in gcns])
+    P = hypergcn.normalised_rows(importance * torch.stack([gcn.PA for gcn in gcns]))
+    real = P.shape[-1] - len(gcns[0].hyper_joint)
+    return list(zip(torch.stack([gcn.alpha for gcn in gcns]).relu().unbind(), P[:, :, :real].unbind()))
 
 
 class FusedHyperGCN(FusedNetwork, hypergcn.HyperGCN):
@@ -69,7 +75,7 @@ class FusedHyperGCN(FusedNetwork, hypergcn.HyperGCN):
         return self.fc(self.drop_out(x.view(N, M, -1).mean(1))), self.virtual_joints()
 
     def embedded(self, x: Tensor) -> Tensor:
-        """Frames last up to the norm, so that nothing is copied between the embedding and it: (B, V, E, T) in memory."""
+        """Frames last in memory up to the norm: nothing is copied between the embedding and it."""
         N, C, T, V, M = x.shape
         x = x.permute(0, 4, 3, 1, 2).reshape(N * M, V, C, T)
         offset = self.to_joint_embedding.bias + self.pos_embedding[0]  # (V, E)
@@ -78,9 +84,9 @@ class FusedHyperGCN(FusedNetwork, hypergcn.HyperGCN):
 
     def units(self, x: Tensor, bodies: Tensor | None) -> Tensor:
         units = [getattr(self, f"l{i}") for i in range(1, 3 * STAGE + 1)]
-        P = links(units)
+        own = links(units)
         for first in range(0, len(units), STAGE):
-            skip = self.run(units[first], x, bodies, P[first])
-            x = self.run(units[first + 1], skip, bodies, P[first + 1])
-            x = self.run(units[first + 2], x + skip, bodies, P[first + 2])
+            skip = self.run(units[first], x, bodies, *own[first])
+            x = self.run(units[first + 1], skip, bodies, *own[first + 1])
+            x = self.run(units[first + 2], x + skip, bodies, *own[first + 2])
         return x

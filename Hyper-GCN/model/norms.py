@@ -1,6 +1,7 @@
-"""Batch norm of one tensor, or of a part of one, in training, without autograd: on a GPU in PyTorch's own kernels.
+"""Batch norm of one tensor, or of a part of one, in training, without autograd, into given memory.
 
-Those know no multiplicities: where bodies stand for others, the lab's arithmetic does it, as on a CPU.
+On a GPU each step is one of PyTorch's kernels; those know no multiplicities, and where bodies stand for others, the
+arithmetic of ``skeleton_lab.nn.fused.batch_norm`` does it, as on a CPU.
 """
 
 from __future__ import annotations
@@ -12,21 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skeleton_lab.nn.fused import batch_norm
+from skeleton_lab.nn.fused.batch_norm import check_values, moments, normed_backward, values_of
 from skeleton_lab.nn.fused.running_statistics import move_statistics
 
-UNBIASED = 2**60  # as many values need no correction: n / (n - 1) is 1 in floating point
+forward = torch.ops.aten.native_batch_norm.out
+backward = torch.ops.aten.native_batch_norm_backward.out
 
 
 class Statistics(NamedTuple):
-    """Of a batch: the mean, and the variance, or 1 / sqrt(variance + eps) where PyTorch's kernels work."""
+    """Of a batch, (C,) each."""
 
     mean: Tensor
-    spread: Tensor
-
-
-def native(x: Tensor, bodies: Tensor | None) -> bool:
-    return x.is_cuda and bodies is None
+    invstd: Tensor  # 1 / sqrt(variance + eps)
 
 
 def norm(
@@ -39,40 +37,39 @@ def norm(
         bodies, biases: as in ``skeleton_lab.nn.fused.batch_norm.batch_norm``.
         out: where the result goes.
     """
+    check_values(x, bodies)
     eps = bns[0].eps
     out = torch.empty_like(x) if out is None else out
-    if native(x, bodies) and x.is_contiguous() and x[0, 0].numel() * len(x) > 1:
-        saved = gamma.new_empty(2, len(gamma)).unbind()
-        moved = gamma.new_zeros(2, len(gamma)).unbind()  # by momentum 1 the batch's own, the variance unbiased
-        torch.ops.aten.native_batch_norm.out(
-            x, gamma, beta, *moved, True, 1.0, eps, out=out, save_mean=saved[0], save_invstd=saved[1]
+    saved = Statistics(*gamma.new_empty(2, len(gamma)).unbind())
+    if bodies is None and x.is_cuda and x.is_contiguous():  # PyTorch's CPU kernel errs on others: that is tested there
+        forward(x, gamma, beta, None, None, True, 0.0, eps, out=out, save_mean=saved.mean, save_invstd=saved.invstd)
+    else:
+        mean, var = moments(x, bodies, eps)
+        forward(
+            x,
+            gamma,
+            beta,
+            mean,
+            var,
+            False,
+            0.0,
+            eps,
+            out=out,
+            save_mean=mean.new_empty(0),
+            save_invstd=var.new_empty(0),
         )
-        move_statistics(bns, *moved, UNBIASED, biases)
-        return out, Statistics(*saved)
-    mean, var = batch_norm.batch_statistics(bns, x, bodies, biases)
-    torch.ops.aten.native_batch_norm.out(
-        x, gamma, beta, mean, var, False, 0.0, eps, out=out, save_mean=gamma.new_empty(0), save_invstd=gamma.new_empty(0)
-    )
-    return out, Statistics(mean, torch.rsqrt(var + eps) if native(x, bodies) else var)
-
-
-def again(x: Tensor, gamma: Tensor, beta: Tensor, bodies: Tensor | None, statistics: Statistics, eps: float) -> Tensor:
-    """What ``norm`` returned."""
-    if native(x, bodies):
-        return torch.batch_norm_elemt(x, gamma, beta, *statistics, eps)
-    return batch_norm.normalised(x, gamma, beta, *statistics, eps)
+        saved = Statistics(mean, torch.rsqrt(var + eps))
+    move_statistics(bns, *saved, values_of(x, bodies), biases, inverse=True)
+    return out, saved
 
 
 def norm_backward(
-    dy: Tensor, x: Tensor, gamma: Tensor, bodies: Tensor | None, statistics: Statistics, eps: float,
-    out: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    dy: Tensor, x: Tensor, gamma: Tensor, statistics: Statistics, bodies: Tensor | None, out: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for x, gamma and beta; that for x goes to ``out``, if given."""
-    if not native(x, bodies):
-        dx, dgamma, dbeta = batch_norm.norm_backward(dy, x, gamma, *statistics, bodies, eps)
+    if out is None or bodies is not None or not x.is_cuda:
+        dx, dgamma, dbeta = normed_backward(dy, x, gamma, *statistics, bodies)
         return (dx if out is None else out.copy_(dx)), dgamma, dbeta
-    out = torch.empty_like(x) if out is None else out
     dgamma, dbeta = gamma.new_empty(2, len(gamma)).unbind()
-    return torch.ops.aten.native_batch_norm_backward.out(
-        dy, x, gamma, None, None, *statistics, True, eps, [True, True, True], out0=out, out1=dgamma, out2=dbeta
-    )
+    backward(dy, x, gamma, None, None, *statistics, True, 0.0, [True] * 3, out0=out, out1=dgamma, out2=dbeta)
+    return out, dgamma, dbeta

@@ -1,16 +1,17 @@
 """The relations R of one block, and the way back through them, without autograd: few kernels, few tables kept.
 
-Notation as in ``hypergcn.py``.  From s, the means of all vertices over frames, and the learned links P:
+Notation as in ``hypergcn.py``; alpha has passed its ReLU.  From s, the means of all vertices over frames, and the
+learned links P:
 
     a = to_V s (its offset moves no distance),  D = |a_u - a_v|,  H = softmax of minus the nine least of each row of D
     W = tanh(to_W2 leaky(to_W0 s + b0) + b2)
-    q = column sums of H,  r = H |W|,  f = relu(alpha) W^2 / q,  G = (H diag(f)) H^T,  R = P + G / r
+    q = column sums of H,  r = H |W|,  f = alpha W^2 / q,  G = (H diag(f)) H^T,  R = P + G / r
 
 with a small EPS added to q and r, and G and r for the V real rows.  The way back from dR, with E = dR / r:
 
     dP = sum over bodies of dR                dr = -sum_v E G / r = sum_v E (P - R)
-    F = H diag(f):  dF = E H,  df = column sums of dF H,  dalpha = sum of df f / alpha where alpha > 0
-    dq = -df f / q                            dW = 2 df relu(alpha) W / q + sign(W) (H^T dr)
+    F = H diag(f):  dF = E H,  df = column sums of dF H,  dalpha = sum of df f / alpha
+    dq = -df f / q                            dW = 2 df alpha W / q + sign(W) (H^T dr)
     dH = E^T F + dq on every row, and on the real rows dF diag(f) + dr |W|^T
 
 then through softmax and choice to the distances.  D[u, v] has the gradient (a_u - a_v) / D[u, v] for a_u and its
@@ -38,7 +39,7 @@ class Weights(NamedTuple):
     b0: Tensor  # (K*d,)
     to_W2: Tensor  # (K, K*d, 1)
     b2: Tensor  # (K,)
-    alpha: Tensor  # (1,)
+    alpha: Tensor  # (1,), after its ReLU
     P: Tensor  # (K, V, U)
 
 
@@ -54,7 +55,7 @@ class Kept(NamedTuple):
     near: Tensor
     W: Tensor  # (B, K, U)
     q: Tensor  # (B, K, U)
-    slope: Tensor  # (B, K, U), relu(alpha) W / q
+    slope: Tensor  # (B, K, U), alpha W / q
     r: Tensor  # (B*K, V, 1)
     R: Tensor  # (B, K, V, U)
 
@@ -98,7 +99,7 @@ def relate(s: Tensor, w: Weights) -> Kept:
     real = H[:, :V]
     q = H.sum(1).add_(EPS).view(B, HEADS, U)
     r = torch.bmm(real, W.abs().view(-1, U, 1)).add_(EPS)
-    slope = w.alpha.relu() * W / q
+    slope = w.alpha * W / q
     G = torch.bmm(real * (slope * W).view(-1, 1, U), H.transpose(1, 2))
     R = torch.addcdiv(w.P, G.view(B, HEADS, V, U), r.view(B, HEADS, V, 1))
     a, hidden, D, place, near = tables
@@ -107,7 +108,7 @@ def relate(s: Tensor, w: Weights) -> Kept:
 
 def relate_backward(dR: Tensor, kept: Kept, w: Weights) -> tuple[Tensor, Weights]:
     """Gradients for s (C, B, U) and for the weights."""
-    B, _, V, U = dR.shape
+    _, _, V, U = dR.shape
     H, W, r, slope = kept.H, kept.W, kept.r, kept.slope
     real = H[:, :V]
     f = slope * W
@@ -122,7 +123,7 @@ def relate_backward(dR: Tensor, kept: Kept, w: Weights) -> tuple[Tensor, Weights
     minus[:, :V].addcmul_(dF, row, value=-1).addcmul_(dr, W.abs().view(-1, 1, U), value=-1)
     dW = torch.bmm(real.transpose(1, 2), dr).view(W.shape) * W.sgn()
     dW = dW.addcmul_(df, slope, value=2)
-    dalpha = torch.ops.aten.threshold_backward(share.sum().view(1) / w.alpha, w.alpha, 0)
+    dalpha = share.sum().view(1) / w.alpha  # not a number at 0, where ReLU lets nothing back
     ds, dweights = incidence_backward(minus, dW, kept, w)
     return ds, dweights._replace(alpha=dalpha, P=dR.sum(0))
 

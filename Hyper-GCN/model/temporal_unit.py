@@ -22,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from model.norms import Statistics, again, norm, norm_backward
-from skeleton_lab.nn.fused.batch_norm import fold
+from model.norms import Statistics, norm, norm_backward
+from skeleton_lab.nn.fused.batch_norm import fold, normed_again
 from skeleton_lab.nn.fused.temporal_conv import left_product, weight_gradient
 from skeleton_lab.nn.layers import MultiScaleTemporalConv
+
 
 class Branches:
     """The modules of a ``MultiScaleTemporalConv`` with replicated padding, by what they do here.
@@ -46,7 +47,6 @@ class Branches:
             self.early.append(self.late.pop())
             self.late_biases.pop()
         self.width = last[0].out_channels
-        self.eps = self.early[0].eps
 
     def parts(self, y: Tensor) -> tuple[Tensor, ...]:
         return y.split(self.width, 1)
@@ -64,16 +64,18 @@ class Branches:
 
 
 def activated(n: Tensor, branches: Branches) -> list[Tensor]:
-    """relu of n_1 and n_2, with frames repeated around them, and of n_3: the first parts of n (B, 3c or more, T, V)."""
+    """Of the first parts of n (B, 3c or more, T, V): relu of n_1 and n_2, with frames repeated around them, and n_3."""
     parts = branches.parts(n)
-    sources = []
-    for part, conv in zip(parts, branches.convs):
-        p, (B, c, T, V) = conv.padding[0], part.shape
-        source = part.new_empty(B, c, T + 2 * p, V)
-        torch.clamp_min(part, 0, out=source[:, :, p : p + T])
-        ends(source, p).copy_(borders(source, p)[..., None])
-        sources.append(source)
-    return [*sources, parts[len(sources)].relu_()]
+    return [*(padded(part, conv, 0) for part, conv in zip(parts, branches.convs)), parts[2]]
+
+
+def padded(n: Tensor, conv: nn.Conv2d, least: Tensor | int) -> Tensor:
+    """max(n, least), with as many frames repeated around it as the convolution pads."""
+    p, (B, c, T, V) = conv.padding[0], n.shape
+    source = n.new_empty(B, c, T + 2 * p, V)
+    torch.clamp_min(n, least, out=source[:, :, p : p + T])
+    ends(source, p).copy_(borders(source, p)[..., None])
+    return source
 
 
 def ends(source: Tensor, p: int) -> Tensor:
@@ -152,7 +154,7 @@ class TemporalUnit(Function):
         n, first = norm(branches.early, hl[:, : early * c], gamma, beta, bodies, branches.early_biases)
         sources = activated(n, branches)
         y = [along_frames(source, *layer) for source, *layer in zip(sources, branches.convs, parameters[4:6])]
-        y.append(pooled(sources[-1], branches.stride))
+        y.append(pooled(sources[-1], branches.stride).relu_())  # the maximum of relu is relu of the maximum
         out = hl.new_empty(residual.shape)
         statistics = [
             norm([bn], part, g, b, bodies, [bias], room)[1]
@@ -188,13 +190,11 @@ class TemporalUnit(Function):
             dhl[:, -c:].zero_()
         rooms = None, None, None, strided(dhl, branches)
         rows = zip(branches.parts(d), (y1, y2, y3, strided(hl, branches)), gammas, statistics, rooms)
-        dy, dgammas, dbetas = zip(
-            *(norm_backward(dpart, part, g, bodies, s, branches.eps, room) for dpart, part, g, s, room in rows)
-        )
+        dy, dgammas, dbetas = zip(*(norm_backward(dpart, part, g, s, bodies, room) for dpart, part, g, s, room in rows))
         h = hl[:, : 3 * c]
-        n = again(h, gamma[: 3 * c], beta[: 3 * c], bodies, entry, branches.eps)
+        n = normed_again(h, gamma[: 3 * c], beta[: 3 * c], *entry)
         dn, dweights = exits_backward(branches, activated(n, branches), dy, parameters[4:6])
-        _, *affine = norm_backward(dn, h, gamma[: 3 * c], bodies, entry, branches.eps, dhl[:, : 3 * c])
+        _, *affine = norm_backward(dn, h, gamma[: 3 * c], entry, bodies, dhl[:, : 3 * c])
         dgamma, dbeta = (t.split(c) for t in affine)
         if branches.stride == 1:
             dgammas, dbetas = (dgammas[3], *dgammas[:3]), (dbetas[3], *dbetas[:3])
@@ -250,22 +250,27 @@ def temporal_unit(unit: MultiScaleTemporalConv, a: Tensor, residual: Tensor, bod
 
 
 def folded_temporal_unit(unit: MultiScaleTemporalConv, a: Tensor, residual: Tensor) -> Tensor:
-    """relu(unit(a) + residual) in eval mode without gradients, the norms folded into what is before them."""
+    """relu(unit(a) + residual) in eval mode without gradients, the norms folded into what is before them.
+
+    With the first norms' scale in W, relu(W a + s) = max(W a, -s) + s.  The s behind the maximum is equal in all
+    frames, repeated ones too: a convolution makes a bias of it.
+    """
     branches = Branches(unit)
-    c = branches.width
+    c, stride = branches.width, branches.stride
     scale, shift = fold(branches.early, branches.early_biases)
     late = [fold([bn], [bias]) for bn, bias in zip(branches.late, branches.late_biases)]
-    if branches.stride > 1:
+    if stride > 1:
         scale, shift = torch.cat([scale, late[3][0]]), torch.cat([shift, late[3][1]])
     W = torch.cat([conv.weight for conv in branches.first]).flatten(1) * scale[:, None]
-    hl = torch.baddbmm(shift[:, None], W.expand(len(a), -1, -1), a.flatten(2)).view(len(a), -1, *a.shape[2:])
-    sources = activated(hl, branches)
-    y = [
-        along_frames(source, conv, conv.weight * scale.view(-1, 1, 1, 1), shift)
-        for source, conv, (scale, shift) in zip(sources, branches.convs, late)
-    ]
+    hl = left_product(W, a.flatten(2)).view(len(a), -1, *a.shape[2:])
+    first, second, third, fourth = (s.view(-1, 1, 1) for s in shift.split(c))
+    y = []
+    for part, s, conv, (scale, shift) in zip(branches.parts(hl), (first, second), branches.convs, late):
+        weight = conv.weight * scale.view(-1, 1, 1, 1)
+        y.append(along_frames(padded(part, conv, -s), conv, weight, shift + weight.sum((2, 3)) @ s.flatten()))
     scale, shift = (t.view(-1, 1, 1) for t in late[2])
-    y += [pooled(sources[-1], branches.stride).mul_(scale).add_(shift), strided(hl, branches)]
+    y.append(torch.addcmul(third * scale + shift, pooled(branches.parts(hl)[2], stride).clamp_min_(-third), scale))
+    y.append(strided(hl, branches).add_(fourth))
     out = torch.empty_like(residual)
     for part, add, room in zip(y, branches.parts(residual), branches.parts(out)):
         torch.add(part, add, out=room)
