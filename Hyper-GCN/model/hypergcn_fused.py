@@ -25,6 +25,15 @@ from skeleton_lab.nn.fused.temporal_conv import left_product
 class FusedUnit(hypergcn.Unit):
     """Without gradients in eval mode, or in training; else, where nobody counts, the plain form."""
 
+    @staticmethod
+    def can_fuse(unit: hypergcn.Unit) -> bool:
+        """Not around layers of somebody's own, whose modules are not read here."""
+        return (
+            type(unit.gcn1) is hypergcn.HyperGraphConv
+            and is_fused_layer(unit.tcn1)
+            and (isinstance(unit.residual, nn.Identity) or is_fused_layer(unit.residual))
+        )
+
     def forward(self, x: Tensor, bodies: Tensor | None = None, *own: Tensor) -> Tensor:
         if not self.training and torch.is_grad_enabled():
             return super().forward(x)
