@@ -107,6 +107,19 @@ class HyperGraphConv(nn.Module):
         return hyperedges(D), self.to_W(s)
 
 
+class Unit(Block):
+    """relu(tcn1(gcn1(x)) + residual(x))."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, hyper_joints: int, A: Tensor):
+        gcn1 = HyperGraphConv(in_channels, out_channels, hyper_joints, A)
+        tcn1 = MultiScaleTemporalConv(
+            out_channels, out_channels, 5, stride, dilations=(1, 2), residual=False, padding_mode="replicate"
+        )
+        init.kaiming_fan_out(tcn1)
+        init.normal_norms(tcn1)
+        super().__init__(gcn1, tcn1, in_channels, out_channels, stride, residual=True)
+
+
 class HyperGCN(nn.Module):
     """(N, C, T, V, M) -> (logits (N, num_class), virtual joints of the nine blocks, (h, C) each).
 
@@ -146,22 +159,11 @@ class HyperGCN(nn.Module):
         for stage, width in enumerate(widths):
             for first in (True, False, False):
                 stride = 2 if first and stage > 0 else 1
-                self.add_module(f"l{number}", self.unit(before, width, stride, hyper_joints, A))
+                self.add_module(f"l{number}", Unit(before, width, stride, hyper_joints, A))
                 before, number = width, number + 1
         self.fc = nn.Linear(before, num_class)
         init.classifier(self.fc)
         self.drop_out = nn.Dropout(drop_out) if drop_out else nn.Identity()
-
-    @staticmethod
-    def unit(in_channels: int, out_channels: int, stride: int, hyper_joints: int, A: Tensor) -> Block:
-        """relu(tcn1(gcn1(x)) + residual(x))."""
-        gcn1 = HyperGraphConv(in_channels, out_channels, hyper_joints, A)
-        tcn1 = MultiScaleTemporalConv(
-            out_channels, out_channels, 5, stride, dilations=(1, 2), residual=False, padding_mode="replicate"
-        )
-        init.kaiming_fan_out(tcn1)
-        init.normal_norms(tcn1)
-        return Block(gcn1, tcn1, in_channels, out_channels, stride, residual=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         N, _, _, _, M = x.shape

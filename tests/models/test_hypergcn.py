@@ -106,7 +106,15 @@ def test_hypergraph_of_the_first_block(fixture):
     given, _ = replay.watched(model)
     with torch.no_grad():
         model(*fixture.main())
-        H, W = model.l1.gcn1.incidence(given["l1.gcn1"].mean(2))
+        x, layer = given["l1"], model.l1.gcn1
+        if fixture.fused:
+            s = model_part("relations.means")(x, layer.hyper_joint)
+            H, W, _ = model_part("relations.incidence")(
+                s, model_part("graph_unit.relation_weights")(layer, (layer.alpha, layer.PA))
+            )
+            H = H.view(len(x), 8, *H.shape[1:])
+        else:
+            H, W = layer.incidence(x.mean(2))
     G = plain("hypergraph")(H, W, 28)
     for name, value in (("H", H), ("W", W), ("G", G)):
         compare(value[0], fixture.values[f"hyper/l1.gcn1/{name}"], fixture.facts["tolerance"]["hyper"])
@@ -163,27 +171,37 @@ def test_initialisation(fixture):
 # --- the hyper-graph -----------------------------------------------------------------------------------------------
 
 
-def hyper(name: str):
-    return registry.load("Hyper-GCN", f"model.hypergcn_fused.{name}")
+def model_part(name: str):
+    return registry.load("Hyper-GCN", f"model.{name}")
 
 
 def plain(name: str):
     return registry.load("Hyper-GCN", f"model.hypergcn.{name}")
 
 
-def test_distances():
+def test_relations_and_their_way_back():
+    """As the plain form with autograd has them, also where two vertices lie in one place."""
     torch.manual_seed(0)
-    a = torch.randn(2, 8, 4, 28, dtype=torch.float64)
-    a[..., 27] = a[..., 26]  # two vertices in one place
-    weight = torch.randn(2, 8, 28, 28, dtype=torch.float64)
-    ours, theirs = (a.clone().requires_grad_() for _ in range(2))
-    D = hyper("Distances").apply(ours)
-    exact = torch.cdist(theirs.mT, theirs.mT, compute_mode="donot_use_mm_for_euclid_dist")
-    torch.testing.assert_close(D, exact)
-    assert not D.diagonal(dim1=-2, dim2=-1).any()
-    (D * weight).sum().backward()
-    (exact * weight).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad)
+    layer = plain("HyperGraphConv")(64, 8, 3, torch.rand(8, 14, 14)).double()
+    layer.alpha.data.fill_(0.7)
+    for conv in (layer.to_V, layer.to_W[0], layer.to_W[2]):
+        torch.nn.init.normal_(conv.weight)
+        torch.nn.init.normal_(conv.bias)
+    x = torch.randn(2, 64, 5, 11, dtype=torch.float64, requires_grad=True)
+    x.data[..., 10] = x.data[..., 9]
+    P = torch.rand(8, 11, 14, dtype=torch.float64, requires_grad=True)
+    H, W = layer.incidence(x.mean(2))
+    expected = P + layer.alpha.relu() * plain("hypergraph")(H, W, 11)
+    weight = torch.randn_like(expected)
+    weights = model_part("graph_unit.relation_weights")(layer, (layer.alpha, P))
+    gradients = torch.autograd.grad((expected * weight).sum(), [x, layer.hyper_joint, *weights])
+    with torch.no_grad():
+        kept = model_part("relations.relate")(model_part("relations.means")(x, layer.hyper_joint), weights)
+        ds, dweights = model_part("relations.relate_backward")(weight, kept, weights)
+    torch.testing.assert_close(kept.R, expected)
+    ours = [ds[..., :11].transpose(0, 1)[:, :, None].expand_as(x) / 5, ds[..., 11:].sum(1).t(), *dweights]
+    for name, found, gradient in zip(("x", "joints", *weights._fields), ours, gradients):
+        torch.testing.assert_close(found, gradient, msg=name)
 
 
 def test_hyperedges_and_hypergraph_by_hand():
@@ -231,6 +249,7 @@ def forms(size: str, **kwargs):
     """Both forms with the same filled weights, all but one block with a hyper-graph."""
     network = as_graph_variant(fill(build(size, fused=False, num_class=5, **kwargs)))
     network.l2.gcn1.alpha.data.fill_(-0.5)
+    network.l5.gcn1.alpha.data.fill_(0.0)
     fused = build(size, num_class=5, **kwargs)
     fused.load_state_dict(network.state_dict())
     return network, fused
@@ -260,13 +279,21 @@ def test_plain_form_exports_and_needs_autograd_alone(size):
     replay.check_autograd_alone(network, x)
 
 
-def test_own_backward_passes():
+@pytest.mark.parametrize("stride", [1, 2])
+def test_own_backward_passes(stride):
+    """Of both units, with a projection on the way around the first and bodies that stand for several."""
     torch.manual_seed(0)
-    a = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(hyper("Distances").apply, a)
-    shapes = (2, 6, 4, 5), (3, 2, 2), (3, 2), (2, 3, 4, 4)  # x, W, b, R of 3 heads
-    tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    assert gradcheck(hyper("HeadMix").apply, tensors)
+    unit = plain("Unit")(32, 16, stride, 2, torch.rand(8, 10, 10)).double()
+    for p in unit.parameters():
+        torch.nn.init.normal_(p)
+    x, P = torch.randn(2, 32, 5, 8, dtype=torch.float64), torch.rand(8, 8, 10, dtype=torch.float64)
+    residual = torch.randn(2, 16, -(-5 // stride), 8, dtype=torch.float64)
+    bodies, alpha = torch.tensor([1.0, 3.0]), torch.rand(1, dtype=torch.float64)
+    graph_unit, temporal_unit = model_part("graph_unit.graph_unit"), model_part("temporal_unit.temporal_unit")
+    a = torch.randn(2, 16, 5, 8, dtype=torch.float64)
+    inputs = [t.requires_grad_() for t in (x, a, residual, P)]
+    assert gradcheck(lambda x, a, residual, P: graph_unit(unit.gcn1, x, a, bodies, (alpha, P)), inputs, fast_mode=True)
+    assert gradcheck(lambda a, residual: temporal_unit(unit.tcn1, a, residual, bodies), inputs[1:3], fast_mode=True)
 
 
 # --- use -----------------------------------------------------------------------------------------------------------
