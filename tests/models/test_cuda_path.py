@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skeleton_lab import registry
-from skeleton_lab.cost import as_cuda, counting
+from skeleton_lab.cost import counting
+from skeleton_lab.engine.memory import as_device as as_cuda
 from skeleton_lab.nn import fuse
 from skeleton_lab.utils.importing import import_class
 

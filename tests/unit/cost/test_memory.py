@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import memory
-from skeleton_lab.cost.counting import PeakMemory
+from skeleton_lab.engine.memory.forecast import PeakMemory
 
 
 @pytest.mark.parametrize("batch", (1, 4))
