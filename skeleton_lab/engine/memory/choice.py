@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +14,16 @@ from torch.utils.data import DataLoader
 from skeleton_lab.engine.checkpoint import random_states, restore_random_states
 from skeleton_lab.engine.config.devices import precision_of
 from skeleton_lab.engine.config.options import Options
-from skeleton_lab.engine.dataloader import unpack
+from skeleton_lab.engine.dataloader import underlying, unpack
 from skeleton_lab.engine.distributed import set_precision
 from skeleton_lab.engine.memory import budget
-from skeleton_lab.engine.memory.forecast import GIB, Memory, forecast, narrowed, testing
+from skeleton_lab.engine.memory.forecast import GIB, Memory, forecast, narrowed
 from skeleton_lab.engine.memory.settings import HALVES, Settings, ways
 from skeleton_lab.engine.runtime import Learner, Loaders, Runtime
 from skeleton_lab.errors import UsageError, one_line
 
 FLAGS = {"forward": "forward_batch_size", "checkpointing": "activation_checkpointing", "precision": "precision"}
+FAULTS = (RuntimeError, TypeError, ValueError, AttributeError)  # of a network that looks at values, or at the device
 SMALLER = "shorter clips (--train-window-size) take less"
 
 
@@ -65,31 +66,26 @@ def settle(
         return
     states = random_states(torch.device("cpu"))
     spend = min(runtime.team.gather(budget.to_spend(runtime.device, options.memory)))
-    counts = Counts(options, runtime, learner)
     try:
         if options.phase == "train":
-            _training(options, runtime, learner, counts.of(loaders.train), spend, earlier)
+            _training(options, runtime, learner, Counts(options, runtime, learner, loaders.train), spend, earlier)
         if loaders.test is not None:
-            _evaluation(options, runtime, counts.of(loaders.test), spend)
+            _evaluation(options, runtime, Counts(options, runtime, learner, loaders.test), spend)
     finally:
         restore_random_states(states, torch.device("cpu"))
 
 
 class Counts:
-    """Forecasts for a run's network, each made when it is asked for."""
+    """Forecasts for a run's network and clips like a loader's first, each made once."""
 
-    def __init__(self, options: Options, runtime: Runtime, learner: Learner) -> None:
+    def __init__(self, options: Options, runtime: Runtime, learner: Learner, loader: DataLoader) -> None:
         self.options, self.device, self.world = options, runtime.device, runtime.team.world
         self.net, self.loss = learner.net, learner.criterion
         self.states = 3 if options.optimizer == "SGD" else 4
         self.around = budget.around(self.device)
-        self.samples: Sequence[Tensor] = ()
-
-    def of(self, loader: DataLoader) -> Counts:
-        """For clips like a loader's first."""
-        inputs, _ = unpack(loader.collate_fn([loader.dataset[0]]), self.options.recipe.index_t)
-        self.samples = [x[:1] for x in inputs]
-        return self
+        inputs, _ = unpack(loader.collate_fn([underlying(loader)[0]]), options.recipe.index_t)
+        self.samples: list[Tensor] = [x[:1] for x in inputs]
+        self.step, self.narrow = functools.cache(self._step), functools.cache(self._narrow)
 
     @functools.cached_property
     def whole(self) -> int:
@@ -99,31 +95,33 @@ class Counts:
     def share(self, clips: int) -> int:
         return -(-clips // self.world)
 
-    @functools.cache  # noqa: B019  (as long as the run is put together)
-    def step(self, checkpointing: bool) -> Memory:
+    def _step(self, checkpointing: bool, alone: bool) -> Memory:
+        """Of ``whole`` clips and fewer, or of ``whole`` alone."""
         before = getattr(self.net, "activation_checkpointing", None)
         if before is not None:
             self.net.activation_checkpointing = checkpointing
         try:
-            return forecast(self.net, self.samples, self.whole, self.states, self.device.type, self.loss)
+            return forecast(
+                self.net, self.samples, self.whole, self.states, self.device.type, self.loss, alone=alone
+            )  # fmt: skip
         finally:
             if before is not None:
                 self.net.activation_checkpointing = before
 
-    @functools.cache  # noqa: B019
-    def narrow(self, precision: str) -> float:
+    def _narrow(self, precision: str) -> float:
         few = [x.expand(2, *x.shape[1:]) for x in self.samples]
         return narrowed(self.net, few, precision, self.device)
 
     def training(self, settings: Settings) -> float:
         """Bytes of a process."""
-        memory = self.step(settings.checkpointing).scaled(self.narrow(settings.precision))
-        return memory.step_bytes(self.share(settings.forward), self.around)
+        clips = self.share(settings.forward)
+        memory = self.step(settings.checkpointing, clips == self.whole).scaled(self.narrow(settings.precision))
+        return memory.step_bytes(clips, self.around)
 
     def testing(self) -> Memory:
         size = self.share(self.options.test_batch_size)
         wide = 2.0 if self.options.precision == "64" else 1.0
-        return testing(self.net, self.samples, size, self.states, self.device.type).scaled(wide)
+        return forecast(self.net, self.samples, size, self.states, self.device.type, None).scaled(wide)
 
 
 def asked_for(options: Options) -> Settings:
@@ -154,8 +152,8 @@ def _training(
             return
         chosen, told = found.settings, _told(found, published, spend)
         if not found.fits and options.memory != "auto":
-            raise UsageError(f"--memory {options.memory:g}: {told}")
-    runtime.log(f"--memory {options.memory}: {told}")
+            raise UsageError(f"{_amount(options)}: {told}")
+    runtime.log(f"{_amount(options)}: {told}")
     _apply(chosen, now, options, runtime, learner)
 
 
@@ -165,8 +163,16 @@ def _found(options: Options, counts: Counts, published: Settings, fixed: set[str
     checkpoints = options.fused and hasattr(counts.net, "activation_checkpointing")
     try:
         return choose(ways(published, checkpoints, half, fixed), counts.training, spend)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError) as error:
+    except FAULTS as error:
         return f"--memory: no forecast for {options.model}, which stays as it is ({one_line(error)[:150]})"
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.3g} GiB"
+
+
+def _amount(options: Options) -> str:
+    return f"--memory {options.memory}" if options.memory == "auto" else f"--memory {options.memory:g}"
 
 
 def _added(chosen: Settings, published: Settings) -> str:
@@ -175,14 +181,14 @@ def _added(chosen: Settings, published: Settings) -> str:
 
 def _told(found: Choice, published: Settings, spend: float) -> str:
     """What was chosen, the forecast and the budget."""
-    sizes = f"forecast {found.need / GIB:.2f} GiB, to spend {spend / GIB:.2f} GiB"
+    sizes = f"forecast {_gib(found.need)}, to spend {_gib(spend)}"
     flags = found.settings.flags(published)
     if not found.fits:
         least = f"the least, with {flags}," if flags else "the run as it was asked for"
-        return f"does not fit: {least} needs {found.need / GIB:.2f} GiB of {spend / GIB:.2f} GiB; {SMALLER}"
+        return f"does not fit: {least} needs {_gib(found.need)} of {_gib(spend)}; {SMALLER}"
     if not flags:
         return f"nothing added: {sizes}"
-    return f"{flags} added: {sizes} (without {found.published / GIB:.2f} GiB)"
+    return f"{flags} added: {sizes} (without {_gib(found.published)})"
 
 
 def _apply(chosen: Settings, now: Settings, options: Options, runtime: Runtime, learner: Learner) -> None:
@@ -203,7 +209,7 @@ def _evaluation(options: Options, runtime: Runtime, counts: Counts, spend: float
     def fitting() -> tuple[int, float] | None:
         try:
             memory = counts.testing()
-        except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError):
+        except FAULTS:
             return None  # training has told why; a forward pass that needs too much is halved when it comes to it
         piece = size
         while piece > 1 and memory.step_bytes(piece, counts.around) > spend:
@@ -217,6 +223,6 @@ def _evaluation(options: Options, runtime: Runtime, counts: Counts, spend: float
     runtime.piece = piece if piece < size else None
     if runtime.piece or options.phase == "test":
         runtime.log(
-            f"--memory {options.memory}: evaluation takes {piece * runtime.team.world} clips at a time, which changes "
-            f"no number: forecast {need / GIB:.2f} GiB, to spend {spend / GIB:.2f} GiB"
+            f"{_amount(options)}: evaluation takes {piece * runtime.team.world} clips at a time, which changes "
+            f"no number: forecast {_gib(need)}, to spend {_gib(spend)}"
         )

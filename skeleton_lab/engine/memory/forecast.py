@@ -28,7 +28,7 @@ CONTEXT_BYTES = 0.6 * GIB  # CUDA context, cuBLAS and cuDNN workspaces
 STATES = 3  # parameter, gradient, momentum of SGD; Adam keeps one more
 SLACK = 1.1  # allocator rounding and fragmentation
 META = torch.device("meta")  # shapes are enough to count
-FRAMES = 512  # a CPU's code takes a few samples at a time: so many in all show what one needs
+FRAMES = 256  # in all, which show what a sample needs by the code of a CPU
 
 Moment = tuple[float, float]
 
@@ -63,27 +63,32 @@ class Memory:
 
 
 def forecast(
-    model: nn.Module, samples: Sequence[Tensor], batch: int, states: int, kind: str, loss: Callable[..., Tensor]
+    model: nn.Module,
+    samples: Sequence[Tensor],
+    batch: int,
+    states: int,
+    kind: str,
+    loss: Callable[..., Tensor] | None,
+    *,
+    alone: bool = False,
 ) -> Memory:
     """Of training steps of up to ``batch`` samples like ``samples`` (n, ...), by the code that ``kind`` runs.
 
-    On CUDA it is exact for ``batch``. A CPU's code goes through its samples in small slices, which take long to
+    For ``batch`` itself it is exact on CUDA. A CPU's code goes through its samples in small slices, which take long to
     count: few are, and the rest follows from them.
+
+    Args:
+        kind: ``cuda`` or ``cpu``.
+        loss: of (output, labels); None: a forward pass in evaluation mode, without gradients.
+        alone: only ``batch`` is of interest, which takes half the time on CUDA.
+
+    Raises:
+        Exception: nearly any, of a network that looks at values.
     """
-    few = max(2, FRAMES // _frames(samples) // 2) if kind == "cpu" else 2
-    most = min(batch, 2 * few if kind == "cpu" else batch)
-    sizes = sorted({min(few, max(1, most - 1)), most})
+    most = min(batch, max(2, FRAMES // _frames(samples))) if kind == "cpu" else batch
+    fewer = max(1, most // 2 if kind == "cpu" else min(2, most - 1))
+    sizes = [most] if fewer == most or (alone and most == batch) else [fewer, most]
     found = [counted(model, samples, size, kind, loss) for size in sizes]
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Memory(trainable, between(sizes, found), states)
-
-
-def testing(model: nn.Module, samples: Sequence[Tensor], batch: int, states: int, kind: str) -> Memory:
-    """As ``forecast``, of a forward pass without gradients while nothing is trained."""
-    few = max(1, FRAMES // _frames(samples) // 4)
-    most = min(batch, 2 * few)
-    sizes = sorted({min(few, max(1, most - 1)), most})
-    found = [counted(model, samples, size, kind, None) for size in sizes]
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Memory(trainable, between(sizes, found), states)
 
@@ -98,14 +103,7 @@ def counted(
 ) -> list[tuple[int, int]]:
     """``PeakMemory.moments`` of one step of ``batch`` samples, without computing it; ``model`` stays as it is.
 
-    Every body counts, as nobody knows which are empty.
-
-    Args:
-        kind: ``cuda`` or ``cpu``.
-        loss: of (output, labels); None: a forward pass in evaluation mode.
-
-    Raises:
-        Exception: nearly any, of a network that looks at values.
+    Every body counts, as nobody knows which are empty. Arguments as of ``forecast``.
     """
     model = copy.deepcopy(model).to(META).train(loss is not None)
     if hasattr(model, "merge_empty_bodies"):

@@ -9,16 +9,13 @@ import torch
 from torch import nn
 
 from skeleton_lab.cost.kernels import Kernel
-from skeleton_lab.cost.program import Recipe
 from skeleton_lab.data.synthetic import archive
 from skeleton_lab.engine.memory.forecast import GIB, Memory
-from skeleton_lab.engine.memory.settings import Settings, ways
+from skeleton_lab.engine.memory.settings import Settings
 from skeleton_lab.errors import UsageError
 from skeleton_lab.plan import cards, data, machine, planning, steps, words
 from skeleton_lab.plan.program import main
 from skeleton_lab.registry import ROOMS
-
-RECIPE = Recipe("a.yaml", "a.Model", 64, False, 32, 12, epochs=5)
 
 
 def test_a_card_is_found_however_it_is_written():
@@ -37,17 +34,6 @@ def test_an_unknown_card_is_an_error(text):
 def test_the_nearest_card_is_named_and_the_exit_code_is_2(tmp_path, capsys):
     assert main(["--card", "RTX 4061", "--out", str(tmp_path)]) == 2
     assert "Did you mean 'RTX 406" in capsys.readouterr().err and not list(tmp_path.iterdir())
-
-
-def test_settings_come_in_the_order_of_what_they_change():
-    tried = list(ways(RECIPE, True, "bf16-mixed"))
-    assert [(s.forward, s.checkpointing) for s in tried if s.precision == "32"] == [
-        (12, False), (12, True), (6, False), (6, True), (3, False), (3, True), (1, False), (1, True),
-    ]  # fmt: skip
-    assert tried[0].flags(RECIPE) == "" and tried[1].flags(RECIPE) == "--activation-checkpointing"
-    assert [s.same_numbers(RECIPE) for s in tried] == [True, True] + [False] * 14
-    assert tried[8].flags(RECIPE) == "--precision bf16-mixed"
-    assert {s.precision for s in ways(RECIPE, True, None)} == {"32"}
 
 
 def test_a_forecast_is_launches_and_the_longer_of_arithmetic_and_bytes():
