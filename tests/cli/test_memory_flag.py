@@ -14,8 +14,8 @@ from skeleton_lab.engine.memory import budget
 pytestmark = pytest.mark.slow
 
 LINE = (
-    "--config config/nturgbd-cross-subject/default.yaml --batch-size 4 --test-batch-size 4 --num-worker 0 --report False "
-    "--device cpu --train-feeder-args window_size=8 --test-feeder-args window_size=8 --num-epoch"
+    "--config config/nturgbd-cross-subject/default.yaml --batch-size 4 --test-batch-size 4 --num-worker 0 "
+    "--report False --device cpu --train-feeder-args window_size=8 --test-feeder-args window_size=8 --num-epoch"
 )
 
 
