@@ -2,14 +2,15 @@
 
     python -m benchmarks.memory [--room ST-GCN] [--batch 1 4 16] [--frames 64 300]
 
-The forecast is made as ``skeleton-lab cost`` makes it, from two samples; reality is the second of two steps with
-momentum, every allocation counted by PyTorch's profiler.
+The forecast is that of ``--memory``, counted without computing; reality is the second of two steps with momentum, every
+allocation counted by PyTorch's profiler.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from skeleton_lab.cost import counting, program
 from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.memory.forecast import STATES, forecast
 from skeleton_lab.errors import guarded
 from skeleton_lab.registry import ROOMS
 
@@ -45,20 +47,18 @@ def peak(model: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> int:
     return sum(t.numel() * t.element_size() for t in held) + most
 
 
-def compare(room: str, frames: int, batches: list[int]) -> list[tuple[int, float, int]]:
+def compare(room: str, frames: int, batches: list[int]) -> Iterator[tuple[int, float, int]]:
     """(batch, bytes forecast, bytes used) of a room's network, with clips of two people."""
     wishes = argparse.Namespace(
         room=room, config=None, num_class=60, frames=frames, activation_checkpointing=False, trust_code=False
     )
     torch.manual_seed(0)
     model, model_args = program.build(wishes)
-    inputs = counting.example(model_args, 2, frames)
-    cost = counting.measure(model, inputs[0], torch.zeros(2, dtype=torch.long), *inputs[1:])
-    found = []
+    sample = counting.example(model_args, 1, frames)
     for batch in batches:
+        memory = forecast(model, sample, batch, STATES, "cpu", Criterion())
         used = peak(model, counting.example(model_args, batch, frames), torch.zeros(batch, dtype=torch.long))
-        found.append((batch, cost.live_bytes(batch), used))
-    return found
+        yield batch, memory.live_bytes(batch), used
 
 
 def main() -> None:
@@ -71,9 +71,9 @@ def main() -> None:
     print(f"{'room':14} frames  batch  forecast MiB  used MiB   error")
     for room in arguments.room or [each.folder for each in ROOMS if not each.variant]:
         for frames in arguments.frames:
-            for batch, forecast, used in compare(room, frames, arguments.batch):
-                print(f"{room:14} {frames:6} {batch:6} {forecast / MIB:13.1f} {used / MIB:9.1f}"
-                      f" {forecast / used - 1:+7.1%}", flush=True)  # fmt: skip
+            for batch, expected, used in compare(room, frames, arguments.batch):
+                print(f"{room:14} {frames:6} {batch:6} {expected / MIB:13.1f} {used / MIB:9.1f}"
+                      f" {expected / used - 1:+7.1%}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_evidence.archive import archive, flags
-from benchmarks.gpu_evidence.networks import peak, rooms, wishes, work
+from benchmarks.gpu_evidence.networks import peak, rooms, work
 from benchmarks.gpu_evidence.schedule import Report
 from skeleton_lab import registry
-from skeleton_lab.cost import counting, program
 from skeleton_lab.cost.flags import BUDGET_GIB
-from skeleton_lab.engine.config.flags import FLAGS
+from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.memory import forecast
 
 
 def part(report: Report) -> None:
@@ -36,19 +36,19 @@ def part(report: Report) -> None:
 
 def measured(report: Report, room: str, checkpointing: bool) -> dict[str, Any]:
     """Forecast and measured peak of a step with the recipe's forward batch, in GiB without the CUDA context."""
-    options = wishes(report, room, activation_checkpointing=checkpointing)
-    cost = program.supervised(registry.find(room), options).cost
     task = work(report, room)
     task.net.activation_checkpointing = checkpointing
-    forecast = (cost.step_bytes(task.recipe.forward) - counting.CONTEXT_BYTES) / counting.GIB
+    forward, states = task.recipe.forward, 3 if task.recipe.optimizer == "SGD" else 4
+    counted = forecast.forecast(task.net, task.inputs, forward, states, "cuda", Criterion(), alone=True)
+    expected = counted.step_bytes(forward, 0) / forecast.GIB
     used = peak(task.training(), report.device)
     with card(report.device):
         fits = peak(task.training(), report.device) is not None
-    used = None if not used else used / counting.GIB
+    used = None if not used else used / forecast.GIB
     return {
-        "checkpointing": checkpointing, "batch": task.recipe.forward, "frames": task.recipe.frames,
-        "forecast_gib": forecast, "measured_gib": used, "ratio": used and forecast / used,
-        "fits_8gb_forecast": counting.fits(cost, task.recipe.forward), "fits_8gb": fits,
+        "checkpointing": checkpointing, "batch": forward, "frames": task.recipe.frames,
+        "forecast_gib": expected, "measured_gib": used, "ratio": used and expected / used,
+        "fits_8gb_forecast": counted.step_bytes(forward) <= BUDGET_GIB * forecast.GIB, "fits_8gb": fits,
     }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def card(device: str, gib: float = BUDGET_GIB) -> Iterator[None]:
     if device != "cuda":
         yield
         return
-    share = (gib * counting.GIB - counting.CONTEXT_BYTES) / torch.cuda.get_device_properties(0).total_memory
+    share = (gib * forecast.GIB - forecast.CONTEXT_BYTES) / torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
     try:
@@ -70,8 +70,6 @@ def card(device: str, gib: float = BUDGET_GIB) -> Iterator[None]:
 def chosen(report: Report, room: str) -> dict[str, Any]:
     """What ``--memory`` makes of the published recipe: a short training with it, by the room's own program."""
     amount = "auto" if report.dry else f"{BUDGET_GIB:g}"
-    if "memory" not in FLAGS:
-        return {"memory_flag": amount, "said": "not there: main.py has no flag --memory"}
     words = [*flags(report, room, "memory"), "--num-epoch", "1", "--memory", amount]
     done = subprocess.run(
         [sys.executable, "main.py", *words], cwd=registry.find(room).path, capture_output=True, text=True,

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import bisect
 import copy
-import itertools
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab.cost.flags import BUDGET_GIB
 from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, GIB, SLACK, STATES, Memory, PeakMemory
 
-GIB = 2**30
-CONTEXT_BYTES = 0.6 * GIB  # CUDA context, cuBLAS and cuDNN workspaces
-STATES = 3  # parameter, gradient, momentum of SGD; Adam keeps one more
 JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
-SLACK = 1.1  # allocator rounding and fragmentation
 
 
 @dataclass(frozen=True)
@@ -43,15 +36,18 @@ class Cost:
     # empty: all gradients are there when the activations are most.
     moments: tuple[tuple[float, int], ...] = ()
 
-    def live_bytes(self, batch: int) -> float:
-        """Most memory of live tensors in a training step, in bytes: parameters, optimiser, gradients, activations."""
+    @property
+    def memory(self) -> Memory:
         moments = self.moments or ((self.peak_bytes, 4 * self.parameters),)
-        working = max(batch * sample + gradients for sample, gradients in moments)
-        return 4 * (self.states - 1) * self.parameters + self.resident_bytes + working
+        return Memory(self.parameters, moments, self.states, self.resident_bytes)
+
+    def live_bytes(self, batch: int) -> float:
+        """See ``Memory``."""
+        return self.memory.live_bytes(batch)
 
     def step_bytes(self, batch: int) -> float:
         """Memory that a training step needs on a GPU, in bytes."""
-        return CONTEXT_BYTES + SLACK * self.live_bytes(batch)
+        return self.memory.step_bytes(batch)
 
 
 def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
@@ -122,56 +118,6 @@ class SavedTensors(torch.autograd.graph.saved_tensors_hooks):
 
     def total(self) -> int:
         return sum(self.storages.values())
-
-
-class PeakMemory(TorchDispatchMode):
-    """Follows every storage that operations make until it is freed."""
-
-    def __init__(self):
-        super().__init__()
-        self.live: dict[int, int] = {}  # id of a storage -> its number, for ids are used again
-        self.events: list[tuple[int, int]] = []  # (number, bytes), which are negative when it is freed
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        given = {id(s) for s in storages((args, kwargs))}
-        result = func(*args, **(kwargs or {}))
-        for storage in storages(result):
-            key = id(storage)
-            if key not in given and key not in self.live:
-                self.live[key] = len(self.events)
-                self.events.append((len(self.events), storage.nbytes()))
-                weakref.finalize(storage, self.forget, key, storage.nbytes())
-        return result
-
-    def forget(self, key: int, size: int) -> None:
-        self.events.append((self.live.pop(key), -size))
-
-    @property
-    def peak(self) -> int:
-        """The most bytes that lived at once."""
-        return max(itertools.accumulate(size for _, size in self.events), default=0)
-
-    def moments(self, gradients: list[Tensor]) -> list[tuple[int, int]]:
-        """(bytes of activations, bytes of gradients) when no other moment has as much of both; most activations first.
-
-        Activations grow with the batch and gradients do not, and most of them come when activations have gone: which
-        moment is the highest depends on the batch.
-        """
-        numbers = {self.live.get(id(t.untyped_storage())) for t in gradients}
-        now, seen = [0, 0], set()
-        for number, size in self.events:
-            now[number in numbers] += size
-            if size > 0:
-                seen.add((now[0], now[1]))
-        front: list[tuple[int, int]] = []
-        for activations, held in sorted(seen, reverse=True):
-            if not front or held > front[-1][1]:
-                front.append((activations, held))
-        return front or [(0, 0)]
-
-
-def storages(tree: Any) -> Iterator[torch.UntypedStorage]:
-    return (leaf.untyped_storage() for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor))
 
 
 def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:

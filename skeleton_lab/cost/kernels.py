@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
-from skeleton_lab.cost.as_cuda import STAND_INS, AsCuda, backward
 from skeleton_lab.cost.counting import in_place_products
 from skeleton_lab.cost.traffic import moved, tensors
+from skeleton_lab.engine.memory.as_device import STAND_INS, AsCuda, backward
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
 

@@ -15,6 +15,7 @@ from skeleton_lab.engine.config.class_list import only
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.dataloader import BatchPlan, adopted, check_labels, make_feeder, make_loader, split_by_subject
 from skeleton_lab.engine.losses import SMOOTHING, Criterion
+from skeleton_lab.engine.memory.choice import settle
 from skeleton_lab.engine.network import check_named, classes_of, make_net
 from skeleton_lab.engine.pretrained import HINT, load_weights
 from skeleton_lab.engine.resume import prepare_training
@@ -49,6 +50,7 @@ def build(
     classes = classes_of(options, learner.net)
     loaders = make_loaders(options, runtime, classes, feeders)
     check_clips(options, learner.net, loaders, runtime)
+    settle(options, runtime, learner, loaders, earlier)
     learner.net.to(runtime.device)
     learner.model = runtime.fabric.setup_module(torch.compile(learner.net) if options.compile else learner.net)
     run = Run(options, runtime, learner, loaders)

@@ -55,6 +55,13 @@ def make_fabric(kind: str, indices: Sequence[int], precision: str) -> Fabric:
     )
 
 
+def set_precision(fabric: Fabric, kind: str, precision: str) -> None:
+    """Mixed precision (Fabric's name) for what is set up from now on, in place of what ``make_fabric`` was given."""
+    from lightning_fabric.plugins import MixedPrecision
+
+    fabric._precision = fabric.strategy.precision = MixedPrecision(precision, kind)
+
+
 def may_be_first() -> bool:
     """Before any process has been started: whether this one will be the first of the run, by what started it."""
     told = [os.environ.get(name) for name in ("RANK", "SLURM_PROCID")]

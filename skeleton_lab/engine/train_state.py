@@ -20,6 +20,7 @@ ESSENTIAL = (
     "weight_decay", "grad_clip", "grad_max", "loss_type", "batch_size", "precision", "half", "amp_opt_level",
     "start_epoch", "weights", "val_split", "val_share", "classes",
 )  # fmt: skip
+KEPT = ("memory", "activation_checkpointing")  # what --memory was given and chose, beside the batch and precision
 PLACES = ("data_path", "label_path", "root", "cache_dir")
 # What may change, and is said: it decides the last digits, or when something is measured.
 SPOKEN = {
@@ -145,8 +146,8 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 
 def circumstances(options: Namespace, device: str, processes: int) -> dict[str, Any]:
-    """The values of ``SPOKEN``."""
-    told = {name: getattr(options, name, None) for name in SPOKEN}
+    """The values of ``SPOKEN`` and ``KEPT``."""
+    told = {name: getattr(options, name, None) for name in (*SPOKEN, *KEPT)}
     for split in ("train", "test"):
         path = getattr(options, f"{split}_feeder_args").get("data_path")
         told[f"{split}_feeder_args.data_path"] = None if path is None else str(path)

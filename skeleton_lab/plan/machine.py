@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from skeleton_lab.cost.counting import GIB
+from skeleton_lab.engine.memory import budget as budgets
+from skeleton_lab.engine.memory.forecast import GIB
 from skeleton_lab.plan import cards
 from skeleton_lab.plan.cards import Card
 from skeleton_lab.utils.devices import pick_device
-
-BOTH = 8  # compute capability from which tensor cores take bfloat16
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,9 @@ def find(card: str | None, device: str, budget: float | None) -> Machine:
         return Machine(sheet.name, sheet, torch.device("cpu"), sheet.memory, budget or sheet.budget, half)
     found = pick_device(device)
     if found.type == "cuda":
-        free, total = torch.cuda.mem_get_info(found)
-        major = torch.cuda.get_device_capability(found)[0]
-        half = None if major < BOTH - 1 else "bf16-mixed" if major >= BOTH else "16-mixed"
+        total = torch.cuda.mem_get_info(found)[1]
         name = torch.cuda.get_device_name(found)
-        return Machine(name, None, found, total / GIB, budget or free / GIB, half)
-    memory = psutil.virtual_memory()
+        return Machine(name, None, found, total / GIB, budget or budgets.free(found) / GIB, budgets.half(found))
     name = f"the CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
-    return Machine(name, None, found, memory.total / GIB, budget or memory.available / GIB, None)
+    total = psutil.virtual_memory().total
+    return Machine(name, None, found, total / GIB, budget or budgets.free(found) / GIB, None)

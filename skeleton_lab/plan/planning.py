@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.cost import kernels, program
-from skeleton_lab.cost.counting import GIB
 from skeleton_lab.cost.program import FEATURES, TEXTS, Pair, Recipe
+from skeleton_lab.engine.memory.forecast import GIB, narrowed
+from skeleton_lab.engine.memory.settings import HALVES, Settings, ways
 from skeleton_lab.plan import steps
 from skeleton_lab.plan.data import Data
 from skeleton_lab.plan.machine import Machine
-from skeleton_lab.plan.settings import HALVES, Settings, ways
 from skeleton_lab.plan.steps import Count
 from skeleton_lab.registry import Room
 
@@ -81,18 +81,14 @@ class Network:
     def narrow(self, settings: Settings) -> float:
         """The share of the memory that the precision leaves."""
         half = settings.precision
-        if half not in HALVES:
-            return 2.0 if half == "64" else 1.0
         if half not in self._narrow:
-            self._narrow[half] = steps.narrowed(self.model, self.samples(2), half)
+            self._narrow[half] = narrowed(self.model, self.samples(2), half, torch.device("cpu"))
         return self._narrow[half]
 
     def memory(self, settings: Settings) -> float:
         """Forecast of the highest point, in bytes."""
-        cost = self.count(settings.checkpointing).cost
-        return dataclasses.replace(cost, peak_bytes=round(cost.peak_bytes * self.narrow(settings))).step_bytes(
-            settings.forward
-        )
+        memory = self.count(settings.checkpointing).memory
+        return memory.scaled(self.narrow(settings)).step_bytes(settings.forward)
 
 
 def row(this: Room, config: str, machine: Machine, data: Data) -> Row:
@@ -156,7 +152,7 @@ def zero_shot(this: Room, machine: Machine) -> Row:
     model, y = Pair(str(this.variant)), torch.zeros(batch, dtype=torch.long)
     x = torch.randn(batch, FEATURES + TEXTS)
     if machine.card is not None:
-        counted = Count(kernels.of_step(model, [x], y, cuda=False), batch, answer.cost)
+        counted = Count(kernels.of_step(model, [x], y, cuda=False), batch, answer.cost.memory)
         seconds, most, told = counted.seconds(machine.card, batch), None, FORECAST
     else:
         way = Settings(batch, False, "32")

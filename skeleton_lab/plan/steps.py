@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.cost import counting, kernels, program
-from skeleton_lab.cost.counting import Cost, PeakMemory
+from skeleton_lab.cost import kernels
 from skeleton_lab.cost.kernels import Kernel
 from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, Memory, forecast
+from skeleton_lab.engine.memory.settings import Settings
 from skeleton_lab.plan.cards import Card
-from skeleton_lab.plan.settings import Settings
 
 TRIES = 3  # measured steps on a GPU, after one that warms up; the quickest counts
 FEW = 400  # frames that are measured with on a CPU: 4 samples of 64 and more, one of 300
@@ -28,7 +28,7 @@ class Count:
 
     kernels: list[Kernel]
     batch: int
-    cost: Cost
+    memory: Memory
 
     def seconds(self, card: Card, batch: int, half: bool = False, narrow: float = 1.0) -> float:
         """Forecast for ``batch`` samples: of each operation its launch and the longer of its FLOPs and its bytes.
@@ -46,20 +46,8 @@ def counted(model: nn.Module, samples: Sequence[Tensor], batch: int, states: int
     """A step of ``batch`` samples like the first of ``samples``, counted as it runs on CUDA, without computing it."""
     inputs = [torch.empty(batch, *x.shape[1:], dtype=x.dtype, device=REAL) for x in samples]
     y = torch.empty(batch, dtype=torch.long, device=REAL)
-    with PeakMemory() as memory:
-        found = kernels.of_step(model, inputs, y)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    own = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))  # of the copy that ran
-    peak = max(memory.peak - own - 4 * parameters, 0)  # gradients count with the parameters
-    cost = Cost(sum(k.flops for k in found) // (3 * batch), 0, peak // batch, parameters, states)
-    return Count(found, batch, cost)
-
-
-def narrowed(model: nn.Module, samples: Sequence[Tensor], half: str) -> float:
-    """The share of a step's memory that mixed precision leaves; two samples are computed."""
-    few = [x[:2] for x in samples]
-    full, mixed = (program.measured(model, few, precision).peak_bytes for precision in ("32", half))
-    return mixed / full
+    memory = forecast(model, samples, batch, states, "cuda", Criterion())
+    return Count(kernels.of_step(model, inputs, y), batch, memory)
 
 
 def measured(
@@ -94,7 +82,7 @@ def measured(
     most = torch.cuda.max_memory_reserved(device) if on_gpu else None
     model.zero_grad(set_to_none=True)
     model.to("cpu")
-    return min(times[1:]), None if most is None else most + int(counting.CONTEXT_BYTES)
+    return min(times[1:]), None if most is None else most + int(CONTEXT_BYTES)
 
 
 def sample_of(frames: int, forward: int) -> int:

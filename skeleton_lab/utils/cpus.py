@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-ROOT = Path("/")
+from skeleton_lab.utils.cgroups import ROOT, groups
+
 THREADS = "OMP_NUM_THREADS"
 # Networks of this kind are thousands of short parallel regions a step. Between two of them a thread of GNU's OpenMP,
 # which PyTorch's wheels bring, turns in a loop for milliseconds (300,000 rounds), and takes the processor from the
@@ -60,7 +60,7 @@ def available(root: Path = ROOT) -> Processors:
 
 def cgroup_quota(root: Path = ROOT) -> float | None:
     """Processors' worth of time that the control groups of this process get: the smallest along the path, or None."""
-    quotas = [quota for group in _groups(root) if (quota := _quota_of(group)) is not None]
+    quotas = [quota for group in groups("cpu", root) if (quota := _quota_of(group)) is not None]
     return min(quotas, default=None)
 
 
@@ -75,43 +75,6 @@ def _quota_of(group: Path) -> float | None:
     except (OSError, ValueError, ZeroDivisionError):
         return None
     return share if share > 0 else None
-
-
-def _groups(root: Path) -> Iterator[Path]:
-    """Folders of the groups that rule this process's processor time, each before the one that holds it."""
-    try:
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # no Linux
-        return
-    paths = {controller: path for controller, path in map(_membership, lines) if controller is not None}
-    for mount in mounts:
-        fields, _, kind = mount.partition(" - ")
-        within, point = fields.split()[3:5]
-        system, _, options = [*kind.split(), "", "", ""][:3]
-        controller = {"cgroup2": "", "cgroup": "cpu"}.get(system)
-        if controller in paths and (system == "cgroup2" or "cpu" in options.split(",")):
-            yield from _upwards(root / point.lstrip("/"), within, paths[controller])
-
-
-def _membership(line: str) -> tuple[str | None, str]:
-    """Of a line "4:cpu,cpuacct:/a" or, version 2, "0::/a": the controller ("cpu", "" for version 2), and the group."""
-    _, controllers, path = line.split(":", 2)
-    known = "cpu" if "cpu" in controllers.split(",") else None if controllers else ""
-    return known, path
-
-
-def _upwards(top: Path, within: str, path: str) -> Iterator[Path]:
-    """From the group ``path`` up to ``top``, where the group ``within`` is mounted: a container sees its own alone."""
-    try:
-        inner = PurePosixPath(path).relative_to(within)
-    except ValueError:  # named as the host sees it
-        inner = PurePosixPath()
-    group = top / inner if ".." not in inner.parts else top
-    yield group
-    while group != top:
-        group = group.parent
-        yield group
 
 
 def threads(now: int, asked: int | None = None, processes: int = 1, root: Path = ROOT) -> tuple[int, str]:

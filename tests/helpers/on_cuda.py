@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from replay import labels, logits
 from torch import Tensor, nn
 
-from skeleton_lab.cost import as_cuda
+from skeleton_lab.engine.memory import as_device
 
 
 def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+    with as_device.AsCuda(torch.device("cpu")), as_device.StandIns():
         y = logits(net.train()(*inputs))
-        as_cuda.backward(F.cross_entropy(y, labels(y)))
+        as_device.backward(F.cross_entropy(y, labels(y)))
     return y.detach()

@@ -16,8 +16,8 @@ from replay import BATCH, Fixture, step
 from torch.autograd import gradcheck
 
 from skeleton_lab import registry
-from skeleton_lab.cost import as_cuda
 from skeleton_lab.cost.counting import fits, measure
+from skeleton_lab.engine.memory import as_device
 from skeleton_lab.nn import fuse, unfuse
 from skeleton_lab.nn.fused import graph_conv
 
@@ -58,7 +58,7 @@ def fused_fixture():
 @contextlib.contextmanager
 def on_cuda():
     """The code for CUDA, on the CPU."""
-    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+    with as_device.AsCuda(torch.device("cpu")), as_device.StandIns():
         yield
 
 
@@ -215,7 +215,7 @@ def test_window_of_any_length_and_stride_on_a_gpu(monkeypatch, inner, stride, sl
             dx, x.grad = x.grad, None
             with on_cuda():
                 y = fused(x, torch.tensor([1.0, 2.0]))[[0, 1, 1]]
-                as_cuda.backward((y * direction).sum())
+                as_device.backward((y * direction).sum())
             torch.testing.assert_close(y, expected)
             torch.testing.assert_close(x.grad, dx, rtol=1e-6, atol=1e-8)
             for (name, p), q in zip(fused.named_parameters(), plain.parameters()):

@@ -16,7 +16,8 @@ from parity.protocol import fill
 from test_skateformer import build, forms, inputs, part
 from torch.autograd import gradcheck
 
-from skeleton_lab.cost import as_cuda, kernels
+from skeleton_lab.cost import kernels
+from skeleton_lab.engine.memory import as_device
 from skeleton_lab.nn.fused import graph_conv
 
 KERNEL = "_scaled_dot_product_efficient_attention"
@@ -81,7 +82,7 @@ def test_own_backward(monkeypatch, p, values):
         torch.manual_seed(7)
         return Mixture.apply(f, gconv, weight, shift, Mixing(together, p, 2), *biases)
 
-    with as_cuda.StandIns():
+    with as_device.StandIns():
         assert gradcheck(same_draw, tensors, fast_mode=True)
 
 
@@ -109,11 +110,11 @@ def test_recomputed_it_drops_the_same():
 def test_bfloat16_autocast():
     model, x = fill(build(attn_drop=0.5, drop_path=0.2)), inputs(4, 16)
     expected = model.eval()(*x).detach()
-    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+    with as_device.AsCuda(torch.device("cpu")), as_device.StandIns():
         with torch.autocast("cpu", torch.bfloat16):
             assert (model.eval()(*x) - expected).norm() < 0.1 * expected.norm()
             loss = F.cross_entropy(model.train()(*x).float(), torch.arange(4))
-        as_cuda.backward(loss)
+        as_device.backward(loss)
     assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
 
 
@@ -125,7 +126,7 @@ def test_the_stand_in_is_the_attention_of_the_library(masked):
     expected = F.scaled_dot_product_attention(q, k, v, bias, scale=0.3)
     wanted = [t for t in (q, k, v, bias) if t is not None]
     gradients = torch.autograd.grad((expected * weight).sum(), wanted)
-    with as_cuda.StandIns(), torch.no_grad():
+    with as_device.StandIns(), torch.no_grad():
         o, *kept = getattr(torch.ops.aten, KERNEL)(q, k, v, bias, True, scale=0.3)
         backward = getattr(torch.ops.aten, f"{KERNEL}_backward")
         found = backward(weight, q, k, v, bias, o, *kept, 0.0, [True, True, True, masked], scale=0.3)

@@ -14,7 +14,8 @@ from replay import Fixture, step
 from torch.autograd import gradcheck
 
 from skeleton_lab import registry
-from skeleton_lab.cost import as_cuda, counting
+from skeleton_lab.cost import counting
+from skeleton_lab.engine.memory import as_device
 from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.nn.fused import graph_conv
 from skeleton_lab.nn.fused.batch_norm import batch_statistics
@@ -398,9 +399,9 @@ def test_a_gpu_draws_alike_for_merged_bodies(under_dropout):
         for block in model.st_gcn_networks[:3]:
             block.register_forward_hook(lambda block, args, y: rows.append((len(args[0]), len(y[0]))))
         torch.manual_seed(3)
-        with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+        with as_device.AsCuda(torch.device("cpu")), as_device.StandIns():
             y = model.train()(x)
-            as_cuda.backward(F.cross_entropy(y, replay.labels(y)))
+            as_device.backward(F.cross_entropy(y, replay.labels(y)))
         results.append([y, *(p.grad for p in model.parameters()), *model.buffers()])
     if under_dropout:
         assert rows == [(6, 6)] * 3 + [(8, 8)] * 3
@@ -416,7 +417,7 @@ def test_eval_on_a_gpu_equals_the_plain_form():
     x = torch.randn(3, 3, 16, 25, 2, dtype=torch.float64)
     with torch.no_grad():
         expected = plain(x)
-        with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
+        with as_device.AsCuda(torch.device("cpu")), as_device.StandIns():
             found = fused(x)
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
@@ -425,7 +426,7 @@ def test_eval_on_a_gpu_equals_the_plain_form():
 def test_a_gpu_drops_its_share():
     torch.manual_seed(0)
     model = build(dropout=0.3).train()
-    with as_cuda.AsCuda(torch.device("cpu")):
+    with as_device.AsCuda(torch.device("cpu")):
         *masks, last = model.drawn(torch.empty(4, 64, 30, 25), Bodies())
     assert [tuple(m.shape) for m in masks[2:6]] == [
         (4, 64, 25, 30),

@@ -17,7 +17,7 @@ _LISTS = ("ints", "floats", "strs", "device", "classes")
 _METAVARS = {
     "int": "N", "ints": "N", "float": "X", "floats": "X", "bool": "YES|NO", "str": "TEXT", "strs": "TEXT",
     "dict": "DICT", "device": "DEVICE",
-    "classes": "CLASSES",
+    "classes": "CLASSES", "memory": "auto|GIB",
 }  # fmt: skip
 
 

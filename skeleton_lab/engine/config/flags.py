@@ -25,7 +25,7 @@ class Flag:
     """One flag.
 
     Attributes:
-        kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``floats``, ``strs``, ``device``,
+        kind: ``int``, ``float``, ``bool``, ``str``, ``ints``, ``floats``, ``strs``, ``device``, ``memory``,
             ``classes`` or ``dict``.
         default: where a recipe names no other.
         optional: honoured only by programs whose recipe names it.
@@ -159,6 +159,9 @@ MACHINE = _group(
     "machine",
     Flag("device", "device", 0, "cpu, or GPUs: 0, 0 1, cuda:0; without any GPU everything runs on the CPU"),
     Flag("use_gpu", "bool", True, "False: CPU, whatever --device says"),
+    Flag("memory", "memory", None, "auto or GiB of a device: add what makes the run fit, in this order: activation "
+         "checkpointing, a smaller forward batch, mixed precision; a setting that a flag gives stays. auto: all that "
+         "is free"),
     Flag("precision", "str", "32", "arithmetic", choices=("32", "16-mixed", "bf16-mixed", "64")),
     Flag("half", "bool", False, "the same as --precision 16-mixed; ignored on the CPU"),
     Flag("amp_opt_level", "int", 1, "with --half: 0 float32, 1 mixed precision; 2 and 3 count as 1",

@@ -30,6 +30,7 @@ class Options(argparse.Namespace):
     Attributes:
         recipe: of the program.
         explicit: names that the YAML file or the command line gave (not those that the program ignores).
+        typed: those of them that the command line gave, or the keywords of a function.
         argv: the arguments as typed; none where no command line was.
         room_dir: the program's folder.
         notices: lines to log once.
@@ -37,6 +38,7 @@ class Options(argparse.Namespace):
 
     recipe: Recipe
     explicit: set[str]
+    typed: set[str]
     argv: list[str]
     room_dir: Path
     notices: list[str]
@@ -99,7 +101,7 @@ def completed(recipe: Recipe, flags: dict[str, Any], room_dir: str | Path, argv:
 
     options = Options(
         **values, recipe=recipe, argv=list(argv), room_dir=Path(room_dir), notices=notices,
-        explicit=set(config) | set(flags),
+        explicit=set(config) | set(flags), typed=set(flags),
     )  # fmt: skip
     options.notices += unused_flags.without_effect(options, flags)
     _complete(options, forward_is_preset=options.memory_friendly and "forward_batch_size" not in flags)
@@ -218,13 +220,14 @@ def _check(options: Options) -> None:
 def save(options: Options, path: str | Path) -> None:
     """Write ``config.yaml``: what ran, sorted by key, usable as ``--config`` for the same run again.
 
-    Presets and window flags have done their work on the other values by then and are written as not given, so that
-    reading the file does not apply them twice; neither does it resume.
+    Presets, window flags and ``--memory`` have done their work on the other values by then and are written as not
+    given, so that reading the file does not apply them twice; neither does it resume.
 
     Raises:
         UsageError: the file cannot be written.
     """
     done = {
+        "memory": None,
         "memory_friendly": False,
         "train_window_size": None,
         "test_window_size": None,

@@ -11,6 +11,7 @@ from skeleton_lab.engine.config import class_list, dict_syntax
 from skeleton_lab.engine.config.flags import Flag
 from skeleton_lab.errors import UsageError, nearest
 
+MOST_GIB = 100_000
 _WORDS = {
     **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
@@ -68,11 +69,21 @@ def device_item(value: Any) -> int | str:
     return index
 
 
+def _amount(value: Any) -> float | str:
+    """GiB of memory, or ``auto``."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    if not 0 < (amount := _number(value)) <= MOST_GIB:
+        raise ValueError
+    return amount
+
+
 _SCALARS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "int": (_integer, "a whole number"),
     "float": (_number, "a finite number"),
     "bool": (boolean, "yes or no (also true, t, y, 1, false, f, n, 0)"),
     "str": (_text, "a text"),
+    "memory": (_amount, f"auto, or GiB above 0 and at most {MOST_GIB:,}"),
     "device": (device_item, "cpu, cuda, cuda:N, a GPU index, or -1 for the CPU (several: --device 0 1)"),
 }
 _ITEMS = {"ints": "int", "floats": "float", "strs": "str"}

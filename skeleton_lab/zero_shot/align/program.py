@@ -49,6 +49,7 @@ def _train_flags(variant: str) -> Parser:
     add("--published-rng", action="store_true", help="draw in the published order, to repeat a published run")
     add("--resume", action="store_true", help="go on behind the last whole cycle of an interrupted run")
     add("--allow-leak", action="store_true", help="train though unseen classes are among the training sequences")
+    add("--memory", metavar="auto|GIB", help="no effect: aligning features takes less than 1 GiB, nothing is chosen")
     add("--text_feats", type=Path, default=Path("text_feats"), help="folder of text features (default: %(default)s)")
     return parser
 
@@ -121,6 +122,8 @@ def _classifiers(variant: str, flags: argparse.Namespace) -> int:
 
 def _train(variant: str, flags: argparse.Namespace, note: Callable[[float], None] = lambda accuracy: None) -> int:
     settings = _settings(variant, flags)
+    if flags.memory is not None:
+        say(f"--memory {flags.memory}: no effect, aligning features takes less than 1 GiB: there is nothing to choose")
     if flags.mode == "eval" and flags.load_epoch is None:
         print("Mention Epoch to Load")
         return USAGE

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd import gradcheck
 
-from skeleton_lab.cost.as_cuda import AsCuda, StandIns, backward
+from skeleton_lab.engine.memory.as_device import AsCuda, StandIns, backward
 from skeleton_lab.nn import fuse
 from skeleton_lab.nn.fused import graph_conv
 from skeleton_lab.nn.fused.batch_norm import NormReLU, WithoutEffect, batch_norm, fold

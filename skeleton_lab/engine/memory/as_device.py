@@ -1,6 +1,6 @@
-"""The code that a network runs on CUDA, run without a GPU: to count its operations, not for its results' speed.
+"""The code that a network runs on another device, run without it: to count its operations, not for its results.
 
-Tensors lie on the CPU, or on PyTorch's ``meta`` device where only shapes matter, and say that they are on CUDA.
+Tensors lie on the CPU, or on PyTorch's ``meta`` device where only shapes matter, and say that they are elsewhere.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
-from skeleton_lab.cost.attention_stand_in import attention, attention_backward
+from skeleton_lab.engine.memory.attention_stand_in import attention, attention_backward
 
-DEVICE = torch.device("cuda", 0)
+# Devices that no machine has: what a network keeps by device for later must not be found by a real run.
+CUDA, CPU = torch.device("cuda", 127), torch.device("cpu", 127)
 
 
-class AsCuda(TorchFunctionMode):
-    """Within it tensors name CUDA as their device, and what is made on CUDA is made on ``real``.
+class AsDevice(TorchFunctionMode):
+    """Within it tensors name ``named`` as their device, and what is made there is made on ``real``.
 
-    ``torch.dropout`` and ``F.dropout`` become the single kernel that they are on CUDA.  Start backward by ``backward``
-    of this module: PyTorch's own switches the mode off.
+    Start backward by ``backward`` of this module: PyTorch's own switches the mode off.
 
     Activation checkpointing does not compare here what backward computes again with what forward did: the comparison
     holds names of devices, and PyTorch takes those of forward inside its own code, where they are real.
     """
 
-    def __init__(self, real: torch.device):
+    def __init__(self, real: torch.device, named: torch.device):
         super().__init__()
-        self.real = real
+        self.real, self.named = real, named
+        cuda = named.type == "cuda"
+        self.told = {_IS_CUDA: cuda, _IS_CPU: not cuda, _DEVICE: named}
 
     def __enter__(self):
         checks = checkpoint._allowed_determinism_checks_to_fns
@@ -43,15 +44,34 @@ class AsCuda(TorchFunctionMode):
         super().__exit__(*error)
 
     def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
-        kwargs = kwargs or {}
-        if function in PROPERTIES:
-            return PROPERTIES[function]
-        if function in (torch.dropout, torch.nn.functional.dropout):
-            return dropout(*args, **kwargs)
-        return function(*tree_map(self._real, args), **tree_map(self._real, kwargs))
+        if function in self.told:
+            return self.told[function]
+        named = {name: self._real(value) for name, value in (kwargs or {}).items()}
+        return self.called(function, [self._real(value) for value in args], named)
+
+    def called(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What ``function`` is there."""
+        return function(*args, **kwargs)
 
     def _real(self, value: Any) -> Any:
-        return self.real if isinstance(value, torch.device) and value.type == "cuda" else value
+        """No function of PyTorch takes devices within lists."""
+        there = isinstance(value, torch.device) and (value == self.named or value.type == "cuda")
+        return self.real if there else value
+
+
+class AsCuda(AsDevice):
+    """``AsDevice`` for CUDA: ``torch.dropout`` and ``F.dropout`` are the single kernel that they are there."""
+
+    def __init__(self, real: torch.device):
+        super().__init__(real, CUDA)
+
+    def called(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if function in (torch.dropout, torch.nn.functional.dropout):
+            return dropout(*args, **kwargs)
+        return function(*args, **kwargs)
+
+
+_IS_CUDA, _IS_CPU, _DEVICE = (getattr(torch.Tensor, name).__get__ for name in ("is_cuda", "is_cpu", "device"))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -61,13 +81,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if inplace or p == 1:
         return torch.nn.functional.dropout(input, p, training, inplace)
     return torch.native_dropout(input, p, True)[0]
-
-
-PROPERTIES = {
-    torch.Tensor.is_cuda.__get__: True,
-    torch.Tensor.is_cpu.__get__: False,
-    torch.Tensor.device.__get__: DEVICE,
-}
 
 
 def backward(loss: Tensor) -> None:
