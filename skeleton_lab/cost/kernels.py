@@ -67,28 +67,33 @@ def is_view(func: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> b
     return not func._schema.is_mutable and all(t.untyped_storage()._cdata in given for t in outputs)
 
 
-def of_step(model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True) -> list[Kernel]:
+def of_step(
+    model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True, counter: Kernels | None = None
+) -> list[Kernel]:
     """Kernels of forward, mean cross entropy and backward of a copy of ``model``.
 
     Args:
         inputs: what the network takes, (N, ...) each; on the device ``meta`` shapes are enough, and any N is cheap.
         y: (N,) labels.
         cuda: the code that the network runs on CUDA, else on the CPU.
+        counter: what counts; by default one that only counts kernels.
     """
-    return _counted(model, inputs, y, cuda)
+    return _counted(model, inputs, y, cuda, counter or Kernels())
 
 
 def of_inference(model: nn.Module, inputs: Sequence[Tensor], cuda: bool = True) -> list[Kernel]:
     """Kernels of a forward in eval mode without gradients; see ``of_step``."""
-    return _counted(model, inputs, None, cuda)
+    return _counted(model, inputs, None, cuda, Kernels())
 
 
-def _counted(model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None, cuda: bool) -> list[Kernel]:
+def _counted(
+    model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None, cuda: bool, kernels: Kernels
+) -> list[Kernel]:
     real = inputs[0].device
     model = copy.deepcopy(model).to(real).train(y is not None)
     if real.type == "meta" and hasattr(model, "merge_empty_bodies"):
         model.merge_empty_bodies = False  # which bodies are empty depends on values
-    with Kernels() as kernels, torch.set_grad_enabled(y is not None):
+    with kernels, torch.set_grad_enabled(y is not None):
         if cuda:
             with AsCuda(real):
                 _run(model, inputs, y)
