@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from torch.nn import functional as F
 from skeleton_lab.plan.work import Step, Work, Works, of_step
 
 SECONDS = 0.05  # spent on each measurement
-TRIES = 5  # the median counts: what disturbs them disturbs a step as well
+TRIES = 5  # the second quickest counts: others disturb most of them, and a step a little
 HOT = 2**18  # values of an operand that stays in a cache
 DISTANCES = tuple(2**n for n in range(20, 28))  # bytes
 MAPPED = 2**25  # bytes: the most to which glibc raises M_MMAP_THRESHOLD, mallopt(3)
@@ -110,7 +109,7 @@ class Clock:
         """Seconds of one ``run``."""
         run()
         times = max(1, min(1000, int(SECONDS / TRIES / max(self.once(run, 1), 1e-6))))
-        return median(self.once(run, times) for _ in range(TRIES))
+        return sorted(self.once(run, times) for _ in range(TRIES))[1]
 
 
 def calibrate(device: torch.device) -> Rates:

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from skeleton_lab.plan import calibration, steps, work
+from skeleton_lab.plan import calibration, steps, words, work
 from skeleton_lab.plan.calibration import Rates
+from skeleton_lab.plan.machine import Machine
+from skeleton_lab.plan.planning import Row
 from skeleton_lab.plan.settings import Settings
 from skeleton_lab.plan.work import Growth, Step, Work, Works
 
@@ -112,6 +114,18 @@ def test_a_step_on_the_cpu_is_scaled_by_the_rates(monkeypatch):
     assert steps.on_cpu(net, samples, Settings(12, False, "32"), ONE) == (pytest.approx(3 * 6, rel=0.1), "calibrated")
     assert steps.on_cpu(net, samples, Settings(1, False, "32"), ONE) == (3.0, "measured")
     assert steps.on_cpu(net, samples, Settings(6, False, "32"), None) == (9.0, "measured") and seen == [2, 1, 2]
+
+
+def test_the_page_says_what_is_calibrated():
+    here = Machine("this", None, CPU, 8, 8, None)
+    with_rates = dataclasses.replace(here, rates=dataclasses.replace(ONE, took=6.0))
+    assert not any("calibrated" in line for line in words.sources(here))
+    assert any("calibrated" in line and "6 s" in line for line in words.sources(with_rates))
+    row = Row("A", "a.yaml", 1, 1, True, "", True, 1.0, "forecast", 1.0, 1.0, "measured", 1.0)
+    assert words.origin([row, dataclasses.replace(row, time_from="calibrated")]) == (
+        "forecast",
+        "calibrated or measured",
+    )
 
 
 def test_rates_are_fitted_without_negative_ones(monkeypatch):
