@@ -8,7 +8,6 @@ within itself apart: the counts compare forms of a network, and bound its time.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +22,7 @@ from skeleton_lab.cost.counting import in_place_products
 from skeleton_lab.cost.traffic import moved, tensors
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
-
-# What PyTorch's FLOP formulas call a result: "out" before 2.4.
-OUT = "out_val" if "out_val" in inspect.signature(shape_wrapper(id), follow_wrapped=False).parameters else "out"
+RESULT = next(iter(shape_wrapper(len).__kwdefaults__))  # what a formula calls the result; not the same in every PyTorch
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Kernels(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name not in NO_KERNELS and not is_view(func, tensors((args, kwargs)), tensors(result)):
             formula = self.formulas.get(func.overloadpacket)
-            flops = formula(*args, **{**kwargs, OUT: result}) if formula else 0
+            flops = formula(*args, **{**kwargs, RESULT: result}) if formula else 0
             self.found.append(Kernel(name, int(flops), moved(func, args, kwargs, result)))
         return result
 

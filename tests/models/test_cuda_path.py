@@ -15,7 +15,6 @@ import yaml
 from networks import FRAMES, NETWORKS
 from replay import labels, logits, step
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from skeleton_lab import registry
 from skeleton_lab.cost import as_cuda, counting
@@ -25,15 +24,8 @@ from skeleton_lab.utils.importing import import_class
 NO_DRAWS = {"drop_out": 0.0, "dropout": 0.0, "attn_drop": 0.0, "drop_path": 0.0}  # a GPU draws other masks
 
 
-class StandIns(TorchDispatchMode):
-    """Kernels that PyTorch has for CUDA alone, computed as their documents say."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        return as_cuda.STAND_INS.get(function, function)(*args, **(kwargs or {}))
-
-
 def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    with as_cuda.AsCuda(torch.device("cpu")), StandIns():
+    with as_cuda.AsCuda(torch.device("cpu")), as_cuda.StandIns():
         y = logits(net.train()(*inputs))
         as_cuda.backward(F.cross_entropy(y, labels(y)))
     return y.detach()

@@ -2,7 +2,11 @@
 
 ``batch_norm`` normalises the concatenated channels of several ``nn.BatchNorm`` modules at once (statistics are per
 channel, so merging changes nothing), leaves out the bias of the convolution before it (the batch mean removes it
-anyway) and can weight bodies: a body with weight w counts as w equal bodies.  ``fold`` is the eval-mode counterpart.
+anyway), adds a residual and applies ReLU where wanted, and can weight bodies: a body with weight w counts as w equal
+bodies.  ``fold`` is the eval-mode counterpart.
+
+Functions of a room that hold a norm inside are made of ``normed``, ``normed_again`` and ``normed_backward``: on a GPU
+one of the library's kernels each.
 """
 
 from __future__ import annotations
@@ -56,14 +60,25 @@ def _share(weight: Tensor | None, x: Tensor) -> Tensor | float:
     return (weight / (weight.sum() * x.shape[2]))[:, None]
 
 
-def normalised(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:
-    return F.batch_norm(x, mean, var, gamma, beta, False, 0.0, eps)
+def normed(x: Tensor, gamma: Tensor, beta: Tensor, weight: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """gamma xhat + beta with the statistics of x (B, C, ...) itself, and these: mean and 1 / sigma, (C,) each."""
+    if weight is None and x.is_cuda:
+        return torch.native_batch_norm(x, gamma, beta, None, None, True, 0.0, eps)
+    mean, var = moments(x, weight, eps)
+    return normalised(x, gamma, beta, mean, var, eps), mean, torch.rsqrt(var + eps)
 
 
-def norm_backward(
-    dy: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float
+def normed_again(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, invstd: Tensor) -> Tensor:
+    """The same result from statistics that are known."""
+    if x.is_cuda:
+        return torch.batch_norm_elemt(x, gamma, beta, mean, invstd, 0.0)
+    return normalised(x, gamma, beta, mean, invstd.pow(-2), 0.0)
+
+
+def normed_backward(
+    dy: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, invstd: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients for x, gamma, beta, where mean and var are statistics of x under ``weight``.
+    """Gradients for x, gamma and beta of ``normed``.
 
     With xhat = (x - mean) / sigma, y = gamma xhat + beta and p_b = w_b / n, the share of a value in the statistics:
     dmean/dx_b = p_b and dsigma/dx_b = p_b xhat_b, hence dy_j/dx_b = gamma / sigma (1[j = b] - p_b - p_b xhat_b xhat_j).
@@ -72,11 +87,10 @@ def norm_backward(
     dx_b = gamma / sigma * (dy_b - w_b / n * (sum dy + xhat_b * sum dy xhat)), n = frames * joints * sum of weights.
     The gradient that arrives at a body of weight w is the sum over the w bodies that it stands for.
     """
-    invstd = torch.rsqrt(var + eps)
     backward = torch.ops.aten.native_batch_norm_backward
     if weight is None and x.is_cuda:  # one fused pass
-        return backward(dy, x, gamma, None, None, mean, invstd, True, eps, [True, True, True])
-    _, dgamma, dbeta = backward(dy, x, gamma, mean, var, None, None, False, eps, [False, True, True])
+        return backward(dy, x, gamma, None, None, mean, invstd, True, 0.0, [True, True, True])
+    _, dgamma, dbeta = backward(dy, x, gamma, mean, invstd.pow(-2), None, None, False, 0.0, [False, True, True])
     values = x.flatten(2).to(gamma.dtype)  # slope * x + offset cancels: not in half precision
     share = _share(weight, values)
     scale = gamma * invstd
@@ -90,20 +104,44 @@ def norm_backward(
     return dx.view_as(x).to(x.dtype), dgamma, dbeta
 
 
-class Norm(Function):
-    """y = gamma * (x - mean) / sigma + beta with the statistics of x itself: nn.BatchNorm; see ``norm_backward``."""
+def normalised(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:
+    return F.batch_norm(x, mean, var, gamma, beta, False, 0.0, eps)
+
+
+def norm_backward(
+    dy: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``normed_backward`` for a variance."""
+    return normed_backward(dy, x, gamma, mean, torch.rsqrt(var + eps), weight)
+
+
+class NormReLU(Function):
+    """relu(norm(x) + residual), the residual and relu if wanted; also the batch's mean and 1 / sigma.
+
+    Remembers x and, for the sign of what relu let through, the result.  The residual gets what passes relu, the norm
+    ``normed_backward`` of it.
+    """
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, mean, var, weight, eps):
-        ctx.save_for_backward(x, gamma, mean, var, weight)
-        ctx.eps = eps
-        return normalised(x, gamma, beta, mean, var, eps)
+    def forward(ctx, x, gamma, beta, residual, weight, eps, relu):
+        y, mean, invstd = normed(x, gamma, beta, weight, eps)
+        if residual is not None:
+            y = y.add_(residual) if residual.dtype == y.dtype else y + residual
+        ctx.save_for_backward(x, gamma, mean, invstd, weight, y.relu_() if relu else None)
+        ctx.mark_non_differentiable(mean, invstd)
+        ctx.set_materialize_grads(False)  # of these two
+        return y, mean, invstd
 
     @staticmethod
-    def backward(ctx, dy):
-        x, gamma, mean, var, weight = ctx.saved_tensors
-        dx, dgamma, dbeta = norm_backward(dy.contiguous(), x, gamma, mean, var, weight, ctx.eps)
-        return dx, dgamma, dbeta, None, None, None, None
+    def backward(ctx, dy, *_):
+        if dy is None:
+            return (None,) * 7
+        x, gamma, mean, invstd, weight, y = ctx.saved_tensors
+        dy = dy.contiguous()
+        if y is not None:
+            dy = torch.ops.aten.threshold_backward(dy, y, 0)
+        gradients = normed_backward(dy.to(x.dtype), x, gamma, mean, invstd, weight)
+        return *gradients, dy if ctx.needs_input_grad[3] else None, None, None, None
 
 
 class WithoutEffect(Function):
@@ -128,6 +166,17 @@ def affine(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> t
     return gamma, (WithoutEffect.apply(beta, *idle) if idle else beta)
 
 
+def check_values(x: Tensor, weight: Tensor | None) -> None:
+    """ValueError where a channel of x (B, C, ...) has one value, which has no variance."""
+    if x[0, 0].numel() * len(x) < 2 and weight is None:
+        raise ValueError(f"batch norm in training needs more than one value per channel, got {tuple(x.shape)}")
+
+
+def values_of(x: Tensor, weight: Tensor | None) -> Tensor | int:
+    """How many values of x (B, C, ...) a channel's statistics are of."""
+    return (len(x) if weight is None else weight.sum()) * x[0, 0].numel()
+
+
 @torch.no_grad()
 def batch_statistics(
     bns: Sequence[_BatchNorm], x: Tensor, weight: Tensor | None = None, biases: Sequence[Tensor | None] = ()
@@ -136,17 +185,16 @@ def batch_statistics(
 
     ``biases[i]`` is the bias left out of the convolution before ``bns[i]``: it belongs to the running mean.
     """
-    if x[0, 0].numel() * len(x) < 2 and weight is None:
-        raise ValueError(f"batch norm in training needs more than one value per channel, got {tuple(x.shape)}")
+    check_values(x, weight)
     mean, var = moments(x, weight, bns[0].eps)
-    n = (len(x) if weight is None else weight.sum().to(var.dtype)) * x[0, 0].numel()
-    move_statistics(bns, mean, var, n, biases)
+    move_statistics(bns, mean, var, values_of(x, weight), biases)
     return mean, var
 
 
 def batch_norm(
-    bns: Sequence[_BatchNorm], x: Tensor, weight: Tensor | None = None, biases: Sequence[Tensor | None] = ()
-) -> Tensor:
+    bns: Sequence[_BatchNorm], x: Tensor, weight: Tensor | None = None, biases: Sequence[Tensor | None] = (),
+    residual: Tensor | None = None, relu: bool = False,
+) -> Tensor:  # fmt: skip
     """Training-mode normalisation of x by modules that own consecutive channels.
 
     Args:
@@ -154,19 +202,33 @@ def batch_norm(
         x: (B, C, T, V), without ``biases``.
         weight: (B,) how many equal bodies each body stands for; None for one each.
         biases: one (or None) per module, what the convolutions before left out.
+        residual: (B, C, T, V), added to the result.
+        relu: whether the sum passes ReLU.
 
     Returns:
         (B, C, T, V), joint-major.
     """
     x = x.transpose(2, 3).contiguous()
-    mean, var = batch_statistics(bns, x, weight, biases)
+    check_values(x, weight)
     gamma, beta = affine(bns, biases)
-    return Norm.apply(x, gamma, beta, mean, var, weight, bns[0].eps).transpose(2, 3)
+    if residual is not None:
+        residual = residual.transpose(2, 3)
+    y, mean, invstd = NormReLU.apply(x, gamma, beta, residual, weight, bns[0].eps, relu)
+    move_statistics(bns, mean, invstd, values_of(x, weight), biases, inverse=True)
+    return y.transpose(2, 3)
 
 
 def fold(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor]:
-    """Eval mode: scale and shift (C,) with bn(y + bias) = scale * y + shift; a bias of None counts as 0."""
-    scale = joined([bn.weight * torch.rsqrt(bn.running_var + bn.eps) for bn in bns])
-    biases = biases or [None] * len(bns)
-    mean = joined([bn.running_mean if bias is None else bn.running_mean - bias for bn, bias in zip(bns, biases)])
-    return scale, joined([bn.bias for bn in bns]) - mean * scale
+    """Eval mode: scale and shift (C,) with bn(y + bias) = scale * y + shift; a bias of None counts as 0.
+
+    The modules have the same eps.
+    """
+    gamma, beta, mean, var = concatenated(
+        [bn.weight for bn in bns], [bn.bias for bn in bns], [bn.running_mean for bn in bns],
+        [bn.running_var for bn in bns],
+    )  # fmt: skip
+    scale = gamma * torch.rsqrt(var + bns[0].eps)
+    if any(bias is not None for bias in biases):
+        given = zip(bns, biases)
+        mean = mean - joined([bn.bias.new_zeros(bn.num_features) if bias is None else bias for bn, bias in given])
+    return scale, torch.addcmul(beta, mean, scale, value=-1)

@@ -21,10 +21,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from skeleton_lab.nn.fused.temporal_conv import left_product, product_dtype, weight_gradient
+from skeleton_lab.nn.fused.temporal_conv import left_product, pointwise_backward, product_dtype, weight_gradient
 
 # Values of S or X made at once: on a CPU what stays in its caches, on a GPU what keeps it busy.
 SLICE_VALUES = {"cpu": 2**19, "cuda": 2**25}
@@ -47,7 +48,7 @@ class Factors:
         self.pq = pq  # (B, 2, K, R, V)
         self.buffer = pq.new_empty(bodies, K, R + 2, V, V)  # [..., v, u]
         self.buffer[:, :, R] = A.transpose(1, 2)
-        self.buffer[:, :, R + 1] = 1
+        self.buffer[:, :, R + 1].fill_(1)
 
     def of(self, bodies: slice) -> Tensor:
         """tanh(p[u] - q[v]) at index v * V + u, A and ones; overwrites what it gave before."""
@@ -75,7 +76,22 @@ def topologies(factor: Tensor, mix: Tensor) -> Tensor:
 
 def project(x: Tensor, W: Tensor, bias: Tensor) -> Tensor:
     """x (B, C, V, T), W (O*K, C) with row o*K + k -> X (B, O*K, V*T)."""
+    if x.is_cuda:  # adding the bias there reads and writes X once more: x gets a channel of ones, it is smaller
+        return left_product(torch.cat([W, bias[:, None]], 1), F.pad(x.flatten(2), (0, 0, 0, 1), value=1.0))
     return torch.baddbmm(bias[:, None], W.expand(len(x), -1, -1), x.flatten(2))
+
+
+def project_backward(dX: Tensor, x: Tensor, W: Tensor, dx: Tensor, s: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``project`` for bodies s of x, from their dX: dx, in which theirs are, and those of W and bias."""
+    _, C, V, T = x.shape
+    if not x.is_cuda:
+        torch.bmm(W.t().expand(len(dX), -1, -1), dX, out=dx[s].view(-1, C, V * T))
+        return dx, weight_gradient(dX, x[s].flatten(2)), dX.sum((0, 2))
+    found, dW, dbias = pointwise_backward(dX.view(len(dX), -1, V, T), x[s], W)
+    if len(found) == len(x):
+        return found, dW, dbias
+    dx[s] = found
+    return dx, dW, dbias
 
 
 class Aggregate(Function):
@@ -88,8 +104,10 @@ class Aggregate(Function):
         B, _, V, T = x.shape
         K, O, R = mix.shape[0], mix.shape[1], mix.shape[2] - 2  # noqa: E741
         pooled = x.mean(3)
-        pq = left_product(relate, pooled)  # autocast, where on, decides the precision here
-        pq = pq.add_(relate_bias[:, None]).view(B, 2, K, R, V)
+        pq = torch.baddbmm(
+            relate_bias[:, None], relate.expand(B, -1, -1), pooled
+        )  # autocast decides the precision here
+        pq = pq.view(B, 2, K, R, V)
         x, W, bias, mix, A = (t.to(pq.dtype) for t in (x, W, bias, mix, A))
         z = x.new_empty(B, O, V, T)
         kept = []
@@ -107,7 +125,7 @@ class Aggregate(Function):
     @staticmethod
     def backward(ctx, dz):
         x, W, bias, relate, mix, A, pooled, pq, *kept = (t.to(dz.dtype) for t in ctx.saved_tensors)
-        B, C, V, T = x.shape
+        B, _, V, T = x.shape
         K, O, R = mix.shape[0], mix.shape[1], mix.shape[2] - 2  # noqa: E741
         dx, dpq = torch.empty_like(x), torch.empty_like(pq)
         sums = []  # of W, bias, mix and A: one gradient for every slice
@@ -117,8 +135,7 @@ class Aggregate(Function):
             dzs = dz[s].reshape(-1, V, T)
             factor = factors.of(s)
             dX = torch.bmm(topologies(factor, mix).view(-1, K * V, V), dzs).view(-1, O * K, V * T)
-            torch.bmm(W.t().expand(len(dX), -1, -1), dX, out=dx[s].view(-1, C, V * T))
-            dW, dbias = weight_gradient(dX, x[s].flatten(2)), dX.sum((0, 2))
+            dx, dW, dbias = project_backward(dX, x, W, dx, s)
             del dX
             X = kept[i] if kept else project(x[s], W, bias)
             dS = torch.bmm(X.view(-1, K * V, T), dzs.transpose(1, 2)).view(-1, O, K, V * V)
@@ -126,7 +143,7 @@ class Aggregate(Function):
             sums.append((dW, dbias, dmix, dA))
         dW, dbias, dmix, dA = (total(terms) for terms in zip(*sums))
         dpq = dpq.flatten(1, 3)
-        dx += left_product(relate.t(), dpq / T)[..., None]
+        dx.add_(left_product(relate.t(), dpq)[..., None], alpha=1 / T)
         drelate = weight_gradient(dpq, pooled)
         return dx, dW, dbias, drelate, dpq.sum((0, 2)), dmix[..., :R], dmix[..., R + 1], dA, None
 

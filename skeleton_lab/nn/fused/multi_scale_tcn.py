@@ -5,31 +5,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeleton_lab.nn import layers
 from skeleton_lab.nn.fuse import fuses
-from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, batch_statistics, fold, norm_backward, normalised
+from skeleton_lab.nn.fused.batch_norm import (
+    affine,
+    batch_norm,
+    check_values,
+    fold,
+    normed,
+    normed_again,
+    normed_backward,
+    values_of,
+)
 from skeleton_lab.nn.fused.max_pool import MaxPool3, max3, max3_backward
+from skeleton_lab.nn.fused.running_statistics import move_statistics
 from skeleton_lab.nn.fused.temporal_conv import along_frames, along_frames_backward, pointwise, setting, temporal
 
 
-def conv_norm(conv: nn.Conv2d, bn: _BatchNorm, x: Tensor, bodies: Tensor | None = None) -> Tensor:
-    """bn(conv(x)) for a convolution with kernel (k, 1), in the mode of ``bn``.
+def conv_norm(
+    conv: nn.Conv2d, bn: _BatchNorm, x: Tensor, bodies: Tensor | None = None, residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:  # fmt: skip
+    """bn(conv(x)) for a convolution with kernel (k, 1), in the mode of ``bn``; relu(... + residual) if wanted.
 
     Args:
         x: (B, C, T, V).
-        bodies: (B,) multiplicities, see ``batch_norm``.
+        bodies, residual, relu: see ``batch_norm``.
 
     Returns:
         (B, O, T', V), joint-major.
     """
     if bn.training:
-        return batch_norm([bn], temporal(x, conv, conv.weight), bodies, [conv.bias])
+        return batch_norm([bn], temporal(x, conv, conv.weight), bodies, [conv.bias], residual, relu)
     scale, shift = fold([bn], [conv.bias])
-    return temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift)
+    return added(temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift), residual, relu)
+
+
+def added(y: Tensor, residual: Tensor | None, relu: bool = False) -> Tensor:
+    """relu(y + residual) if wanted, in the memory of y where autograd and types let it."""
+    if residual is not None:
+        y = y + residual if y.requires_grad or y.dtype != residual.dtype else y.add_(residual)
+    return F.relu(y, inplace=residual is not None or not y.requires_grad) if relu else y
 
 
 @fuses(layers.UnitTCN)
@@ -40,39 +61,50 @@ class FusedUnitTCN(layers.UnitTCN):
         return conv_norm(self.conv, self.bn, x, bodies)
 
 
+relu_backward = torch.ops.aten.threshold_backward.grad_input
+
+
 class NormReLUBranches(Function):
     """a = relu(norm(h)); a convolution over frames of each part of a, max pooling of the last part.
 
     Remembers h alone: a is one cheap pass away.  ``h`` (B, C, V, T); ``settings``, one for every convolution, are
-    those of ``along_frames``; parts have as many channels as the convolutions' inputs, the rest is pooled.
+    those of ``along_frames``; parts have as many channels as the convolutions' inputs, the rest is pooled.  The
+    last two results are the batch's mean and 1 / sigma.
 
     The way back is the chain rule part by part: ``along_frames_backward`` or ``max3_backward`` to a, 0 where relu gave
-    0, then ``norm_backward``.  Equals norm, ReLU and the exits of the branches of plain ``MultiScaleTemporalConv``.
+    0, then ``normed_backward``.  Equals norm, ReLU and the exits of the branches of plain ``MultiScaleTemporalConv``.
     """
 
     @staticmethod
-    def forward(ctx, h, gamma, beta, mean, var, bodies, eps, settings, *weights):
-        ctx.save_for_backward(h, gamma, beta, mean, var, bodies, *weights)
-        ctx.eps, ctx.settings = eps, settings
-        a = normalised(h, gamma, beta, mean, var, eps).relu_()
+    def forward(ctx, h, gamma, beta, bodies, eps, settings, *weights):
+        a, mean, invstd = normed(h, gamma, beta, bodies, eps)
+        ctx.save_for_backward(h, gamma, beta, mean, invstd, bodies, *weights)
+        ctx.mark_non_differentiable(mean, invstd)
+        ctx.set_materialize_grads(False)  # of these two
+        ctx.settings = settings
+        a.relu_()
         *parts, last = a.split(part_sizes(h, weights), dim=1)
         y = [along_frames(part, W, None, how) for part, W, how in zip(parts, weights, settings)]
-        return *y, max3(last, settings[0].stride)
+        y.append(max3(last, settings[0].stride))
+        ctx.shapes = [part.shape for part in y]
+        return *y, mean, invstd
 
     @staticmethod
     def backward(ctx, *dy):
-        h, gamma, beta, mean, var, bodies, *weights = ctx.saved_tensors
-        a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
+        h, gamma, beta, mean, invstd, bodies, *weights = ctx.saved_tensors
+        dy = [h.new_zeros(shape) if d is None else d for d, shape in zip(dy, ctx.shapes)]
+        a = normed_again(h, gamma, beta, mean, invstd).relu_()
         *parts, last = a.split(part_sizes(h, weights), dim=1)
-        da, dweights = [], []
-        for d, part, W, how in zip(dy, parts, weights, ctx.settings):
-            dpart, dW = along_frames_backward(d, part, W, how)
-            da.append(dpart)
+        dnorm, dweights = torch.empty_like(a, dtype=dy[0].dtype), []
+        *dparts, dlast = dnorm.split(part_sizes(h, weights), dim=1)
+        for d, part, dpart, W, how in zip(dy, parts, dparts, weights, ctx.settings):
+            da, dW = along_frames_backward(d, part, W, how)
+            relu_backward(da, part.to(da.dtype), 0, grad_input=dpart)
             dweights.append(dW)
-        da.append(max3_backward(dy[-1], last, ctx.settings[0].stride))
-        dnorm = torch.ops.aten.threshold_backward(torch.cat(da, 1), a, 0)
-        dh, dgamma, dbeta = norm_backward(dnorm, h, gamma, mean, var, bodies, ctx.eps)
-        return dh, dgamma, dbeta, None, None, None, None, None, *dweights
+        da = max3_backward(dy[-1], last, ctx.settings[0].stride)
+        relu_backward(da.to(dlast.dtype), last.to(dlast.dtype), 0, grad_input=dlast)
+        gradients = normed_backward(dnorm.to(h.dtype), h, gamma, mean, invstd, bodies)
+        return *gradients, None, None, None, *dweights
 
 
 def part_sizes(h: Tensor, weights: Sequence[Tensor]) -> list[int]:
@@ -86,22 +118,22 @@ class FusedMultiScaleTemporalConv(layers.MultiScaleTemporalConv):
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         """(B, C, T, V) -> (B, O, ceil(T / stride), V); ``bodies`` (B,) are multiplicities, see ``batch_norm``."""
-        y = self.normed(x, bodies) if self.training else self.folded(x)
-        if self.residual is None:
-            return y
-        return y + (x if isinstance(self.residual, nn.Identity) else self.residual(x, bodies))
+        residual = self.residual
+        if residual is not None:
+            residual = x if isinstance(residual, nn.Identity) else residual(x, bodies)
+        return self.normed(x, bodies, residual) if self.training else added(self.folded(x), residual)
 
     def parts(self) -> tuple[list[nn.Sequential], list[_BatchNorm]]:
         """The branches with ReLU, and the exit norms of all branches."""
         *convs, pool, last = self.branches
         return [*convs, pool], [*(branch[3].bn for branch in convs), pool[4], last[1]]
 
-    def normed(self, x: Tensor, bodies: Tensor | None) -> Tensor:
+    def normed(self, x: Tensor, bodies: Tensor | None, residual: Tensor | None) -> Tensor:
         branches, exit_norms = self.parts()
         last = self.branches[-1][0]
         y = relu_branches(branches, x, bodies)
         y = torch.cat([*y, pointwise(x, last.weight, None, self.stride).transpose(2, 3)], 1).transpose(2, 3)
-        return batch_norm(exit_norms, y, bodies, [*exit_biases(branches), last.bias])
+        return batch_norm(exit_norms, y, bodies, [*exit_biases(branches), last.bias], residual)
 
     def folded(self, x: Tensor) -> Tensor:
         branches, exit_norms = self.parts()
@@ -127,11 +159,13 @@ def relu_branches(branches: Sequence[nn.Sequential], x: Tensor, bodies: Tensor |
     exits = [branch[3].conv for branch in branches[:-1]]
     h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
     biases = [conv.bias for conv in entries]
-    mean, var = batch_statistics(entry_norms, h, bodies, biases)
+    check_values(h, bodies)
     settings = [setting(conv) for conv in exits]
     weights = [conv.weight for conv in exits]
     gamma, beta = affine(entry_norms, biases)
-    return list(NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, entry_norms[0].eps, settings, *weights))
+    *y, mean, invstd = NormReLUBranches.apply(h, gamma, beta, bodies, entry_norms[0].eps, settings, *weights)
+    move_statistics(entry_norms, mean, invstd, values_of(h, bodies), biases, inverse=True)
+    return y
 
 
 def folded_relu_branches(
@@ -152,4 +186,4 @@ def folded_relu_branches(
         for part, conv, scale, shift in zip(parts, exits, scales, shifts)
     ]
     pooled = MaxPool3.apply(pooled.transpose(2, 3), exits[0].stride[0])
-    return [*y, pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1)]
+    return [*y, torch.addcmul(pool_shift.view(-1, 1, 1), pooled, pool_scale.view(-1, 1, 1))]

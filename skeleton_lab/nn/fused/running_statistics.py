@@ -18,9 +18,10 @@ class Move(NamedTuple):
 
     bn: _BatchNorm
     mean: Tensor
-    var: Tensor
+    var: Tensor  # or, where ``inverse``, 1 / sqrt(var + eps)
     bias: Tensor | None  # belongs to the mean
     n: Tensor | int
+    inverse: bool
 
 
 _waiting: ContextVar[list[Move] | None] = ContextVar("waiting", default=None)
@@ -43,8 +44,9 @@ def moved_together() -> Iterator[None]:
 
 @torch.no_grad()
 def move_statistics(
-    bns: Sequence[_BatchNorm], mean: Tensor, var: Tensor, n: Tensor | int, biases: Sequence[Tensor | None] = ()
-) -> None:
+    bns: Sequence[_BatchNorm], mean: Tensor, var: Tensor, n: Tensor | int, biases: Sequence[Tensor | None] = (),
+    inverse: bool = False,
+) -> None:  # fmt: skip
     """Move the running statistics of ``bns`` towards those of a batch with n values per channel.
 
     Now, or with all others of the network (``moved_together``).  Norms that do not track are left alone.
@@ -53,10 +55,11 @@ def move_statistics(
         bns: modules that own consecutive channels.
         mean, var: of those channels, the variance biased.
         biases: ``biases[i]`` was left out of the convolution before ``bns[i]``: it belongs to the running mean.
+        inverse: ``var`` is 1 / sqrt(variance + eps), what norms keep.
     """
     sizes = [bn.num_features for bn in bns]
     rows = zip(bns, mean.split(sizes), var.split(sizes), biases or [None] * len(bns))
-    moves = [Move(bn, m, v, bias, n) for bn, m, v, bias in rows if bn.track_running_stats]
+    moves = [Move(bn, m, v, bias, n, inverse) for bn, m, v, bias in rows if bn.track_running_stats]
     waiting = _waiting.get()
     if waiting is None:
         apply(moves)
@@ -88,8 +91,20 @@ def apply(moves: Sequence[Move]) -> None:
 
 def unbiased(moves: Sequence[Move]) -> list[Tensor]:
     """The variances times n / (n - 1)."""
-    correction = {id(move.n): move.n / (move.n - 1) for move in moves}
-    factors = [correction[id(move.n)] for move in moves]
-    if any(isinstance(factor, Tensor) for factor in factors):
-        return [move.var * factor for move, factor in zip(moves, factors)]
-    return list(torch._foreach_mul([move.var for move in moves], factors))
+    variances = [move.var for move in moves]
+    inverse = [i for i, move in enumerate(moves) if move.inverse]
+    if inverse:
+        found = torch._foreach_pow([variances[i] for i in inverse], -2.0)
+        torch._foreach_sub_(found, [moves[i].bn.eps for i in inverse])
+        for i, var in zip(inverse, found):
+            variances[i] = var
+    counted = {id(move.n): move.n for move in moves if isinstance(move.n, Tensor)}
+    if not counted:
+        return list(torch._foreach_mul(variances, [move.n / (move.n - 1) for move in moves]))
+    numbers = torch.stack(list(counted.values())).to(variances[0])
+    factors = dict(zip(counted, (numbers / (numbers - 1)).unbind()))  # tensors: the host never asks for them
+    sizes = [len(var) for var in variances]
+    rows = [
+        factors[id(move.n)] if id(move.n) in factors else numbers.new_tensor(move.n / (move.n - 1)) for move in moves
+    ]
+    return list((torch.cat(variances) * torch.cat([f.expand(n) for f, n in zip(rows, sizes)])).split(sizes))

@@ -1,7 +1,11 @@
-"""Convolutions over channels and frames of joint-major bodies; the 1x1 ones are batched matrix products."""
+"""Convolutions over channels and frames of joint-major bodies.
+
+On a CPU the 1x1 ones are batched matrix products; on a GPU the library's convolutions, one kernel each way.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +31,8 @@ def left_product(W: Tensor, x: Tensor) -> Tensor:
 
 def product_dtype(x: Tensor) -> torch.dtype:
     """The type of a matrix product of x: autocast, where on, decides.  (It leaves products into given memory alone.)"""
+    if not torch._C._is_any_autocast_enabled():
+        return x.dtype
     return torch.mm(x.new_zeros(1, 1), x.new_zeros(1, 1)).dtype
 
 
@@ -40,6 +46,8 @@ class Pointwise(Function):
     def forward(ctx, x: Tensor, W: Tensor, bias: Tensor | None, stride: int) -> Tensor:
         ctx.save_for_backward(x, W)
         ctx.stride = stride
+        if x.is_cuda:
+            return F.conv2d(joint_major(x), W[..., None, None], bias, (1, stride)).transpose(2, 3)
         B, _, T, V = x.shape
         y = left_product(W, flat(x, stride))
         if bias is not None:
@@ -49,6 +57,10 @@ class Pointwise(Function):
     @staticmethod
     def backward(ctx, dy: Tensor):
         x, W = ctx.saved_tensors
+        if x.is_cuda:
+            wanted = ctx.needs_input_grad[:3]
+            dx, dW, dbias = pointwise_backward(joint_major(dy), joint_major(x), W, ctx.stride, wanted)
+            return None if dx is None else dx.transpose(2, 3), dW, dbias, None
         dflat = flat(dy)
         dx = dW = dbias = None
         if ctx.needs_input_grad[0]:
@@ -63,6 +75,17 @@ class Pointwise(Function):
         if ctx.needs_input_grad[2]:
             dbias = dflat.sum((0, 2))
         return dx, dW, dbias, None
+
+
+def pointwise_backward(
+    dy: Tensor, x: Tensor, W: Tensor, stride: int = 1, wanted: Sequence[bool] = (True, True, True)
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients for x (B, C, V, T), W (O, C) and a bias of their convolution, of dy (B, O, V, T'), by the library."""
+    dx, dW, dbias = torch.ops.aten.convolution_backward(
+        dy, x.to(dy.dtype), W.to(dy.dtype)[..., None, None], [len(W)], [1, stride], [0, 0], [1, 1], False, [0, 0], 1,
+        list(wanted),
+    )  # fmt: skip
+    return dx, None if dW is None else dW.flatten(1), dbias
 
 
 def weight_gradient(dy: Tensor, x: Tensor) -> Tensor:

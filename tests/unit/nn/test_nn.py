@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import pytest
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd import gradcheck
 
+from skeleton_lab.cost.as_cuda import AsCuda, StandIns, backward
 from skeleton_lab.nn import fuse
 from skeleton_lab.nn.fused import graph_conv
-from skeleton_lab.nn.fused.batch_norm import Norm, WithoutEffect, batch_norm, fold, moments
+from skeleton_lab.nn.fused.batch_norm import NormReLU, WithoutEffect, batch_norm, fold
 from skeleton_lab.nn.fused.max_pool import MaxPool3
 from skeleton_lab.nn.fused.merge_empty import Bodies, merge_empty
 from skeleton_lab.nn.fused.multi_scale_tcn import NormReLUBranches
@@ -59,8 +61,7 @@ def test_norm_backward(weight):
     x, gamma, beta = tensor(3, 2, 2, 3), tensor(2), tensor(2)
 
     def normed(x, gamma, beta):
-        mean, var = moments(x.detach(), weight, 1e-5)
-        return Norm.apply(x, gamma, beta, mean, var, weight, 1e-5)
+        return NormReLU.apply(x, gamma, beta, None, weight, 1e-5, False)[0]
 
     assert gradcheck(normed, (x, gamma, beta))
     if weight is None:
@@ -74,6 +75,28 @@ def test_norm_backward(weight):
     a = torch.autograd.grad((mine.repeat_interleave(copies, 0) * target).sum(), (x, gamma, beta))
     b = torch.autograd.grad((theirs * target).sum(), (x, gamma, beta))
     torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("weight", [None, [1.0, 3.0, 2.0]])
+@pytest.mark.parametrize("gpu", [True, False])
+def test_norm_residual_and_relu_are_one(relu, residual, weight, gpu):
+    """Against torch's, on the CPU's code and on a GPU's; running statistics move alike."""
+    x, r = tensor(3, 2, 4, 5), tensor(3, 2, 4, 5) if residual else None
+    mine, theirs = nn.BatchNorm2d(2).double(), nn.BatchNorm2d(2).double()
+    copies = torch.ones(3, dtype=torch.long) if weight is None else torch.tensor(weight).long()
+    with AsCuda(x.device) if gpu else contextlib.nullcontext(), StandIns():
+        y = batch_norm([mine], x, None if weight is None else torch.tensor(weight), (), r, relu)
+        target = torch.randn(int(copies.sum()), *y.shape[1:], dtype=y.dtype)
+        backward((y.repeat_interleave(copies, 0) * target).sum())
+    found = [x.grad, mine.weight.grad, mine.bias.grad] + ([r.grad] if residual else [])
+    z = theirs(x.repeat_interleave(copies, 0)) + (r.repeat_interleave(copies, 0) if residual else 0)
+    z = z.relu() if relu else z
+    torch.testing.assert_close(y.repeat_interleave(copies, 0), z)
+    expected = torch.autograd.grad((z * target).sum(), [x, *theirs.parameters()] + ([r] if residual else []))
+    torch.testing.assert_close(found, list(expected))
+    torch.testing.assert_close(mine.state_dict(), theirs.state_dict())
 
 
 def test_what_the_batch_mean_removes_gets_a_gradient_of_zero():
@@ -113,9 +136,8 @@ def test_branches_backward(stride):
     bodies = torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)
 
     def branches(h, gamma, beta, *weights):
-        mean, var = moments(h.detach(), bodies, 1e-5)
         settings = [Setting(stride, 1, 1, False), Setting(stride, 2, 2, replicate=True)]
-        return NormReLUBranches.apply(h, gamma, beta, mean, var, bodies, 1e-5, settings, *weights)
+        return NormReLUBranches.apply(h, gamma, beta, bodies, 1e-5, settings, *weights)[:-2]
 
     assert gradcheck(branches, (h, gamma, beta, *weights))
 
