@@ -22,7 +22,6 @@ from skeleton_lab.cost.traffic import moved, tensors
 from skeleton_lab.engine.memory.as_device import STAND_INS, AsCuda, backward
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
-
 RESULT = next(iter(shape_wrapper(len).__kwdefaults__))  # what a formula calls the result; not the same in every PyTorch
 
 
@@ -69,28 +68,33 @@ def is_view(func: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> b
     return not func._schema.is_mutable and all(t.untyped_storage()._cdata in given for t in outputs)
 
 
-def of_step(model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True) -> list[Kernel]:
+def of_step(
+    model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True, counter: Kernels | None = None
+) -> list[Kernel]:
     """Kernels of forward, mean cross entropy and backward of a copy of ``model``.
 
     Args:
         inputs: what the network takes, (N, ...) each; on the device ``meta`` shapes are enough, and any N is cheap.
         y: (N,) labels.
         cuda: the code that the network runs on CUDA, else on the CPU.
+        counter: what counts; by default one that only counts kernels.
     """
-    return _counted(model, inputs, y, cuda)
+    return _counted(model, inputs, y, cuda, counter or Kernels())
 
 
 def of_inference(model: nn.Module, inputs: Sequence[Tensor], cuda: bool = True) -> list[Kernel]:
     """Kernels of a forward in eval mode without gradients; see ``of_step``."""
-    return _counted(model, inputs, None, cuda)
+    return _counted(model, inputs, None, cuda, Kernels())
 
 
-def _counted(model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None, cuda: bool) -> list[Kernel]:
+def _counted(
+    model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None, cuda: bool, kernels: Kernels
+) -> list[Kernel]:
     real = inputs[0].device
     model = copy.deepcopy(model).to(real).train(y is not None)
     if real.type == "meta" and hasattr(model, "merge_empty_bodies"):
         model.merge_empty_bodies = False  # which bodies are empty depends on values
-    with Kernels() as kernels, torch.set_grad_enabled(y is not None):
+    with kernels, torch.set_grad_enabled(y is not None):
         if cuda:
             with AsCuda(real):
                 _run(model, inputs, y)

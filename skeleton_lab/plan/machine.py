@@ -10,6 +10,7 @@ import torch
 from skeleton_lab.engine.memory import budget as budgets
 from skeleton_lab.engine.memory.forecast import GIB
 from skeleton_lab.plan import cards
+from skeleton_lab.plan.calibration import Rates
 from skeleton_lab.plan.cards import Card
 from skeleton_lab.utils.devices import pick_device
 
@@ -22,6 +23,7 @@ class Machine:
         card: its sheet; None: a device of this machine, on which steps are measured.
         device: that device.  memory: GiB that it has.  budget: GiB to spend.
         half: the mixed precision that pays; None: none does.
+        rates: of that device, if it has been calibrated.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Machine:
     memory: float
     budget: float
     half: str | None
+    rates: Rates | None = None
 
 
 def find(card: str | None, device: str, budget: float | None) -> Machine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from skeleton_lab.engine.memory.settings import HALVES, Settings, ways
 from skeleton_lab.plan import steps
 from skeleton_lab.plan.data import Data
 from skeleton_lab.plan.machine import Machine
-from skeleton_lab.plan.steps import Count
+from skeleton_lab.plan.steps import FORECAST, MEASURED, Count
 from skeleton_lab.registry import Room
 
 CYCLES, CYCLE = 10, 1700  # of the zero-shot rooms' published training on NTU RGB+D 60: cycles, steps of one
-MEASURED, FORECAST = "measured", "forecast"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class Row:
         epochs: of the recipe; ``epoch`` and ``hours``: seconds of one and hours of all, with ``flags``.
         fits: as published.  flags: what to add so that it fits; None: nothing does.
         same: these leave the numbers those of the recipe.
-        memory: GiB at the highest point of a step; memory_from, time_from: measured or forecast.
+        memory: GiB at the highest point of a step; memory_from, time_from: measured, calibrated (measured with few
+            samples, scaled by rates of the device) or forecast.
         host: GiB of the training process and its loaders beside the archive's pages.
     """
 
@@ -118,17 +117,15 @@ def row(this: Room, config: str, machine: Machine, data: Data) -> Row:
 
 
 def _seconds(network: Network, chosen: Settings, machine: Machine) -> tuple[float, int | None, str]:
-    """Of a forward batch; the memory that it was seen to need; whether the time is measured or forecast."""
+    """Of a forward batch; the memory that it was seen to need; where the time is from."""
     if machine.card is not None:
         half, narrow = chosen.precision in HALVES, network.narrow(chosen)
         return network.count(chosen.checkpointing).seconds(machine.card, chosen.forward, half, narrow), None, FORECAST
     if machine.device.type == "cuda":
         seconds, most = steps.measured(network.model, network.samples, chosen, machine.device, steps.TRIES)
         return seconds, most, MEASURED
-    few = steps.sample_of(network.recipe.frames, chosen.forward)
-    with_few = dataclasses.replace(chosen, forward=few)
-    seconds, _ = steps.measured(network.model, network.samples, with_few, machine.device, 2)
-    return seconds * chosen.forward / few, None, MEASURED
+    seconds, told = steps.on_cpu(network.model, network.samples, chosen, machine.rates)
+    return seconds, None, told
 
 
 def _host(network: Network) -> float:

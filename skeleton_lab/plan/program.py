@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.plan import cards, data, machine, page, planning, words
+from skeleton_lab.plan import calibration, cards, data, machine, page, planning, words
 from skeleton_lab.plan.data import Data
 from skeleton_lab.plan.flags import parser
 from skeleton_lab.plan.machine import Machine
@@ -52,6 +52,7 @@ def as_json(where: Machine, trained_on: Data, found: Sequence[Row]) -> bytes:
         "machine": {
             "name": where.name, "memory_gib": where.memory, "budget_gib": where.budget, "half": where.half,
             "card": None if where.card is None else dataclasses.asdict(where.card),
+            "rates": None if where.rates is None else dataclasses.asdict(where.rates),
         },
         "data": dataclasses.asdict(trained_on),
         "rows": [{key: plain(value) for key, value in dataclasses.asdict(row).items()} for row in found],
@@ -87,6 +88,8 @@ def program(argv: Sequence[str] | None = None) -> None:
     out: Path = options.out
     prepare(out)
     print("\n".join(words.heading(where, trained_on)), flush=True)
+    if where.card is None and where.device.type == "cpu" and any(not this.variant for this in rooms):
+        where = dataclasses.replace(where, rates=calibration.calibrate(where.device))
     print(words.HEADER, flush=True)
     found = []
     for row in rows(rooms, where, trained_on):

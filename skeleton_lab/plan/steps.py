@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ from skeleton_lab.cost.kernels import Kernel
 from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, Memory, forecast
 from skeleton_lab.engine.memory.settings import Settings
+from skeleton_lab.plan import work
+from skeleton_lab.plan.calibration import Rates
 from skeleton_lab.plan.cards import Card
+from skeleton_lab.plan.work import Growth
 
 TRIES = 3  # measured steps on a GPU, after one that warms up; the quickest counts
-FEW = 400  # frames that are measured with on a CPU: 4 samples of 64 and more, one of 300
+FEW = 2  # samples that are measured with on a CPU
+MEASURED, CALIBRATED, FORECAST = "measured", "calibrated", "forecast"  # where a figure is from
 REAL = torch.device("meta")  # shapes are enough to count
 
 
@@ -85,6 +90,27 @@ def measured(
     return min(times[1:]), None if most is None else most + int(CONTEXT_BYTES)
 
 
-def sample_of(frames: int, forward: int) -> int:
-    """How many samples a step is measured with on a CPU."""
-    return min(forward, max(1, FEW // max(frames, 1)), 4)
+def growth(model: nn.Module, samples: Callable[[int], Sequence[Tensor]], checkpointing: bool) -> Growth:
+    """The work of a step on a CPU, from which that of any batch follows."""
+    if hasattr(model, "activation_checkpointing"):
+        model.activation_checkpointing = checkpointing
+    one, two = (work.of_step(model, samples(count), False) for count in (1, 2))
+    return Growth(one, two)
+
+
+def on_cpu(
+    model: nn.Module, samples: Callable[[int], Sequence[Tensor]], settings: Settings, rates: Rates | None
+) -> tuple[float, str]:
+    """Seconds of a forward batch on this CPU: measured with few samples, scaled to the batch by calibrated rates.
+
+    Without rates the time is as if every sample took the same.
+    """
+    few = min(settings.forward, FEW)
+    with_few = dataclasses.replace(settings, forward=few)
+    seconds, _ = measured(model, samples, with_few, torch.device("cpu"), 1)
+    if few == settings.forward:
+        return seconds, MEASURED
+    if rates is None:
+        return seconds * settings.forward / few, MEASURED
+    grown = growth(model, samples, settings.checkpointing)
+    return seconds * rates.seconds(grown.at(settings.forward)) / rates.seconds(grown.at(few)), CALIBRATED

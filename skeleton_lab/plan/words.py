@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from skeleton_lab.plan.data import Data
 from skeleton_lab.plan.machine import Machine
-from skeleton_lab.plan.planning import FORECAST, MEASURED, Row
+from skeleton_lab.plan.planning import Row
+from skeleton_lab.plan.steps import FEW, FORECAST
 
 GIGABYTE = 1e9
 TITLES = ("room", "preset", "fits?", "memory", "an epoch", "epochs", "training", "settings")
@@ -19,8 +20,12 @@ FORECAST_TIME = (
 )
 MEASURED_TIME = {
     "cuda": "Time is measured: a few steps of each network on this GPU. So is memory, by its highest point.",
-    "cpu": "Time is measured: one step of each network on this CPU with a few clips, scaled to the batch.",
+    "cpu": f"Time is measured on this CPU: one step of each network with up to {FEW} clips.",
 }
+CALIBRATED_TIME = (
+    "Where the batch has more, the time is calibrated: that step, scaled by what the operations of either batch take "
+    "at rates of this CPU, which were measured in {:.0f} s."
+)
 SAME = "activation checkpointing computes activations a second time instead of keeping them: the same numbers, later"
 OTHER = "a smaller forward batch, or mixed precision, changes numbers: batch norm sees fewer clips, values are rounded"
 
@@ -88,6 +93,8 @@ def sources(where: Machine) -> list[str]:
     """Which figures are measured and which are forecast, and by what."""
     if where.card is None:
         told = [MEASURED_TIME[where.device.type]]
+        if where.rates is not None:
+            told.append(CALIBRATED_TIME.format(where.rates.took))
         return told if where.device.type == "cuda" else [*told, "Memory is a forecast, counted by operation."]
     sheet = where.card
     rates = f"{sheet.name}: {sheet.memory:g} GB, {sheet.bandwidth:g} GB/s, {sheet.fp32:g} TFLOP/s"
@@ -106,5 +113,4 @@ def origin(rows: Sequence[Row]) -> tuple[str, str]:
     """Where memory and time come from, a word each."""
     memory = {row.memory_from for row in rows}
     times = {row.time_from for row in rows if not math.isnan(row.epoch)}
-    return tuple(MEASURED if each == {MEASURED} else FORECAST if each == {FORECAST} else f"{MEASURED}, or {FORECAST}"
-                 for each in (memory, times))  # fmt: skip
+    return " or ".join(sorted(memory)), " or ".join(sorted(times)) or FORECAST

@@ -85,3 +85,11 @@ def test_dropout_is_one_kernel_on_cuda():
 def test_time_is_launch_and_the_longer_of_products_and_bytes():
     card = kernels.Card(bandwidth=10, flops=100, launch=1)
     assert kernels.seconds([kernels.Kernel("a", 300, 10), kernels.Kernel("b", 100, 50)], card) == (1 + 3) + (1 + 5)
+
+
+def test_the_arithmetic_of_products_and_convolutions_is_that_of_their_results():
+    x, w, y = torch.ones(2, 3, 8, 1), torch.ones(5, 3, 3, 1), torch.empty(4, 2, 6)
+    with kernels.Kernels() as found, torch.no_grad():
+        torch.nn.functional.conv2d(x, w)
+        torch.bmm(torch.ones(4, 2, 7), torch.ones(4, 7, 6), out=y)
+    assert [k.flops for k in found.found if k.flops] == [2 * 2 * 5 * 6 * 3 * 3, 2 * 4 * 2 * 7 * 6]

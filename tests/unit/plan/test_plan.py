@@ -25,6 +25,22 @@ def test_a_card_is_found_however_it_is_written():
     assert all(card.source and card.half >= 0 and card.fp32 > 1 for card in cards.CARDS)
 
 
+SHEETS = {  # cores, boost clock in MHz, bits of the memory's bus, Gbit/s of each
+    "GTX 1080 Ti": (3584, 1582, 352, 11), "RTX 2080 Ti": (4352, 1545, 352, 14), "RTX 3050": (2560, 1777, 128, 14),
+    "RTX 3060": (3584, 1777, 192, 15), "RTX 3070": (5888, 1725, 256, 14), "RTX 3090": (10496, 1695, 384, 19.5),
+    "RTX 4060": (3072, 2460, 128, 17), "RTX 4060 Ti": (4352, 2535, 128, 18), "RTX 4070": (5888, 2475, 192, 21),
+    "RTX 4090": (16384, 2520, 384, 21), "T4": (2560, 1590, 256, 10), "A100": (6912, 1410, 5120, 2.43),
+    "A100 80GB": (6912, 1410, 5120, 3.186), "H100": (16896, 1980, 5120, 5.23), "H200": (16896, 1980, 6144, 6.25),
+}  # fmt: skip
+
+
+def test_figures_of_cards_are_those_of_their_cores_and_memory():
+    for card in cards.CARDS:
+        cores, clock, bits, rate = SHEETS[card.name]
+        assert card.fp32 == pytest.approx(2 * cores * clock / 1e6, rel=0.01), card.name
+        assert card.bandwidth == pytest.approx(bits * rate / 8, rel=0.01), card.name
+
+
 @pytest.mark.parametrize("text", ["RTX 4061", "0GB,1GB/s,1TFLOP/s", "8GB,272GB/s", ""])
 def test_an_unknown_card_is_an_error(text):
     with pytest.raises(UsageError, match="--card"):
