@@ -31,14 +31,14 @@ def refined_graph_convolution(
     convs = list(convs)
     K, C, O = len(convs), convs[0].conv3.in_channels, convs[0].conv3.out_channels  # noqa: E741
     relate = [conv.conv1 for conv in convs] + [conv.conv2 for conv in convs]
-    relate, relate_bias, mix, offset, weight, bias = concatenated(
+    relate, relate_bias, mix, offset = concatenated(
         [conv.weight for conv in relate],
         [conv.bias for conv in relate],
         [conv.conv4.weight for conv in convs],
         [conv.conv4.bias for conv in convs],
-        [conv.conv3.weight for conv in convs],
-        [conv.conv3.bias for conv in convs],
     )
+    # On their own: backward keeps the memory of those above, of these a copy in another order.
+    weight, bias = concatenated([conv.conv3.weight for conv in convs], [conv.conv3.bias for conv in convs])
     weight, bias = weight.view(K, O, C).transpose(0, 1), bias.view(K, O).t()  # row o*K + k
     if scale is not None:
         weight, bias = weight * scale.view(-1, 1, 1), bias * scale.view(-1, 1)

@@ -66,7 +66,7 @@ def scores(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def mixed_maps(qk: Tensor, within: nn.Linear, across: nn.Linear, emphasis: Tensor) -> Tensor:
-    """Maps (B, 3, 4, V, V) of both domains, summed, row = source joint.
+    """Maps (B, 3, 4, V, V), the mean of both domains, row = source joint.
 
     Args:
         qk: (B, 3, 4, 2, V), see ``queries_and_keys``.
@@ -74,13 +74,14 @@ def mixed_maps(qk: Tensor, within: nn.Linear, across: nn.Linear, emphasis: Tenso
         emphasis: (V,), see ``plain.SpatialMix``.
     """
     domains, back = cosines(len(emphasis), emphasis.dtype, emphasis.device)
-    emphasis = torch.stack([torch.ones_like(emphasis), emphasis])[:, None, None, None]
+    emphasis = (torch.stack([torch.ones_like(emphasis), emphasis]) / 8)[:, None, None, None]  # a half of a quarter
     qk = qk.unsqueeze(1) @ domains.transpose(1, 2)[:, None, None]
     q, k = F.relu(within(qk)).unbind(-2)  # (B, 2, 3, 4, V) each, domain first
     own = scores(q, k)
     q, k = F.relu(across(qk[..., 1:, 0, :])), F.relu(across(qk[..., :-1, 1, :]))
     cross = scores(k, q) * emphasis  # rows from a quarter's keys, columns from the next one's queries
-    mixed = own / 2 + (F.pad(cross, (0, 0, 0, 0, 1, 0)) + F.pad(cross, (0, 0, 0, 0, 0, 1))) / 4
+    across_both = F.pad(cross, (0, 0, 0, 0, 1, 0)) + F.pad(cross, (0, 0, 0, 0, 0, 1))
+    mixed = torch.add(across_both, own, alpha=1 / 4)
     space, frequency = mixed.unbind(1)
     frequency = frequency @ back.t()
     return frequency + space.to(frequency.dtype)  # autocast, where on, decides the precision here
@@ -96,7 +97,7 @@ class FusedSpatialMix(plain.SpatialMix):
     def forward(self, x: Tensor, bodies: Tensor | None = None, projected: Tensor | None = None) -> Tensor:
         """``projected`` (B, C*3, T, V): what ``projection`` makes of x, where it is known already."""
         qk = queries_and_keys(x.mean(2), self.conv.weight, self.conv.bias)
-        M = mixed_maps(qk, self.Spa_Att["linear"], self.linear, self.emphasis) / 2
+        M = mixed_maps(qk, self.Spa_Att["linear"], self.linear, self.emphasis)
         A, taps = self.A_SE + self.A_GEME, self.ChaRef_conv.weight
         if projected is None:
             keep = self.conv.in_channels == self.bn.num_features >= KEEP_CHANNELS
@@ -107,7 +108,7 @@ class FusedSpatialMix(plain.SpatialMix):
         if self.training:
             return batch_norm([self.bn], z, bodies, (), down, relu=True)
         scale, shift = fold([self.bn])
-        return added(z * scale.view(-1, 1, 1) + shift.view(-1, 1, 1), down, relu=True)
+        return added(torch.addcmul(shift.view(-1, 1, 1), z, scale.view(-1, 1, 1)), down, relu=True)
 
 
 # --- frames ------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ class FusedTemporalMix(plain.TemporalMix):
         for part, chain in ((attention_out, (attention.bn, attention_norm)), (gate_out, (gate_norm,))):
             for bn in chain:
                 scale, shift = fold([bn])
-                part = part * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+                part = torch.addcmul(shift.view(-1, 1, 1), part, scale.view(-1, 1, 1))
             y.append(part.transpose(2, 3))
         return torch.cat(y, 1).transpose(2, 3)  # cat would not keep joint-major
 

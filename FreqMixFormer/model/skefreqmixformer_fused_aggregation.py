@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from model.skefreqmixformer import GROUPS
-from skeleton_lab.nn.fused.graph_conv import project, slices
-from skeleton_lab.nn.fused.temporal_conv import weight_gradient
+from skeleton_lab.nn.fused.graph_conv import project, project_backward, slices
 
 
 def channel_maps(M: Tensor, A: Tensor) -> Tensor:
@@ -83,7 +82,7 @@ class GatedAggregate(Function):
     @staticmethod
     def backward(ctx, dz):
         x, W, bias, M, A, taps, z, s, *kept = (None if t is None else t.to(dz.dtype) for t in ctx.saved_tensors)
-        B, inputs, V, T = x.shape
+        B, _, V, T = x.shape
         C, K = A.shape[:2]
         dx, dM = torch.empty_like(x), torch.empty_like(M)
         dW, dbias, dA, dtaps = (None if t is None else torch.zeros_like(t) for t in (W, bias, A, taps))
@@ -93,17 +92,14 @@ class GatedAggregate(Function):
             if W is None:
                 dx[part], X = dX.view_as(x[part]), x[part]
             else:
-                dx[part].view(-1, inputs, V * T).baddbmm_(W.t().expand(len(dX), -1, -1), dX, beta=0)
-                if dW.is_cuda:  # where addbmm_ would launch a kernel for each body
-                    dW += weight_gradient(dX, x[part].flatten(2))
-                else:
-                    dW.addbmm_(dX, x[part].flatten(2).transpose(1, 2))
-                dbias += dX.sum((0, 2))
+                dx, more, more_bias = project_backward(dX, x, W, dx, part)
+                dW += more
+                dbias += more_bias
                 X = kept[i] if kept else project(x[part], W, bias)
             del dX
             dmaps = torch.bmm(X.view(-1, K * V, T), du.transpose(1, 2)).view(-1, C, K, V, V)
             dM[part] = dmaps.unflatten(1, (M.shape[2], -1)).sum(2).transpose(1, 2)
-            for one in dmaps:
+            for one in [dmaps.sum(0)] if x.is_cuda else dmaps:  # a kernel for all there, no memory for it here
                 dA += one
         return dx, dW, dbias, dM, dA, dtaps, None
 

@@ -23,6 +23,8 @@ from skeleton_lab.cost.traffic import moved, tensors
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
 
+RESULT = next(iter(shape_wrapper(len).__kwdefaults__))  # what a formula calls the result; not the same in every PyTorch
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -56,7 +58,7 @@ class Kernels(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name not in NO_KERNELS and not is_view(func, tensors((args, kwargs)), tensors(result)):
             formula = self.formulas.get(func.overloadpacket)
-            flops = formula(*args, **kwargs, out_val=result) if formula else 0
+            flops = formula(*args, **{**kwargs, RESULT: result}) if formula else 0
             self.found.append(Kernel(name, int(flops), moved(func, args, kwargs, result)))
         return result
 

@@ -219,8 +219,16 @@ def batch_norm(
 
 
 def fold(bns: Sequence[_BatchNorm], biases: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor]:
-    """Eval mode: scale and shift (C,) with bn(y + bias) = scale * y + shift; a bias of None counts as 0."""
-    scale = joined([bn.weight * torch.rsqrt(bn.running_var + bn.eps) for bn in bns])
-    biases = biases or [None] * len(bns)
-    mean = joined([bn.running_mean if bias is None else bn.running_mean - bias for bn, bias in zip(bns, biases)])
-    return scale, joined([bn.bias for bn in bns]) - mean * scale
+    """Eval mode: scale and shift (C,) with bn(y + bias) = scale * y + shift; a bias of None counts as 0.
+
+    The modules have the same eps.
+    """
+    gamma, beta, mean, var = concatenated(
+        [bn.weight for bn in bns], [bn.bias for bn in bns], [bn.running_mean for bn in bns],
+        [bn.running_var for bn in bns],
+    )  # fmt: skip
+    scale = gamma * torch.rsqrt(var + bns[0].eps)
+    if any(bias is not None for bias in biases):
+        given = zip(bns, biases)
+        mean = mean - joined([bn.bias.new_zeros(bn.num_features) if bias is None else bias for bn, bias in given])
+    return scale, torch.addcmul(beta, mean, scale, value=-1)

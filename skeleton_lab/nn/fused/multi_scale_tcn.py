@@ -186,4 +186,4 @@ def folded_relu_branches(
         for part, conv, scale, shift in zip(parts, exits, scales, shifts)
     ]
     pooled = MaxPool3.apply(pooled.transpose(2, 3), exits[0].stride[0])
-    return [*y, pooled * pool_scale.view(-1, 1, 1) + pool_shift.view(-1, 1, 1)]
+    return [*y, torch.addcmul(pool_shift.view(-1, 1, 1), pooled, pool_scale.view(-1, 1, 1))]

@@ -35,10 +35,12 @@ class Concatenate(Function):
 
 
 def concatenated(*groups: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """``torch.cat(group)`` for every group of parameters, in one kernel; groups of one cost nothing.
+    """``torch.cat(group)`` for every group of parameters, on a GPU in one kernel; groups of one cost nothing.
 
     The tensors of a group have equal shapes but for the first axis; all groups have one dtype and device.
     """
+    if not (torch.is_grad_enabled() or groups[0][0].is_cuda):  # a tenth of the time there
+        return tuple(torch.cat(list(group)) if len(group) > 1 else group[0] for group in groups)
     many = [group for group in groups if len(group) > 1]
     if not many:
         return tuple(group[0] for group in groups)

@@ -10,7 +10,7 @@ from torch import nn
 
 from skeleton_lab.nn.fused.batch_norm import batch_norm
 from skeleton_lab.nn.fused.network import FusedNetwork
-from skeleton_lab.nn.fused.running_statistics import move_statistics
+from skeleton_lab.nn.fused.running_statistics import move_statistics, moved_together
 
 
 class Twice(FusedNetwork):
@@ -59,3 +59,14 @@ def test_a_count_of_values_may_be_a_tensor():
     )
     torch.testing.assert_close(bn.running_mean, torch.tensor([6.0, 2.0]))
     torch.testing.assert_close(bn.running_var, torch.tensor([4.0, 8.0]))
+
+
+def test_counts_known_to_the_host_and_not_may_move_together():
+    """Norms of merged bodies and of whole batches in one network: each variance gets its own correction."""
+    bns = [nn.BatchNorm2d(size, momentum=1.0) for size in (2, 3, 2)]
+    var = torch.tensor([3.0, 6.0, 9.0])
+    with moved_together():
+        move_statistics(bns[:1], var[:2], var[:2], torch.tensor(4.0))
+        move_statistics(bns[1:2], var, var, 10)
+        move_statistics(bns[2:], var[:2], (var[:2] + bns[2].eps).rsqrt(), torch.tensor(3.0), inverse=True)
+    torch.testing.assert_close([bn.running_var for bn in bns], [var[:2] * 4 / 3, var * 10 / 9, var[:2] * 3 / 2])
