@@ -150,8 +150,8 @@ class TemporalUnit(Function):
         gammas, betas = parameters[6:13], parameters[13:20]
         W = torch.cat(parameters[:4]).flatten(1)
         gamma, beta = torch.cat([*gammas[:early], *betas[:early]]).chunk(2)
-        hl = left_product(W, a.flatten(2)).view(len(a), -1, *a.shape[2:])
-        n, first = norm(branches.early, hl[:, : early * c], gamma, beta, bodies, branches.early_biases)
+        hl, last = products(W, a, branches)
+        n, first = norm(branches.early, hl, gamma, beta, bodies, branches.early_biases)
         sources = activated(n, branches)
         y = [along_frames(source, *layer) for source, *layer in zip(sources, branches.convs, parameters[4:6])]
         y.append(pooled(sources[-1], branches.stride).relu_())  # the maximum of relu is relu of the maximum
@@ -159,7 +159,7 @@ class TemporalUnit(Function):
         statistics = [
             norm([bn], part, g, b, bodies, [bias], room)[1]
             for bn, part, g, b, bias, room in zip(
-                branches.late, [*y, strided(hl, branches)], gammas[early:], betas[early:], branches.late_biases,
+                branches.late, [*y, last], gammas[early:], betas[early:], branches.late_biases,
                 branches.parts(out),
             )
         ]  # fmt: skip
@@ -170,13 +170,14 @@ class TemporalUnit(Function):
             out.add_(residual)
         out.relu_()
         moments = [t for pair in (first, *statistics) for t in pair]
-        ctx.save_for_backward(a, hl, *y, out, bodies, W, gamma, beta, *moments, *parameters)
+        last = None if branches.stride == 1 else last
+        ctx.save_for_backward(a, hl, *y, last, out, bodies, W, gamma, beta, *moments, *parameters)
         ctx.branches = branches
         return out
 
     @staticmethod
     def backward(ctx, dout):
-        a, hl, y1, y2, y3, out, bodies, W, gamma, beta, *rest = ctx.saved_tensors
+        a, hl, y1, y2, y3, last, out, bodies, W, gamma, beta, *rest = ctx.saved_tensors
         branches, c, early, late = ctx.branches, ctx.branches.width, len(ctx.branches.early), len(ctx.branches.late)
         moments, parameters = rest[: 2 + 2 * late], rest[2 + 2 * late :]
         first, *statistics = (Statistics(*pair) for pair in zip(moments[::2], moments[1::2]))
@@ -186,10 +187,9 @@ class TemporalUnit(Function):
         gammas = [*parameters[6 + early : 13], *parameters[9 : 6 + early]]  # of y_1 ... y_4
         d = torch.ops.aten.threshold_backward(dout, out, 0)
         dhl = torch.empty_like(hl)
-        if branches.stride > 1:
-            dhl[:, -c:].zero_()
-        rooms = None, None, None, strided(dhl, branches)
-        rows = zip(branches.parts(d), (y1, y2, y3, strided(hl, branches)), gammas, statistics, rooms)
+        whole = branches.stride == 1
+        rooms = None, None, None, dhl[:, 3 * c :] if whole else None
+        rows = zip(branches.parts(d), (y1, y2, y3, hl[:, 3 * c :] if whole else last), gammas, statistics, rooms)
         dy, dgammas, dbetas = zip(*(norm_backward(dpart, part, g, s, bodies, room) for dpart, part, g, s, room in rows))
         h = hl[:, : 3 * c]
         n = normed_again(h, gamma[: 3 * c], beta[: 3 * c], *entry)
@@ -198,15 +198,34 @@ class TemporalUnit(Function):
         dgamma, dbeta = (t.split(c) for t in affine)
         if branches.stride == 1:
             dgammas, dbetas = (dgammas[3], *dgammas[:3]), (dbetas[3], *dbetas[:3])
-        dhl = dhl.flatten(2)
-        da = left_product(W.to(dhl.dtype).t(), dhl).view(a.shape)
-        dW = (t.view(w.shape) for t, w in zip(weight_gradient(dhl, a.flatten(2)).split(c), parameters))
+        da, dW = products_backward(dhl, dy[3], W.to(dhl.dtype), a, branches)
+        dW = (t.view(w.shape) for t, w in zip(dW.split(c), parameters))
         return da, d, None, None, *dW, *dweights, *dgamma, *dgammas, *dbeta, *dbetas, *zeros_like(parameters[20:])
 
 
-def strided(hl: Tensor, branches: Branches) -> Tensor:
-    """The last branch, every ``stride``-th frame of l."""
-    return hl[:, -branches.width :, :: branches.stride]
+def products(W: Tensor, a: Tensor, branches: Branches) -> tuple[Tensor, Tensor]:
+    """(h, l) and y_4, which is l; with a stride h alone, and of l only y_4."""
+    c = branches.width
+    if branches.stride == 1:
+        hl = left_product(W, a.flatten(2)).view(len(a), -1, *a.shape[2:])
+        return hl, hl[:, 3 * c :]
+    some = a[:, :, :: branches.stride]
+    h, last = left_product(W[: 3 * c], a.flatten(2)), left_product(W[3 * c :], some.flatten(2))
+    return h.view(len(a), -1, *a.shape[2:]), last.view(len(a), -1, *some.shape[2:])
+
+
+def products_backward(
+    dhl: Tensor, dlast: Tensor, W: Tensor, a: Tensor, branches: Branches
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Gradients for a and W from that of what ``products`` returns first, and of y_4 where it is no part of that."""
+    rows, stride = dhl.shape[1], branches.stride
+    dhl = dhl.flatten(2)
+    da, dW = left_product(W[:rows].t(), dhl).view(a.shape), weight_gradient(dhl, a.flatten(2))
+    if stride == 1:
+        return da, dW
+    some, dlast = a[:, :, ::stride], dlast.flatten(2)
+    da[:, :, ::stride] += left_product(W[rows:].t(), dlast).view(some.shape)
+    return da, torch.cat([dW, weight_gradient(dlast, some.flatten(2))])
 
 
 def exits_backward(
@@ -262,7 +281,7 @@ def folded_temporal_unit(unit: MultiScaleTemporalConv, a: Tensor, residual: Tens
     if stride > 1:
         scale, shift = torch.cat([scale, late[3][0]]), torch.cat([shift, late[3][1]])
     W = torch.cat([conv.weight for conv in branches.first]).flatten(1) * scale[:, None]
-    hl = left_product(W, a.flatten(2)).view(len(a), -1, *a.shape[2:])
+    hl, last = products(W, a, branches)
     first, second, third, fourth = (s.view(-1, 1, 1) for s in shift.split(c))
     y = []
     for part, s, conv, (scale, shift) in zip(branches.parts(hl), (first, second), branches.convs, late):
@@ -270,7 +289,7 @@ def folded_temporal_unit(unit: MultiScaleTemporalConv, a: Tensor, residual: Tens
         y.append(along_frames(padded(part, conv, -s), conv, weight, shift + weight.sum((2, 3)) @ s.flatten()))
     scale, shift = (t.view(-1, 1, 1) for t in late[2])
     y.append(torch.addcmul(third * scale + shift, pooled(branches.parts(hl)[2], stride).clamp_min_(-third), scale))
-    y.append(strided(hl, branches).add_(fourth))
+    y.append(last.add_(fourth))
     out = torch.empty_like(residual)
     for part, add, room in zip(y, branches.parts(residual), branches.parts(out)):
         torch.add(part, add, out=room)

@@ -157,8 +157,18 @@ def test_graph_variant_in_float32(fixture):
     compare(step(model, x)[0], fixture.values["graph/train_logits"], tolerance["graph/train_logits"])
 
 
+def within(model, name: str, given: dict) -> torch.Tensor | None:
+    """What the halves of a fused unit compute, which calls no modules for it."""
+    unit_name, _, half = name.partition(".")
+    if half != "gcn1" or unit_name not in given:
+        return None
+    unit, x = model.get_submodule(unit_name), given[unit_name].contiguous()
+    links = model_part("hypergcn_fused.links")([unit])[0]
+    return model_part("graph_unit.folded_graph_unit")(unit.gcn1, x, unit.gcn1.down(x), links)
+
+
 def test_stages(fixture):
-    compared = replay.check_stages(fixture, prepare=lambda model: setattr(model, "merge_empty_bodies", False))
+    compared = replay.check_stages(fixture, within, lambda model: setattr(model, "merge_empty_bodies", False))
     assert compared >= 30
 
 
