@@ -30,7 +30,7 @@ def moved(func: Any, args: tuple, kwargs: dict[str, Any], result: Any) -> int:
     changed = tensors([given[a.name] for a in func._schema.arguments if is_written(a) and a.name in given])
     written = changed + [t for t in tensors(result) if not any(t is other for other in changed)]
     first = func._schema.arguments[0].name if func._schema.arguments else ""
-    outs = {a.name for a in func._schema.arguments if a.kwarg_only and is_written(a)}  # of the variants that fill memory
+    outs = {a.name for a in func._schema.arguments if a.kwarg_only and is_written(a)}  # memory that is only filled
     read = {name_: value for name_, value in given.items() if name_ not in outs}
     if name in OVERWRITES or name.endswith("_like") or name.startswith("new_"):
         del read[first]
