@@ -95,10 +95,18 @@ def sources(where: Machine) -> list[str]:
         told = [MEASURED_TIME[where.device.type]]
         if where.rates is not None:
             told.append(CALIBRATED_TIME.format(where.rates.took))
-        return told if where.device.type == "cuda" else [*told, "Memory is a forecast, counted by operation."]
+        return (
+            told
+            if where.device.type == "cuda"
+            else [*told, "Memory is a forecast, counted by the operations that run on a GPU."]
+        )
     sheet = where.card
     rates = f"{sheet.name}: {sheet.memory:g} GB, {sheet.bandwidth:g} GB/s, {sheet.fp32:g} TFLOP/s"
-    return [FORECAST_TIME, "Memory is a forecast, counted by operation.", f"{rates} ({sheet.source})."]
+    return [
+        FORECAST_TIME,
+        "Memory is a forecast, counted by the operations that run on a GPU.",
+        f"{rates} ({sheet.source}).",
+    ]
 
 
 def notes(where: Machine, rows: Sequence[Row]) -> list[str]:
