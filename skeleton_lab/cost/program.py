@@ -292,7 +292,7 @@ def program(argv: Sequence[str] | None = None) -> None:
             wishes.frames = wishes.num_class = wishes.forward_batch_size = wishes.precision = None
             wishes.activation_checkpointing = False
         print(row(answer(this.folder, wishes), arguments.budget), flush=True)
-    print("batch '32 by 16': samples of a step, by so many on the GPU at once. Memory is a forecast.")
+    print("batch '32 by 16': samples of a step, by so many at once. Memory: a forecast, by the operations of a CPU.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ FORECAST_TIME = (
     "Time is a forecast: of every operation the longer of its arithmetic and its bytes at the card's published rates, "
     "and 5 µs to launch it. Real cards do not reach these rates: take it as the least."
 )
+FORECAST_MEMORY = "Memory is a forecast, counted by the operations that run on a GPU."
 MEASURED_TIME = {
     "cuda": "Time is measured: a few steps of each network on this GPU. So is memory, by its highest point.",
     "cpu": f"Time is measured on this CPU: one step of each network with up to {FEW} clips.",
@@ -95,10 +96,10 @@ def sources(where: Machine) -> list[str]:
         told = [MEASURED_TIME[where.device.type]]
         if where.rates is not None:
             told.append(CALIBRATED_TIME.format(where.rates.took))
-        return told if where.device.type == "cuda" else [*told, "Memory is a forecast, counted by operation."]
+        return told if where.device.type == "cuda" else [*told, FORECAST_MEMORY]
     sheet = where.card
     rates = f"{sheet.name}: {sheet.memory:g} GB, {sheet.bandwidth:g} GB/s, {sheet.fp32:g} TFLOP/s"
-    return [FORECAST_TIME, "Memory is a forecast, counted by operation.", f"{rates} ({sheet.source})."]
+    return [FORECAST_TIME, FORECAST_MEMORY, f"{rates} ({sheet.source})."]
 
 
 def notes(where: Machine, rows: Sequence[Row]) -> list[str]:

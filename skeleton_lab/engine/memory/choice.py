@@ -222,7 +222,12 @@ def _evaluation(options: Options, runtime: Runtime, counts: Counts, spend: float
     piece, need = found
     runtime.piece = piece if piece < size else None
     if runtime.piece or options.phase == "test":
-        runtime.log(
-            f"{_amount(options)}: evaluation takes {piece * runtime.team.world} clips at a time, which changes "
-            f"no number: forecast {_gib(need)}, to spend {_gib(spend)}"
-        )
+        sizes = f"forecast {_gib(need)}, to spend {_gib(spend)}"
+        if need > spend:
+            told = f"does not fit even in the smallest pieces: {sizes}"
+            if options.phase == "test" and options.memory != "auto":
+                raise UsageError(f"{_amount(options)}: {told}")
+        else:
+            clips = f"{piece * runtime.team.world} clips at a time"
+            told = f"evaluation takes {clips}, which changes no number: {sizes}"
+        runtime.log(f"{_amount(options)}: {told}")

@@ -172,6 +172,19 @@ def test_an_evaluation_takes_the_clips_that_fit(lab, monkeypatch):
     assert before == after
 
 
+def test_a_test_in_which_no_clip_fits_says_so(lab, capsys, monkeypatch):
+    _, work = lab()
+    monkeypatch.setattr(choice, "forecast", lambda *a, **k: Few())
+    line = ["--phase", "test", "--weights", str(work / "runs-2-4.pt")]
+    capsys.readouterr()
+    assert lab(*line, "--memory", "0.5", work="named")[0] == 2
+    told = "does not fit even in the smallest pieces: forecast 1 GiB, to spend 0.5 GiB"
+    assert capsys.readouterr().err == f"error: --memory 0.5: {told}\n"
+    monkeypatch.setattr(budget, "to_spend", lambda device, asked: GIB / 2)
+    code, test = lab(*line, "--memory", "auto", work="auto")
+    assert code == 0 and said(test)[0] == f"--memory auto: {told}", "it is tried"
+
+
 class Few:
     """A forecast of a GiB a clip."""
 
