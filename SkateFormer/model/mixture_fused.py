@@ -30,6 +30,8 @@ from .attention_fused import Windows
 
 UNIT = 16  # bytes to which the kernel aligns the channels of a head
 BIAS_UNIT = 16  # values to which it aligns the rows of a bias
+MOST_WINDOWS = 2**16 - 1  # of one call: an axis of a grid of CUDA has no more
+BF16_FROM = 8  # compute capability from which the kernel takes bfloat16
 NO_BIASES = itertools.repeat(None)
 
 
@@ -40,7 +42,21 @@ def has_kernel(x: Tensor) -> bool:
         and x.dtype != torch.float64
         and torch.version.hip is None
         and torch.backends.cuda.mem_efficient_sdp_enabled()
+        and (type_of_products(x) != torch.bfloat16 or takes_bf16())
     )
+
+
+def type_of_products(x: Tensor) -> torch.dtype:
+    """``product_dtype`` on CUDA, which launches nothing."""
+    if not torch.is_autocast_enabled():
+        return x.dtype
+    now = getattr(torch, "get_autocast_dtype", None)  # PyTorch 2.3 has it under another name
+    return torch.get_autocast_gpu_dtype() if now is None else now("cuda")
+
+
+def takes_bf16() -> bool:
+    """Of the current device; True without one, where operations are only counted."""
+    return not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] >= BF16_FROM
 
 
 class Attentions(NamedTuple):
@@ -62,9 +78,11 @@ class Attentions(NamedTuple):
         return self.windows[0].heads ** -0.5
 
     def portions(self, f: Tensor) -> list[slice]:
-        """Some samples of f (N, T, J, ...) at a time."""
+        """Some samples of f (N, T, J, ...) at a time, as many as one call takes."""
         N, T, J, _ = f.shape
-        return slices(N, T * J * self.heads * self.tokens, f.device)
+        most = max(1, MOST_WINDOWS * self.tokens // (T * J))
+        ranges = (range(*s.indices(N)) for s in slices(N, T * J * self.heads * self.tokens, f.device))
+        return [slice(n, min(n + most, r.stop)) for r in ranges for n in range(r.start, r.stop, most)]
 
     def gather(self, *sources: tuple[Sequence[Tensor], int], of: slice) -> tuple[Tensor, ...]:
         """The members' slices of f or y, of the samples ``of``, as the kernel wants them.
@@ -219,6 +237,7 @@ def laid_out(bias: Tensor | None, q: Tensor) -> Tensor | None:
     if bias is None:
         return None
     L = bias.shape[-1]
+    bias = bias.to(q.dtype)  # before rows are filled up: a cast packs them
     if L % BIAS_UNIT:
         bias = F.pad(bias, (0, -L % BIAS_UNIT))[..., :L]
-    return bias.to(q.dtype).expand(len(q), -1, -1, -1)
+    return bias.expand(len(q), -1, -1, -1)

@@ -41,7 +41,7 @@ def find(card: str | None, device: str, budget: float | None) -> Machine:
     Raises:
         UsageError: an unknown card.
     """
-    if card:
+    if card is not None:
         sheet = cards.find(card)
         half = ("bf16-mixed" if sheet.bf16 else "16-mixed") if sheet.half else None
         return Machine(sheet.name, sheet, torch.device("cpu"), sheet.memory, budget or sheet.budget, half)

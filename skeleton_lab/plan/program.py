@@ -6,8 +6,8 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def check(options: argparse.Namespace) -> None:
     """UsageError for flags that cannot be."""
     if options.memory is not None and not 0 < options.memory <= cards.MOST:
         raise UsageError(f"--memory {options.memory:g}: GiB above 0 and at most {cards.MOST:,.0f}")
-    if options.card and options.device != "auto":
+    if options.card is not None and options.device != "auto":
         raise UsageError("--card plans for a card that is not here, --device for one that is; give one of them")
 
 
@@ -74,8 +74,14 @@ def prepare(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out}: no folder can be there: {error.strerror}") from error
-    if not os.access(out, os.W_OK):
-        raise UsageError(f"--out {out}: nothing may be written there")
+    try:
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UsageError(f"--out {out}: nothing may be written there: {error.strerror}") from error
+    for name in (PAGE, JSON):
+        if (out / name).is_dir():
+            raise UsageError(f"--out {out}: {name}, which is to be written, is a folder")
 
 
 def program(argv: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from replay import logits, step
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
+from skeleton_lab.engine.memory import as_device
 from skeleton_lab.nn import fuse
 from skeleton_lab.utils.importing import import_class
 
@@ -49,3 +50,23 @@ def test_cuda_path_computes_the_same(room, config, changes, single_person):
             torch.testing.assert_close(q.grad, p.grad, rtol=1e-6, atol=1e-9 * largest, msg=name)
     for (name, a), b in zip(here.named_buffers(), there.buffers()):
         torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("room", "config", "changes"),
+    [row[:3] for row in NETWORKS],
+    ids=[f"{row[0]}-{Path(row[1]).parent.name}-{row[3]}" for row in NETWORKS],
+)
+def test_gradients_in_evaluation_mode(room, config, changes):
+    """What explanations of a prediction ask for: with respect to the clips."""
+    settings = yaml.safe_load((registry.find(room).path / config).read_text())
+    arguments = {**settings["model_args"], **changes}
+    torch.manual_seed(0)
+    with registry.room(room):
+        net = fuse(import_class(settings["model"])(**arguments)).double().eval()
+    first, *others = (t.double() for t in counting.example(arguments, 2, FRAMES, 0.0))
+    here, there = first.clone().requires_grad_(), first.clone().requires_grad_()
+    logits(net(here, *others)).square().sum().backward()
+    with as_device.AsCuda(torch.device("cpu")), as_device.StandIns():
+        as_device.backward(logits(net(there, *others)).square().sum())
+    torch.testing.assert_close(there.grad, here.grad, rtol=1e-6, atol=1e-9 * here.grad.abs().max().item())

@@ -133,3 +133,30 @@ def test_the_stand_in_is_the_attention_of_the_library(masked):
     torch.testing.assert_close(o, expected)
     for a, b in zip(found, gradients):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_a_bias_are_aligned_after_a_cast_too(dtype):
+    bias = torch.randn(2, 15, 15)
+    found = part("mixture_fused", "laid_out")(bias, torch.zeros(3, 2, 15, 8, dtype=dtype))
+    torch.testing.assert_close(found, bias.to(dtype).expand(3, -1, -1, -1))
+    assert found.dtype == dtype and found.stride(2) * dtype.itemsize % 16 == 0
+
+
+def test_a_call_has_no_more_windows_than_a_grid_of_cuda():
+    """8 tokens, one of a frame: 600 samples of 8,192 windows each would be 4,915,200."""
+    cut = part("attention_fused", "Windows")(8, 1, False, False, heads=1)
+    (attentions,) = part("mixture_fused", "alike")([cut], [8])
+    f = torch.empty(600, 2048, 32, 3, device="meta")
+    portions = attentions.portions(f)
+    covered = [n for s in portions for n in range(*s.indices(600))]
+    assert covered == list(range(600))
+    assert max(s.stop - s.start for s in portions) * 2048 * 32 // 8 <= 2**16 - 1
+
+
+def test_bfloat16_needs_a_card_that_takes_it(monkeypatch):
+    has_kernel, x = part("mixture_fused", "has_kernel"), torch.zeros(1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    with as_device.AsCuda(torch.device("cpu")):
+        assert has_kernel(x) and has_kernel(x.half()) and not has_kernel(x.bfloat16())

@@ -207,10 +207,10 @@ class SharedAggregate(Function):
         dtype = product_dtype(x)
         x, W, A = (t.to(dtype) for t in (x, W, A))
         B, _, V, T = x.shape
-        y = x.new_empty(B, len(W), V * T)
+        y = x.new_empty(B, len(W), V, T)  # not a view of anything: callers may write to it
         for s, z in buffers(x, len(A)):
-            y[s].baddbmm_(W.expand(len(z), -1, -1), spread(x[s], A, z), beta=0)
-        return y.view(B, -1, V, T)
+            y[s].flatten(2).baddbmm_(W.expand(len(z), -1, -1), spread(x[s], A, z), beta=0)
+        return y
 
     @staticmethod
     def backward(ctx, dy):

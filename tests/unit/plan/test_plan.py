@@ -106,9 +106,11 @@ def test_the_plan_of_a_room_is_written_and_says_what_is_measured(tmp_path, capsy
 
 
 def test_flags_that_cannot_be_are_errors(tmp_path, capsys):
+    (tmp_path / "plan.html").mkdir()  # where the page is to be
     (tmp_path / "file").touch()
     for words_ in (["--memory", "0"], ["--memory", "nan"], ["--card", "T4", "--device", "cpu"],
-                   ["--out", str(tmp_path / "file/x")], ["--room", "XYZ"]):  # fmt: skip
+                   ["--out", str(tmp_path / "file/x")], ["--room", "XYZ"], ["--card", ""],
+                   ["--out", str(tmp_path)]):  # fmt: skip
         assert main(words_) == 2 and capsys.readouterr().err.count("\n") == 1
 
 
