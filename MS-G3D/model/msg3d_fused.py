@@ -119,7 +119,7 @@ class FusedMSG3D(msg3d.MSG3D):
 class FusedMultiWindowMSG3D(msg3d.MultiWindowMSG3D):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         first, second = (window(x, bodies) for window in self.gcn3d)
-        return first + second if torch.is_grad_enabled() else first.add_(second)
+        return first + second
 
 
 @fuses(msg3d.MSTCN)

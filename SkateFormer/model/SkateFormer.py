@@ -74,23 +74,18 @@ class WindowAttention(nn.Module):
         """How T frames are cut: arguments of ``partition``."""
         return sizes.largest_divisor(T, self.a), self.b, self.far_frames, self.far_tokens
 
-    def bias(self, a: int) -> Tensor | float:
-        """(h, L, L) for windows of ``a`` frames."""
+    def bias(self, a: int, table: Tensor | None = None) -> Tensor | float:
+        """(h, L, L) for windows of ``a`` frames; ``table``: in place of its own, with other heads.
+
+        For near tokens the published code repeats the matrix over frame offsets with period a over tokens that are
+        numbered frame by frame: it tells p mod a - p' mod a, not the frame offset.  Trained weights rely on it.
+        """
         if not self.rel:
             return 0.0
-        return position_bias(self.relative_position_bias_table, self.relative_position_index[:a, :a], self.b)
-
-
-def position_bias(table: Tensor, index: Tensor, b: int) -> Tensor:
-    """Bias (h, L, L) of windows of a frames by b tokens from a table (..., h); index (a, a): frame offsets.
-
-    For near tokens the published code repeats the matrix over frame offsets with period a over tokens that are
-    numbered frame by frame: it tells p mod a - p' mod a, not the frame offset.  Trained weights rely on it.
-    """
-    table = table[index]
-    if table.dim() == 5:  # far tokens: (a, a, b, b, h)
-        return table.permute(4, 0, 2, 1, 3).reshape(table.shape[-1], len(index) * b, -1)
-    return table.permute(2, 0, 1).repeat(1, b, b)
+        table = (self.relative_position_bias_table if table is None else table)[self.relative_position_index[:a, :a]]
+        if self.far_tokens:  # (a, a, b, b, h)
+            return table.permute(4, 0, 2, 1, 3).reshape(table.shape[-1], a * self.b, -1)
+        return table.permute(2, 0, 1).repeat(1, self.b, self.b)
 
 
 class MLP(nn.Module):

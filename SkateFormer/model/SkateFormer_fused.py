@@ -203,9 +203,9 @@ class FusedTransformer(plain.Transformer):
 
     def bias(self, attentions: Attentions) -> Tensor:
         """(H, L, L) of attentions whose windows have as many frames and tokens."""
-        members, a, b = [self.attention[i] for i in attentions.members], *attentions.windows[0][:2]
+        members, a = [self.attention[i] for i in attentions.members], attentions.windows[0][0]
         table = torch.cat([attend.relative_position_bias_table for attend in members], -1)
-        return plain.position_bias(table, members[0].relative_position_index[:a, :a], b)
+        return members[0].bias(a, table)
 
     def mixed(self, f: Tensor) -> Tensor:
         """The plain form's, channel by channel: f and the five results are (C, N, T, J) in memory."""

@@ -21,7 +21,7 @@ SUPERVISED = [room for room in registry.ROOMS if room.program]
 COMMAND = [sys.executable, "-m", "skeleton_lab"]
 HEAVY = {"torch", "lightning", "lightning_fabric", "matplotlib"}
 # PyTorch is what they are about
-TIMERS = tuple(f"benchmarks/{name}.py" for name in ("training_step", "zero_shot_step", "kernels", "memory"))
+TIMERS = tuple(f"benchmarks/{name}.py" for name in ("training_step", "zero_shot_step", "kernels", "memory", "forecast"))
 STARTS = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 TRACKED = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
 PROGRAMS = [
