@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import hypergcn
-from model.graph_unit import folded_graph_unit, graph_unit
 from model.hypergcn import STAGE
-from model.temporal_unit import folded_temporal_unit, temporal_unit
+from model.hypergcn_fused_graph import folded_graph_unit, graph_unit
+from model.hypergcn_fused_temporal import folded_temporal_unit, temporal_unit
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import NormReLU, affine, check_values, fold, values_of
 from skeleton_lab.nn.fused.network import FusedNetwork

@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from model import msg3d
 from model.msg3d_fused_windows import NormReLUCollapse, WindowAggregate, moments, relu_collapse
-from model.msg3d_gpu import on_gpu, space, without_effect
+from model.msg3d_gpu import on_gpu, spatial, without_effect
 from model.msg3d_gpu_collapse import windows
-from model.msg3d_gpu_time import time
+from model.msg3d_gpu_time import temporal
 from model.msg3d_gpu_windows import aggregate
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import affine, batch_norm, fold, move_statistics
@@ -42,7 +42,7 @@ class FusedMultiScaleGraphConv(msg3d.MultiScaleGraphConv):
 
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         if on_gpu(self, x):
-            return space(x, self.A_scales, self.A_res, self.mlp.layers, bodies)
+            return spatial(x, self.A_scales, self.A_res, self.mlp.layers, bodies)
         conv, bn = self.mlp.layers
         W, A = self.weights().transpose(1, 2).flatten(1), self.matrices().transpose(1, 2)
         if self.training:
@@ -126,7 +126,7 @@ class FusedMultiWindowMSG3D(msg3d.MultiWindowMSG3D):
 class FusedMSTCN(FusedMultiScaleTemporalConv, msg3d.MSTCN):
     def forward(self, x: Tensor, bodies: Tensor | None = None) -> Tensor:
         if on_gpu(self, x):
-            return time(self, x, bodies)
+            return temporal(self, x, bodies)
         y = super().forward(x, bodies)
         return F.relu(y, inplace=True) if self.act else y
 

@@ -188,7 +188,7 @@ def by_joint(A_scales: Tensor, A_res: Tensor) -> Tensor:
     return A.flatten(0, 1)
 
 
-def space(x: Tensor, A_scales: Tensor, A_res: Tensor, mlp: Sequence, bodies: Tensor | None) -> Tensor:
+def spatial(x: Tensor, A_scales: Tensor, A_res: Tensor, mlp: Sequence, bodies: Tensor | None) -> Tensor:
     """``msg3d.MultiScaleGraphConv``: (B, C, T, V) -> (B, O, T, V), channels last in memory."""
     conv, bn = mlp
     W = conv.weight.flatten(1)

@@ -141,7 +141,7 @@ def norms(unit: msg3d.MSTCN) -> list[Norm]:
     return found
 
 
-def time(unit: msg3d.MSTCN, x: Tensor, bodies: Tensor | None) -> Tensor:
+def temporal(unit: msg3d.MSTCN, x: Tensor, bodies: Tensor | None) -> Tensor:
     """(B, C, T, V) -> (B, O, T', V), channels last in memory."""
     branches, exit_norms = unit.parts()
     entry_norms = [branch[1] for branch in branches]

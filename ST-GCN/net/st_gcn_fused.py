@@ -1,7 +1,7 @@
 """ST-GCN's layers, fused: little is kept for backward, and dropout draws cheaply and remembers one bit per value.
 
 Notation as in ``st_gcn.py``.  ``bodies`` (B,) says how many equal bodies each body stands for (None: one).  Bodies are
-frame-major on a CPU, as ``norm_relu_conv_norm`` and ``dropout`` take them; joint-major on a GPU (``st_gcn_on_gpu.py``).
+frame-major on a CPU, as ``norm_relu_conv_norm`` and ``dropout`` take them; joint-major on a GPU (``st_gcn_gpu.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from net import st_gcn
-from net.st_gcn_on_gpu import BlockSetting, graphs_on_gpu, trained_on_gpu
+from net.st_gcn_gpu import BlockSetting, graphs_on_gpu, trained_on_gpu
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
 from skeleton_lab.nn.fused.batch_norm import (
     WithoutEffect,

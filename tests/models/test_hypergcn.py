@@ -108,9 +108,9 @@ def test_hypergraph_of_the_first_block(fixture):
         model(*fixture.main())
         x, layer = given["l1"], model.l1.gcn1
         if fixture.fused:
-            s = model_part("relations.means")(x, layer.hyper_joint)
-            H, W, _ = model_part("relations.incidence")(
-                s, model_part("graph_unit.relation_weights")(layer, (layer.alpha, layer.PA))
+            s = model_part("hypergcn_fused_relations.means")(x, layer.hyper_joint)
+            H, W, _ = model_part("hypergcn_fused_relations.incidence")(
+                s, model_part("hypergcn_fused_graph.relation_weights")(layer, (layer.alpha, layer.PA))
             )
             H = H.view(len(x), 8, *H.shape[1:])
         else:
@@ -164,7 +164,7 @@ def within(model, name: str, given: dict) -> torch.Tensor | None:
         return None
     unit, x = model.get_submodule(unit_name), given[unit_name].contiguous()
     links = model_part("hypergcn_fused.links")([unit])[0]
-    return model_part("graph_unit.folded_graph_unit")(unit.gcn1, x, unit.gcn1.down(x), links)
+    return model_part("hypergcn_fused_graph.folded_graph_unit")(unit.gcn1, x, unit.gcn1.down(x), links)
 
 
 def test_stages(fixture):
@@ -203,11 +203,12 @@ def test_relations_and_their_way_back():
     H, W = layer.incidence(x.mean(2))
     expected = P + layer.alpha.relu() * plain("hypergraph")(H, W, 11)
     weight = torch.randn_like(expected)
-    weights = model_part("graph_unit.relation_weights")(layer, (layer.alpha, P))
+    weights = model_part("hypergcn_fused_graph.relation_weights")(layer, (layer.alpha, P))
     gradients = torch.autograd.grad((expected * weight).sum(), [x, layer.hyper_joint, *weights])
     with torch.no_grad():
-        kept = model_part("relations.relate")(model_part("relations.means")(x, layer.hyper_joint), weights)
-        ds, dweights = model_part("relations.relate_backward")(weight, kept, weights)
+        means = model_part("hypergcn_fused_relations.means")(x, layer.hyper_joint)
+        kept = model_part("hypergcn_fused_relations.relate")(means, weights)
+        ds, dweights = model_part("hypergcn_fused_relations.relate_backward")(weight, kept, weights)
     torch.testing.assert_close(kept.R, expected)
     ours = [ds[..., :11].transpose(0, 1)[:, :, None].expand_as(x) / 5, ds[..., 11:].sum(1).t(), *dweights]
     for name, found, gradient in zip(("x", "joints", *weights._fields), ours, gradients):
@@ -299,7 +300,8 @@ def test_own_backward_passes(stride):
     x, P = torch.randn(2, 32, 5, 8, dtype=torch.float64), torch.rand(8, 8, 10, dtype=torch.float64)
     residual = torch.randn(2, 16, -(-5 // stride), 8, dtype=torch.float64)
     bodies, alpha = torch.tensor([1.0, 3.0]), torch.rand(1, dtype=torch.float64)
-    graph_unit, temporal_unit = model_part("graph_unit.graph_unit"), model_part("temporal_unit.temporal_unit")
+    graph_unit = model_part("hypergcn_fused_graph.graph_unit")
+    temporal_unit = model_part("hypergcn_fused_temporal.temporal_unit")
     a = torch.randn(2, 16, 5, 8, dtype=torch.float64)
     inputs = [t.requires_grad_() for t in (x, a, residual, P)]
     assert gradcheck(lambda x, a, residual, P: graph_unit(unit.gcn1, x, a, bodies, (alpha, P)), inputs, fast_mode=True)

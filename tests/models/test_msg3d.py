@@ -173,17 +173,24 @@ def test_eval_gradients_of_both_forms(pair, empty):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8 * max(1.0, b.grad.abs().max()), msg=name)
 
 
+def window_units(inner: int, stride: int):
+    """Units over windows of three frames and of five, of two scales of three joints, plain and fused."""
+    torch.manual_seed(0)
+    for window in (3, 5):
+        plain = fill(load("msg3d.MSG3D")(4, inner, 2, torch.rand(2 * window * 3, window * 3), window, stride)).double()
+        yield plain, fused_copy(plain)
+
+
+def short_clips():
+    return (torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True) for T in (1, 2, 3, 4, 8))
+
+
 @pytest.mark.usefixtures("slicing")
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("inner", [2, 5], ids=["project first", "aggregate first"])
 def test_window_of_any_length_and_stride(inner, stride):
-    torch.manual_seed(0)
-    for window in (3, 5):
-        A = torch.rand(2 * window * 3, window * 3)  # two scales of three joints
-        plain = fill(load("msg3d.MSG3D")(4, inner, 2, A, window, stride)).double()
-        fused = fused_copy(plain)
-        for T in (1, 2, 3, 4, 8):
-            x = torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True)
+    for plain, fused in window_units(inner, stride):
+        for x in short_clips():
             y, expected = fused(x), plain(x)
             torch.testing.assert_close(y, expected)
             direction = torch.randn_like(y)
@@ -202,13 +209,8 @@ def test_window_of_any_length_and_stride(inner, stride):
 def test_window_of_any_length_and_stride_on_a_gpu(monkeypatch, inner, stride, slice_values):
     """The second body stands for two."""
     monkeypatch.setitem(graph_conv.SLICE_VALUES, "cuda", slice_values)
-    torch.manual_seed(0)
-    for window in (3, 5):
-        A = torch.rand(2 * window * 3, window * 3)  # two scales of three joints
-        plain = fill(load("msg3d.MSG3D")(4, inner, 2, A, window, stride)).double()
-        fused = fused_copy(plain)
-        for T in (1, 2, 3, 4, 8):
-            x = torch.randn(2, 4, T, 3, dtype=torch.float64, requires_grad=True)
+    for plain, fused in window_units(inner, stride):
+        for x in short_clips():
             expected = plain(x[[0, 1, 1]])
             direction = torch.randn_like(expected)
             (expected * direction).sum().backward()

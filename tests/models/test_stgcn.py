@@ -24,7 +24,7 @@ from skeleton_lab.nn.fused.temporal_conv import setting
 
 with registry.room("ST-GCN"):
     from net.st_gcn_fused import Dropout, NormReLUConv, dropout, packed, unpacked
-    from net.st_gcn_on_gpu import Block, BlockSetting, drop_and_add
+    from net.st_gcn_gpu import Block, BlockSetting, drop_and_add
 
 initialise = registry.load("ST-GCN", "recipe.initialise")
 GRADIENTS = {"relative": 5e-3, "floor": 5e-6, "single": 5e-3}

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from model.norms import Statistics, norm, norm_backward
+from model.hypergcn_fused_norms import Statistics, norm, norm_backward
 from skeleton_lab.nn.fused.batch_norm import fold, normed_again
 from skeleton_lab.nn.fused.temporal_conv import left_product, weight_gradient
 from skeleton_lab.nn.layers import MultiScaleTemporalConv

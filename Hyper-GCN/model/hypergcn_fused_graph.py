@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from model.hypergcn import HEADS, HyperGraphConv
-from model.norms import Statistics, norm, norm_backward
-from model.relations import Kept, Weights, means, relate, relate_backward
+from model.hypergcn_fused_norms import Statistics, norm, norm_backward
+from model.hypergcn_fused_relations import Kept, Weights, means, relate, relate_backward
 from skeleton_lab.nn.fused.batch_norm import fold
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
 
