@@ -110,11 +110,13 @@ def _inherited(entry: dict[str, Any], all_of_them: dict[str, Any]) -> dict[str, 
 
 
 def layout(name: str | Path) -> Layout:
-    """A layout by name, by another name of the field in any case, or from a YAML file (``.yaml``, ``.yml``).
+    """A layout by name, by another name of the field in any case, or from a YAML file (``.yaml``, ``.yml``) or text.
 
     Raises:
         UsageError: no such name or file, or a file that describes no skeleton; one line that names the key.
     """
+    if "\n" in str(name).strip():  # as the config.yaml of a run has a user's own
+        return parsed(str(name), "own", "skeleton")
     if Path(name).suffix in OWN:
         return _own(Path(name))
     word = str(name).lower().replace(" ", "-")
