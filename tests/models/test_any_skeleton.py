@@ -62,8 +62,8 @@ limbs: [[1], [2]]
 
 def chosen(room: registry.Room, data: Path | None, config: str = "", **more):
     """Options of a configuration of a room, on an archive and small, and its feeders."""
-    values = {"config": str(room.path / (config or CONFIGS[room.folder])), "seed": 1}
-    values |= {"batch_size": 2, "forward_batch_size": 2, "train_window_size": FRAMES, "test_window_size": FRAMES, **more}
+    values = {"config": str(room.path / (config or CONFIGS[room.folder])), "batch_size": 2, "forward_batch_size": 2}
+    values |= {"seed": 1, "train_window_size": FRAMES, "test_window_size": FRAMES, **more}
     for split in ("train", "test"):
         given = dict(values.get(f"{split}_feeder_args", {}), split=split, label_path=None)
         values[f"{split}_feeder_args"] = given | ({"data_path": str(data)} if data else {})
