@@ -7,7 +7,6 @@ reads a YAML file.  Seven numbers of joints stand for several skeletons each (17
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -18,14 +17,14 @@ import numpy as np
 import yaml
 
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.skeletons import own
 from skeleton_lab.skeletons.edges import Edges
+from skeleton_lab.skeletons.own import UNITS, Point, point
+
+__all__ = ["UNITS", "Layout", "Point", "known", "layout", "point", "resolve", "text", "told_by_joints"]
 
 OWN = (".yaml", ".yml")
-UNITS = ("m", "cm", "mm", "px", "image")  # image: shares of its width and height
 PUBLISHED = {25: "ntu25", 20: "ucla20"}  # what files of so many 3-D joints are that say nothing: those of the papers
-_POINT = re.compile(r"(\d+)|\((\d+(?:\+\d+)+)\)/(\d+)")
-
-Point = tuple[int, ...]  # the mean of these joints
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,10 @@ def known() -> Mapping[str, Layout]:
     """All layouts of the registry by name, in its order."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     content = yaml.load(Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8"), loader)
-    return {name: _made(name, _inherited(entry, content), "layouts.yaml") for name, entry in content.items()}
+    return {
+        name: _made({"name": name} | _inherited(entry, content), f"layouts.yaml: {name}")
+        for name, entry in content.items()
+    }
 
 
 def _inherited(entry: dict[str, Any], all_of_them: dict[str, Any]) -> dict[str, Any]:
@@ -110,13 +112,15 @@ def _inherited(entry: dict[str, Any], all_of_them: dict[str, Any]) -> dict[str, 
 
 
 def layout(name: str | Path) -> Layout:
-    """A layout by name, by another name of the field in any case, or from a YAML file (``.yaml``, ``.yml``).
+    """A layout by name, by another name of the field in any case, from a YAML file (``.yaml``, ``.yml``) or its text.
 
     Raises:
         UsageError: no such name or file, or a file that describes no skeleton; one line that names the key.
     """
+    if "\n" in str(name):
+        return _made(own.parsed(str(name), "the skeleton of the archive", "own"), "the skeleton of the archive")
     if Path(name).suffix in OWN:
-        return _own(Path(name))
+        return _made(own.read(Path(name)), str(name))
     word = str(name).lower().replace(" ", "-")
     for each in known().values():
         if word == each.name or word in each.aliases:
@@ -163,20 +167,18 @@ def resolve(given: str | Path | None, stored: str | None, V: int, where: str) ->
     return found
 
 
-def _own(path: Path) -> Layout:
-    """A user's skeleton: a YAML file with the keys of one entry of ``layouts.yaml``, ``name`` besides.
-
-    Raises:
-        UsageError: not readable, or a key is missing.
-    """
-    try:
-        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"--skeleton {path}: cannot be read ({' '.join(str(error).split())})") from None
-    return _made(path.stem, entry, str(path))
+def text(layout: Layout) -> str:
+    """What an archive stores of its skeleton, for ``layout`` to read: the name of a known one, else YAML."""
+    if known().get(layout.name) == layout:
+        return layout.name
+    plain: dict[str, Any] = {key: getattr(layout, key) for key in own.KEYS}
+    plain |= {key: list(plain[key]) for key in ("joints", "trunk", "face")}
+    plain |= {key: [list(each) for each in plain[key]] for key in ("bones", "pairs", "limbs")}
+    plain |= {"origin": own.written(layout.origin), "scale": "-".join(map(own.written, layout.scale))}
+    return yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True)
 
 
-def _made(name: str, entry: dict[str, Any], where: str) -> Layout:
+def _made(entry: dict[str, Any], where: str) -> Layout:
     """A layout of plain data as YAML gives it."""
     ends = str(entry["scale"]).split("-")
     return Layout(
@@ -185,20 +187,6 @@ def _made(name: str, entry: dict[str, Any], where: str) -> Layout:
         | {key: [tuple(pair) for pair in entry.get(key, ())] for key in ("bones", "pairs")}
         | {"limbs": tuple(tuple(limb) for limb in entry.get("limbs", ()))}
         | {"variants": {key: [tuple(bone) for bone in bones] for key, bones in entry.get("variants", {}).items()}},
-        name=name,
-        origin=point(str(entry["origin"]), f"{where}: {name}: origin"),
-        scale=(point(ends[0], f"{where}: {name}: scale"), point(ends[-1], f"{where}: {name}: scale")),
+        origin=point(str(entry["origin"]), f"{where}: origin"),
+        scale=(point(ends[0], f"{where}: scale"), point(ends[-1], f"{where}: scale")),
     )
-
-
-def point(text: str, where: str) -> Point:
-    """``1`` one joint, ``(11+12)/2`` the mean of two.
-
-    Raises:
-        UsageError: neither.
-    """
-    match = _POINT.fullmatch(text.strip())
-    joints = tuple(int(joint) for joint in (match[1] or match[2]).split("+")) if match else ()
-    if match is None or (match[3] and int(match[3]) != len(joints)):
-        raise UsageError(f"{where}: '{text}' is no point; write a joint as 1, or a mean as (11+12)/2")
-    return joints
