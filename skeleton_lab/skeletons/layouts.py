@@ -21,7 +21,19 @@ from skeleton_lab.skeletons import own
 from skeleton_lab.skeletons.edges import Edges
 from skeleton_lab.skeletons.own import UNITS, Point, point
 
-__all__ = ["UNITS", "Layout", "Point", "known", "layout", "point", "resolve", "text", "told_by_joints"]
+__all__ = [
+    "OWN",
+    "UNITS",
+    "Layout",
+    "Point",
+    "as_text",
+    "known",
+    "layout",
+    "parsed",
+    "point",
+    "resolve",
+    "told_by_joints",
+]
 
 OWN = (".yaml", ".yml")
 PUBLISHED = {25: "ntu25", 20: "ucla20"}  # what files of so many 3-D joints are that say nothing: those of the papers
@@ -43,6 +55,7 @@ class Layout:
         dimensions: 2 or 3 coordinates; units: one of ``UNITS``; y_up: y points up (pixels: down).
         scored: files have a score behind the coordinates of a joint.
         variants: bones that the papers also draw otherwise, by name: (child, parent) pairs in place of the child's.
+        part_of: whole bodies by name, and their joints that are this layout's, in its order.
         published: what a paper does with this skeleton otherwise than by its own rule (``skeletons/rules.py``).
     """
 
@@ -64,6 +77,7 @@ class Layout:
     scored: bool = False
     aliases: tuple[str, ...] = ()
     variants: Mapping[str, Edges] = field(default_factory=dict)
+    part_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     published: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -107,8 +121,32 @@ def known() -> Mapping[str, Layout]:
 
 
 def _inherited(entry: dict[str, Any], all_of_them: dict[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in entry.items() if key != "same_as"}
-    return all_of_them[entry["same_as"]] | rest if "same_as" in entry else rest
+    """An entry with what it has of another one: ``same_as`` it, or the joints of it that ``part_of`` names."""
+    entry = entry | {"part_of": {whole: _numbers(ranges) for whole, ranges in entry.get("part_of", {}).items()}}
+    if "same_as" in entry:
+        return all_of_them[entry["same_as"]] | {key: value for key, value in entry.items() if key != "same_as"}
+    if "joints" in entry:
+        return entry
+    whole, taken = next(iter(entry["part_of"].items()))
+    rest = {key: value for key, value in entry.items() if key != "links"}
+    return {**_part(all_of_them[whole], taken, entry.get("links", [])), **rest}
+
+
+def _numbers(ranges: list[str | int]) -> tuple[int, ...]:
+    """``[0-2, 7]`` as 0, 1, 2, 7."""
+    ends = [str(each).split("-") for each in ranges]
+    return tuple(joint for each in ends for joint in range(int(each[0]), int(each[-1]) + 1))
+
+
+def _part(whole: dict[str, Any], taken: tuple[int, ...], links: list[list[int]]) -> dict[str, Any]:
+    """Joints of a whole body with the bones and pairs among them; ``links`` are bones that make them one tree."""
+    place = {joint: k for k, joint in enumerate(taken)}
+    kept = {
+        key: [[place[a], place[b]] for a, b in whole[key] if a in place and b in place] for key in ("bones", "pairs")
+    }
+    same = {key: whole[key] for key in ("dimensions", "units", "y_up", "scored")}
+    middle = {key: place.get(whole[key], 0) for key in ("root", "centre")}
+    return {**same, **middle, **kept, "bones": kept["bones"] + links, "joints": [whole["joints"][k] for k in taken]}
 
 
 def layout(name: str | Path) -> Layout:
@@ -118,7 +156,7 @@ def layout(name: str | Path) -> Layout:
         UsageError: no such name or file, or a file that describes no skeleton; one line that names the key.
     """
     if "\n" in str(name):
-        return _made(own.parsed(str(name), "the skeleton of the archive", "own"), "the skeleton of the archive")
+        return parsed(str(name), "own", "the skeleton")
     if Path(name).suffix in OWN:
         return _made(own.read(Path(name)), str(name))
     word = str(name).lower().replace(" ", "-")
@@ -167,15 +205,22 @@ def resolve(given: str | Path | None, stored: str | None, V: int, where: str) ->
     return found
 
 
-def text(layout: Layout) -> str:
-    """What an archive stores of its skeleton, for ``layout`` to read: the name of a known one, else YAML."""
-    if known().get(layout.name) == layout:
-        return layout.name
+def parsed(text: str, name: str, where: str) -> Layout:
+    """A skeleton of one's own from YAML text; ``name`` where the text has none, ``where`` it stands, for errors.
+
+    Raises:
+        UsageError: it describes no skeleton; one line that names the key.
+    """
+    return _made(own.parsed(text, name, where), where)
+
+
+def as_text(layout: Layout) -> str:
+    """YAML text that ``parsed`` makes the same layout of, for archives."""
     plain: dict[str, Any] = {key: getattr(layout, key) for key in own.KEYS}
-    plain |= {key: list(plain[key]) for key in ("joints", "trunk", "face")}
+    plain |= {key: list(plain[key]) for key in ("aliases", "joints", "trunk", "face")}
     plain |= {key: [list(each) for each in plain[key]] for key in ("bones", "pairs", "limbs")}
     plain |= {"origin": own.written(layout.origin), "scale": "-".join(map(own.written, layout.scale))}
-    return yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True)
+    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 
 def _made(entry: dict[str, Any], where: str) -> Layout:

@@ -19,8 +19,8 @@ from skeleton_lab.skeletons.edges import Edges
 
 UNITS = ("m", "cm", "mm", "px", "image")  # image: shares of its width and height
 KEYS = (
-    "name", "title", "joints", "bones", "pairs", "root", "centre", "origin", "scale", "trunk", "limbs", "face",
-    "dimensions", "units", "y_up", "scored",
+    "name", "title", "aliases", "joints", "bones", "pairs", "root", "centre", "origin", "scale", "trunk", "limbs",
+    "face", "dimensions", "units", "y_up", "scored",
 )  # fmt: skip
 MOST = 1000  # joints; a face has 500
 _POINT = re.compile(r"(\d+)|\((\d+(?:\+\d+)+)\)/(\d+)")
@@ -39,10 +39,10 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise UsageError(f"--skeleton {path}: cannot be read: {reason}") from None
-    return parsed(text, str(path), path.stem)
+    return parsed(text, path.stem, str(path))
 
 
-def parsed(text: str, where: str, name: str) -> dict[str, Any]:
+def parsed(text: str, name: str, where: str) -> dict[str, Any]:
     """The completed entry of a text; ``name`` is that of a skeleton that has none of its own."""
     try:
         entry = yaml.safe_load(text)
@@ -96,6 +96,9 @@ class _Reading:
         made: dict[str, Any] = {"joints": self.joints, "bones": bones, "pairs": pairs, "root": root}
         made["name"] = self.text("name", name)
         made["title"] = self.text("title", made["name"])
+        made["aliases"] = (
+            [str(each) for each in self.listed("aliases", "other names")] if "aliases" in self.entry else []
+        )
         made["centre"] = self.joint("centre", tree.centre(bones, V, root))
         made |= self.body(found)
         made["origin"] = self.points("origin", 1, written(found.origin))

@@ -77,12 +77,13 @@ def test_everything_can_be_given(tmp_path):
 
 def test_an_archive_keeps_it(tmp_path):
     dog = own(tmp_path, DOG)
-    text = layouts.text(dog)
-    assert "\n" in text and layouts.layout(text) == dog
+    text = layouts.as_text(dog)
+    assert layouts.parsed(text, "x", "y") == dog and layouts.layout(text) == dog
     assert layouts.resolve(None, text, 13, "dogs.npz") == dog
-    assert layouts.text(layouts.layout("COCO")) == "coco17"
     star = layouts.layout("ntu25").variant("star")
-    assert layouts.layout(layouts.text(star)).parent[21] == 7  # as it is, not the known one of that name
+    assert layouts.layout(layouts.as_text(star)).parent[21] == 7  # as it is, not the known one of that name
+    body = layouts.layout("h36m17")
+    assert layouts.parsed(layouts.as_text(body), "x", "y") == body
 
 
 WRONG = {
