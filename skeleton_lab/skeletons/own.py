@@ -112,7 +112,7 @@ class _Reading:
 
     def text(self, key: str, default: str) -> str:
         value = self.entry.get(key, default)
-        if not isinstance(value, str) or not value.strip() or "\n" in value or len(value) > 200:
+        if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > 200:
             raise self.wrong(key, f"a short text is needed, not {value!r}")
         return value.strip()
 
@@ -140,7 +140,9 @@ class _Reading:
             )
         if isinstance(value, int) and not isinstance(value, bool):
             value = [f"joint_{k}" for k in range(min(max(value, 0), MOST + 1))]
-        if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
+        if not isinstance(value, list) or not all(
+            isinstance(name, str) and name.strip() and name.isprintable() for name in value
+        ):
             raise self.wrong("joints", "names in the order of the data are needed, or how many joints there are")
         if not 2 <= len(value) <= MOST:
             raise self.wrong("joints", f"there are {len(value)}; 2 to {MOST} can be read")

@@ -93,6 +93,7 @@ WRONG = {
     "joints: [a, b, a]\nbones: [[1, 0]]": r"joints: 'a' is there twice",
     "joints: 100000\nbones: [[1, 0]]": r"joints: there are 1001; 2 to 1000",
     "joints: [yes, no]\nbones: [[1, 0]]": r"joints: names in the order of the data are needed",
+    'joints: [a, "b\\e[2J"]\nbones: [[1, 0]]': r"joints: names in the order of the data are needed",
     "joints: 3\nbones: [[1, 0], [3, 1]]": r"bones: there is no joint 3; they are numbered from 0 to 2",
     "joints: [hip, knee]\nbones: [[kneee, hip]]": r"bones: there is no joint 'kneee'\. Did you mean 'knee'\?",
     "joints: 3\nbones: [[1, 0, 2]]": r"bones: \[1, 0, 2\] is not a bone, \[child, parent\]",
