@@ -76,9 +76,10 @@ class Layout:
     y_up: bool = True
     scored: bool = False
     aliases: tuple[str, ...] = ()
-    variants: Mapping[str, Edges] = field(default_factory=dict)
-    part_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    published: Mapping[str, Any] = field(default_factory=dict)
+    # What the papers make of a known skeleton, beside what it is
+    variants: Mapping[str, Edges] = field(default_factory=dict, compare=False)
+    part_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
+    published: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def V(self) -> int:
@@ -155,7 +156,7 @@ def layout(name: str | Path) -> Layout:
     Raises:
         UsageError: no such name or file, or a file that describes no skeleton; one line that names the key.
     """
-    if "\n" in str(name):
+    if "\n" in str(name).strip():  # as an archive has it, and the config.yaml of a run
         return parsed(str(name), "own", "the skeleton")
     if Path(name).suffix in OWN:
         return _made(own.read(Path(name)), str(name))

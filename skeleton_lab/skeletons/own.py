@@ -47,7 +47,7 @@ def parsed(text: str, name: str, where: str) -> dict[str, Any]:
     try:
         entry = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: this is no YAML ({' '.join(str(error).split())})") from None
+        raise UsageError(f"{where}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(entry, dict):
         raise UsageError(
             f"{where}: a skeleton is a table of keys, with joints: and bones: at least (docs/skeletons.md)"
@@ -112,7 +112,7 @@ class _Reading:
 
     def text(self, key: str, default: str) -> str:
         value = self.entry.get(key, default)
-        if not isinstance(value, str) or not value.strip() or "\n" in value or len(value) > 200:
+        if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > 200:
             raise self.wrong(key, f"a short text is needed, not {value!r}")
         return value.strip()
 
@@ -140,7 +140,9 @@ class _Reading:
             )
         if isinstance(value, int) and not isinstance(value, bool):
             value = [f"joint_{k}" for k in range(min(max(value, 0), MOST + 1))]
-        if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
+        if not isinstance(value, list) or not all(
+            isinstance(name, str) and name.strip() and name.isprintable() for name in value
+        ):
             raise self.wrong("joints", "names in the order of the data are needed, or how many joints there are")
         if not 2 <= len(value) <= MOST:
             raise self.wrong("joints", f"there are {len(value)}; 2 to {MOST} can be read")
@@ -217,7 +219,7 @@ class _Reading:
         return [(self.joints.index(name), self.joints.index(f"right_{name[5:]}")) for name in lefts]
 
     def body(self, found: parts.Parts) -> dict[str, Any]:
-        """Trunk, limbs and face: what is given, else what was found of it; what is in none of them is of the face."""
+        """Trunk, limbs and face, as given or found; a face that is not given is what is in none of the others."""
         if self.entry.get("trunk") is None and self.entry.get("limbs") is None:
             trunk, limbs = found.trunk, found.limbs
         else:
@@ -236,9 +238,6 @@ class _Reading:
         twice = next((joint for k, joint in enumerate(used) if joint in used[:k]), None)
         if twice is not None:
             raise self.wrong("trunk, limbs, face", f"joint {self.said(twice)} is there twice")
-        left_out = next((joint for joint in range(len(self.joints)) if joint not in used), None)
-        if left_out is not None:
-            raise self.wrong("face", f"joint {self.said(left_out)} is in no limb, trunk or face")
         return {"trunk": trunk, "limbs": limbs, "face": face}
 
     def points(self, key: str, count: int, default: str) -> str:
