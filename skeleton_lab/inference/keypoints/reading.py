@@ -15,6 +15,7 @@ from skeleton_lab.data.archives.readers import npz
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 from skeleton_lab.inference.keypoints import arrays, estimators
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
+from skeleton_lab.inference.keypoints.frames import Frames
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked, seen, strongest
 from skeleton_lab.skeletons.schemes import SCHEMES, SCORE, Scheme
@@ -25,12 +26,24 @@ SHARES = 0.99  # share of an image's x and y within 0..1 that says they are not 
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
 
 
+Named = Callable[[tuple[str, ...], str], tuple[Scheme, list[int]] | None]  # and the file's number of each of its joints
+
+
 class Keypoints(NamedTuple):
-    """One recording: points (T, M, V, 2 or 3) float64 and which of them were found, (T, M, V) bool."""
+    """One recording: points (T, M, V, 2 or 3) float64 and which of them were found, (T, M, V) bool.
+
+    Attributes:
+        scores: (T, M, V) of the points, where the file has some; first, step: the file's number of the first frame, and
+            from frame to frame; image: height and width, where they are told.
+    """
 
     name: str
     points: np.ndarray
     found: np.ndarray
+    scores: np.ndarray | None = None
+    first: int = 0
+    step: int = 1
+    image: tuple[int, int] | None = None
 
 
 def is_keypoints(path: Path) -> bool:
@@ -43,7 +56,7 @@ def is_keypoints(path: Path) -> bool:
         raise ArchiveNotFoundError(f"--input {path} does not exist (looked for {path.absolute()})")
     with parsing(path):
         if path.is_dir():
-            return any(p.name.endswith(estimators.ENDING) for p in path.iterdir())
+            return estimators.is_folder_of_frames(path)
         with open(path, "rb") as file:
             start = file.read(8)
     if not start:
@@ -64,14 +77,15 @@ def holds_clips(shape: tuple[int, ...]) -> bool:
 
 
 def read(
-    path: Path, choose: Choose, score: float = SCORE, notices: Notices | None = None
+    path: Path, choose: Choose, score: float = SCORE, notices: Notices | None = None, named: Named | None = None
 ) -> tuple[list[Keypoints], Scheme]:
-    """All recordings of a file or of a folder of OpenPose frames, and their joints' order.
+    """All recordings of a file or of a folder of frames, and their joints' order.
 
     Args:
         choose: ``placing.scheme_of`` with the user's wish.
         score: joints with a lower one, with NaN or ``null`` in score or place, were not found.
         notices: takes what the user should know.
+        named: asked first, where a file names its joints.
 
     Raises:
         ArchiveError: unknown, damaged, empty, or with infinite numbers. UsageError: another number of joints than the
@@ -79,7 +93,7 @@ def read(
     """
     notices = Notices() if notices is None else notices
     if path.is_dir():
-        return _of_people(path, estimators.openpose_folder(path, notices), choose, score, notices)
+        return _of_frames(path, [estimators.folder(path, notices)], choose, score, notices, named)
     with parsing(path), open(path, "rb") as file:
         start = file.read(8)
     if start.startswith(npz.MAGIC):
@@ -92,7 +106,7 @@ def read(
         content = json.loads(path.read_bytes())
     frames = estimators.frames_of(content, path, notices)
     if frames is not None:
-        return _of_people(path, frames, choose, score, notices)
+        return _of_frames(path, frames, choose, score, notices, named)
     return of_array(path, *arrays.of_lists(path, content), choose, score, notices)
 
 
@@ -111,49 +125,91 @@ def of_array(
     beside = None
     if scores is not None and scores.dtype.kind in "iuf" and not np.isnan(scores).all():  # all NaN: a tool had none
         beside = arrays.arranged(scores.astype(np.float64).reshape(*array.shape[:-1], 1), first)[..., 0]
+    made = [
+        (f"{_name(path)}_{k}" if len(clips) > 1 else _name(path), points, sure)
+        for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices))
+    ]
+    return _good(made, lambda name, points, sure: checked(points, sure, scheme, name, path, score, notices), notices), (
+        scheme
+    )  # fmt: skip
+
+
+def _good(items: Sequence[tuple], make: Callable[..., Keypoints], notices: Notices) -> list[Keypoints]:
+    """The recordings that ``make`` makes of items that begin with a name; those that hold nobody are said.
+
+    Raises ``ArchiveError``, that of the first, if none is left.
+    """
     found, errors = [], []
-    for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices)):
-        name = _name(path) + (f"_{k}" if len(clips) > 1 else "")
+    for item in items:
         try:
-            found.append(checked(points, sure, scheme, name, path, score, notices))
+            found.append(make(*item))
         except ArchiveError as error:
             errors.append(error)
-            notices.add(f"left out {name}", name, f"left out: {error}")
+            notices.add(f"left out {item[0]}", item[0], f"left out: {error}")
     if not found:
         raise errors[0]
-    return found, scheme
+    return found
 
 
 def _name(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def _of_people(
-    path: Path, frames: Sequence[Sequence[Person]], choose: Choose, score: float, notices: Notices
+def _of_frames(
+    path: Path, recordings: Sequence[Frames], choose: Choose, score: float, notices: Notices, named: Named | None
 ) -> tuple[list[Keypoints], Scheme]:
-    shapes = {person.points.shape for frame in frames for person in frame}
+    people = [person for frames in recordings for frame in frames.people for person in frame]
+    shapes = {person.points.shape for person in people}
     if not shapes:
-        raise ArchiveError(f"{path}: {len(frames)} frames, and nobody in any of them")
+        count = sum(len(frames.people) for frames in recordings)
+        raise ArchiveError(f"{path}: {count} frames, and nobody in any of them")
     if len(shapes) > 1:
         raise ArchiveError(f"{path}: persons of {' and '.join(str(shape[0]) for shape in sorted(shapes))} joints mixed")
     V, D = shapes.pop()
-    scheme, name = choose(V, str(path)), _name(path)
-    for t, frame in enumerate(frames):
+    names = recordings[0].joints
+    told = named(names, str(path)) if named is not None and names is not None and len(names) == V else None
+    scheme = told[0] if told else choose(V, str(path))
+    if told and told[1] != list(range(V)):
+        recordings = [_each(frames, lambda person: _reordered(person, told[1])) for frames in recordings]
+    everybody = np.concatenate([person.points for person in people])
+    unscored = D == 3 and all(person.scores is None for person in people)
+    if unscored and arrays.third_is_score(everybody, scheme, path, notices):
+        recordings = [
+            _each(frames, lambda person: person._replace(points=person.points[:, :2], scores=person.points[:, 2]))
+            for frames in recordings
+        ]
+    items = [(frames.name or _name(path), frames) for frames in recordings]
+    return _good(items, lambda name, frames: _linked(path, name, frames, scheme, score, notices), notices), scheme
+
+
+def _each(frames: Frames, change: Callable[[Person], Person]) -> Frames:
+    return frames._replace(people=[[change(person) for person in frame] for frame in frames.people])
+
+
+def _reordered(person: Person, joints: list[int]) -> Person:
+    return person._replace(
+        points=person.points[joints], scores=None if person.scores is None else person.scores[joints]
+    )
+
+
+def _linked(path: Path, name: str, frames: Frames, scheme: Scheme, score: float, notices: Notices) -> Keypoints:
+    """One recording, in which it is known who is who."""
+    for t, frame in enumerate(frames.people):
         if any((np.abs(person.points) > FARTHEST).any() for person in frame):
             raise ArchiveError(_infinite(path, name, t))
         if len(frame) > CROWD:
             line = f"{path}: {len(frame)} people in frame {t}: only the first {CROWD} of a frame are looked at"
             notices.add("crowd", str(path), line)
-    if D == 3 and all(person.scores is None for frame in frames for person in frame):
-        whole = np.concatenate([person.points for frame in frames for person in frame])
-        if arrays.third_is_score(whole, scheme, path, notices):
-            frames = [[Person(p.points[:, :2], p.points[:, 2], p.track) for p in frame] for frame in frames]
-    clip = linked(frames, score, PERSONS)
+    clip = linked(frames.people, score, PERSONS)
     if clip.persons:
         _say_kept(clip.persons, name, path, notices)
-        return [checked(clip.points, clip.scores, scheme, name, path, score, notices)], scheme
-    everything = np.stack([person.points for frame in frames for person in frame])[None]
-    sure = [person.scores for frame in frames for person in frame]
+        found = checked(clip.points, clip.scores, scheme, name, path, score, notices)
+        return found._replace(first=frames.first, step=frames.step, image=frames.image)
+    people = [person for frame in frames.people for person in frame]
+    if not people:
+        raise ArchiveError(f"{path}: {name}: nobody in any of its {len(frames.people)} frames")
+    sure = [person.scores for person in people]
+    everything = np.stack([person.points for person in people])[None]
     raise _nothing(everything, None if any(each is None for each in sure) else np.stack(sure)[None], name, path, score)
 
 
@@ -205,7 +261,8 @@ def checked(
     points, there = points[:, kept], there[:, kept]
     _say_scores(None if scores is None else scores[:, kept], name, path, score, notices)
     _say_shares(points[there], scheme, name, path, notices)
-    return Keypoints(name, np.where(there[..., None], points, 0), there)
+    sure = None if scores is None else np.where(there, np.nan_to_num(scores[:, kept]), 0)
+    return Keypoints(name, np.where(there[..., None], points, 0), there, sure)
 
 
 def _say_scores(scores: np.ndarray | None, name: str, path: Path, score: float, notices: Notices) -> None:
