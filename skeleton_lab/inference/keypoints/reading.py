@@ -13,7 +13,7 @@ from skeleton_lab.data.archives import npy_format
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import npz
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
-from skeleton_lab.inference.keypoints import arrays, estimators
+from skeleton_lab.inference.keypoints import arrays, estimators, formats
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
 from skeleton_lab.inference.keypoints.frames import Frames
 from skeleton_lab.inference.keypoints.notices import Notices
@@ -61,6 +61,8 @@ def is_keypoints(path: Path) -> bool:
             start = file.read(8)
     if not start:
         raise ArchiveError(f"{path} is empty (0 bytes)")
+    if formats.knows(path):
+        return True
     if start.startswith(npz.MAGIC):
         return not any(key.startswith(("x_train", "x_test")) for key in npz.Npz(path).keys())  # noqa: SIM118
     if start.startswith(npy_format.MAGIC):
@@ -77,7 +79,12 @@ def holds_clips(shape: tuple[int, ...]) -> bool:
 
 
 def read(
-    path: Path, choose: Choose, score: float = SCORE, notices: Notices | None = None, named: Named | None = None
+    path: Path,
+    choose: Choose,
+    score: float = SCORE,
+    notices: Notices | None = None,
+    named: Named | None = None,
+    persons: int = PERSONS,
 ) -> tuple[list[Keypoints], Scheme]:
     """All recordings of a file or of a folder of frames, and their joints' order.
 
@@ -85,7 +92,7 @@ def read(
         choose: ``placing.scheme_of`` with the user's wish.
         score: joints with a lower one, with NaN or ``null`` in score or place, were not found.
         notices: takes what the user should know.
-        named: asked first, where a file names its joints.
+        named: asked first, where a file names its joints. persons: of those who are seen most, how many are kept.
 
     Raises:
         ArchiveError: unknown, damaged, empty, or with infinite numbers. UsageError: another number of joints than the
@@ -93,26 +100,28 @@ def read(
     """
     notices = Notices() if notices is None else notices
     if path.is_dir():
-        return _of_frames(path, [estimators.folder(path, notices)], choose, score, notices, named)
+        return _of_frames(path, [estimators.folder(path, notices)], choose, score, notices, named, persons)
+    if formats.knows(path):
+        return _of_frames(path, [formats.read(path, choose, notices)], choose, score, notices, named, persons)
     with parsing(path), open(path, "rb") as file:
         start = file.read(8)
     if start.startswith(npz.MAGIC):
         stored, scores, first = arrays.member(npz.Npz(path))
         found = stored.read(), None if scores is None else scores.read(), first
-        return of_array(path, *found, choose, score, notices)
+        return of_array(path, *found, choose, score, notices, persons)
     if start.startswith(npy_format.MAGIC):
-        return of_array(path, npy_format.open_npy(path).read(), None, False, choose, score, notices)
+        return of_array(path, npy_format.open_npy(path).read(), None, False, choose, score, notices, persons)
     with parsing(path):
         content = json.loads(path.read_bytes())
     frames = estimators.frames_of(content, path, notices)
     if frames is not None:
-        return _of_frames(path, frames, choose, score, notices, named)
-    return of_array(path, *arrays.of_lists(path, content), choose, score, notices)
+        return _of_frames(path, frames, choose, score, notices, named, persons)
+    return of_array(path, *arrays.of_lists(path, content), choose, score, notices, persons)
 
 
 def of_array(
     path: Path, array: np.ndarray, scores: np.ndarray | None, first: bool, choose: Choose, score: float,
-    notices: Notices,
+    notices: Notices, persons: int = PERSONS,
 ) -> tuple[list[Keypoints], Scheme]:  # fmt: skip
     """As ``read``, of an array in one of the ``FORMS`` and its scores; ``first``: people come before frames."""
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4, 5) or array.shape[-1] not in (2, 3, 4):
@@ -129,7 +138,7 @@ def of_array(
         (f"{_name(path)}_{k}" if len(clips) > 1 else _name(path), points, sure)
         for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices))
     ]
-    return _good(made, lambda name, points, sure: checked(points, sure, scheme, name, path, score, notices), notices), (
+    return _good(made, lambda name, points, sure: checked(points, sure, scheme, name, path, score, notices, persons), notices), (
         scheme
     )  # fmt: skip
 
@@ -156,7 +165,13 @@ def _name(path: Path) -> str:
 
 
 def _of_frames(
-    path: Path, recordings: Sequence[Frames], choose: Choose, score: float, notices: Notices, named: Named | None
+    path: Path,
+    recordings: Sequence[Frames],
+    choose: Choose,
+    score: float,
+    notices: Notices,
+    named: Named | None,
+    persons: int,
 ) -> tuple[list[Keypoints], Scheme]:
     people = [person for frames in recordings for frame in frames.people for person in frame]
     shapes = {person.points.shape for person in people}
@@ -179,7 +194,9 @@ def _of_frames(
             for frames in recordings
         ]
     items = [(frames.name or _name(path), frames) for frames in recordings]
-    return _good(items, lambda name, frames: _linked(path, name, frames, scheme, score, notices), notices), scheme
+    return _good(
+        items, lambda name, frames: _linked(path, name, frames, scheme, score, notices, persons), notices
+    ), scheme
 
 
 def _each(frames: Frames, change: Callable[[Person], Person]) -> Frames:
@@ -192,7 +209,9 @@ def _reordered(person: Person, joints: list[int]) -> Person:
     )
 
 
-def _linked(path: Path, name: str, frames: Frames, scheme: Scheme, score: float, notices: Notices) -> Keypoints:
+def _linked(
+    path: Path, name: str, frames: Frames, scheme: Scheme, score: float, notices: Notices, persons: int
+) -> Keypoints:
     """One recording, in which it is known who is who."""
     for t, frame in enumerate(frames.people):
         if any((np.abs(person.points) > FARTHEST).any() for person in frame):
@@ -200,10 +219,10 @@ def _linked(path: Path, name: str, frames: Frames, scheme: Scheme, score: float,
         if len(frame) > CROWD:
             line = f"{path}: {len(frame)} people in frame {t}: only the first {CROWD} of a frame are looked at"
             notices.add("crowd", str(path), line)
-    clip = linked(frames.people, score, PERSONS)
+    clip = linked(frames.people, score, persons)
     if clip.persons:
-        _say_kept(clip.persons, name, path, notices)
-        found = checked(clip.points, clip.scores, scheme, name, path, score, notices)
+        _say_kept(clip.persons, persons, name, path, notices)
+        found = checked(clip.points, clip.scores, scheme, name, path, score, notices, persons)
         return found._replace(first=frames.first, step=frames.step, image=frames.image)
     people = [person for frame in frames.people for person in frame]
     if not people:
@@ -213,9 +232,10 @@ def _linked(path: Path, name: str, frames: Frames, scheme: Scheme, score: float,
     raise _nothing(everything, None if any(each is None for each in sure) else np.stack(sure)[None], name, path, score)
 
 
-def _say_kept(persons: int, name: str, path: Path, notices: Notices) -> None:
-    if persons > PERSONS:
-        notices.add("kept", name, f"{path}: {persons} people in {name}: the two who are seen most are kept")
+def _say_kept(there: int, persons: int, name: str, path: Path, notices: Notices) -> None:
+    if there > persons:
+        count = "two" if persons == PERSONS else persons
+        notices.add("kept", name, f"{path}: {there} people in {name}: the {count} who are seen most are kept")
 
 
 def _infinite(path: Path, name: str, frame: int) -> str:
@@ -238,10 +258,11 @@ def checked(
     path: Path,
     score: float = SCORE,
     notices: Notices | None = None,
+    persons: int = PERSONS,
 ) -> Keypoints:
     """Points (T, M, V, 2 or 3) and scores (T, M, V) as key points of which it is known whether they were found.
 
-    At most two persons are kept, and the scheme's joints: longer orders that begin with them are cut off.
+    At most ``persons`` are kept, and the scheme's joints: longer orders that begin with them are cut off.
 
     Raises:
         ArchiveError: infinite, or nothing was found.
@@ -256,8 +277,8 @@ def checked(
     if not there.any():
         raise _nothing(points, scores, name, path, score)
     present = there.any((0, 2))
-    _say_kept(int(present.sum()), name, path, notices)
-    kept = strongest(there * (1 if scores is None else np.nan_to_num(scores)), min(PERSONS, int(present.sum())))
+    _say_kept(int(present.sum()), persons, name, path, notices)
+    kept = strongest(there * (1 if scores is None else np.nan_to_num(scores)), min(persons, int(present.sum())))
     points, there = points[:, kept], there[:, kept]
     _say_scores(None if scores is None else scores[:, kept], name, path, score, notices)
     _say_shares(points[there], scheme, name, path, notices)
