@@ -82,29 +82,21 @@ def _by_column(labels: Labels, rows: Sequence[Row]) -> np.ndarray:
         other = first.setdefault(row.subject, row) if row.subject else row
         if other.split != row.split:
             raise UsageError(
-                f"{labels.path}: subject {row.subject} is in both splits ({other.split} in line {other.line}, {row.split} "
-                f"in line {row.line}): tests on people who were trained on flatter; if it is meant, name the column "
-                "subject differently"
+                f"{labels.path}: subject {row.subject} is in both splits ({other.split} in line {other.line}, "
+                f"{row.split} in line {row.line}): tests on people who were trained on flatter; if it is meant, give "
+                "the column subject another name"
             )  # fmt: skip
     return np.array([row.split == "test" for row in rows])
 
 
 def _refuse_untrained(labels: Labels, rows: Sequence[Row], test: np.ndarray, by: str) -> None:
     of = {part: {row.label for row, tested in zip(rows, test) if tested == part} for part in (False, True)}
+    only = f"there is one {by.removesuffix('s')} only" if by != "column" else "write both into the column split"
     if not of[True] or not of[False]:
-        raise UsageError(
-            f"{labels.path}: no clip is left to {'train on' if of[True] else 'test'}"
-            + (
-                f": there is one {by.removesuffix('s')} only"
-                if by != "column"
-                else "; write both into the column split"
-            )
-        )
-    if only := sorted(of[True] - of[False]):
-        raise UsageError(
-            f"{labels.path}: class {_some(only)} is in the test split only: "
-            + ("put a clip of it into train" if by == "column" else f"one {by.removesuffix('s')} has all of its clips")
-        )
+        raise UsageError(f"{labels.path}: no clip is left to {'train on' if of[True] else 'test'}: {only}")
+    if untrained := sorted(of[True] - of[False]):
+        why = "put a clip of it into train" if by == "column" else f"one {by.removesuffix('s')} has all of its clips"
+        raise UsageError(f"{labels.path}: class {_some(untrained)} is in the test split only: {why}")
 
 
 def _by_groups(labels: Sequence[str], names: Sequence[str], share: float, random: np.random.Generator) -> np.ndarray:

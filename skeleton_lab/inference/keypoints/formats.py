@@ -1,8 +1,8 @@
 """Files of tools that track animals, people and signs: DeepLabCut, SLEAP, movement and ``.pose``.
 
-DeepLabCut's CSV needs nothing; the others are read by libraries of the extra ``formats``: SLEAP's by sleap-io, ``.pose``
-by pose-format, movement's netCDF by xarray. DeepLabCut's ``.h5`` is a table of pandas whose reading runs what is pickled
-in it; the CSV that DeepLabCut writes beside it says the same.
+DeepLabCut's CSV needs nothing; the others are read by libraries of the extra ``formats``: SLEAP's by sleap-io,
+``.pose`` by pose-format, movement's netCDF by xarray. DeepLabCut's ``.h5`` is a table of pandas whose reading runs what
+is pickled in it; the CSV that DeepLabCut writes beside it says the same.
 """
 
 from __future__ import annotations

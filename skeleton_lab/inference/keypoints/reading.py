@@ -15,35 +15,30 @@ from skeleton_lab.data.archives.readers import npz
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 from skeleton_lab.inference.keypoints import arrays, estimators, formats
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
+from skeleton_lab.inference.keypoints.checking import FARTHEST, PERSONS, Keypoints, checked, infinite, nothing, say_kept
 from skeleton_lab.inference.keypoints.frames import Frames
 from skeleton_lab.inference.keypoints.notices import Notices
-from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked, seen, strongest
+from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked
 from skeleton_lab.skeletons.schemes import SCHEMES, SCORE, Scheme
 
-PERSONS = 2  # of the networks
-FARTHEST = 1e9  # of a coordinate, in whatever unit: what is beyond is no number of a pose
-SHARES = 0.99  # share of an image's x and y within 0..1 that says they are not pixels
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
 
 
 Named = Callable[[tuple[str, ...], str], tuple[Scheme, list[int]] | None]  # and the file's number of each of its joints
 
 
-class Keypoints(NamedTuple):
-    """One recording: points (T, M, V, 2 or 3) float64 and which of them were found, (T, M, V) bool.
+class _How(NamedTuple):
+    """How a file is read: the arguments of ``read``."""
 
-    Attributes:
-        scores: (T, M, V) of the points, where the file has some; first, step: the file's number of the first frame, and
-            from frame to frame; image: height and width, where they are told.
-    """
+    path: Path
+    choose: Choose
+    score: float
+    notices: Notices
+    named: Named | None
+    persons: int
 
-    name: str
-    points: np.ndarray
-    found: np.ndarray
-    scores: np.ndarray | None = None
-    first: int = 0
-    step: int = 1
-    image: tuple[int, int] | None = None
+    def checked(self, name: str, points: np.ndarray, scores: np.ndarray | None, scheme: Scheme) -> Keypoints:
+        return checked(points, scores, scheme, name, self.path, self.score, self.notices, self.persons)
 
 
 def is_keypoints(path: Path) -> bool:
@@ -99,10 +94,11 @@ def read(
         scheme has.
     """
     notices = Notices() if notices is None else notices
+    how = _How(path, choose, score, notices, named, persons)
     if path.is_dir():
-        return _of_frames(path, [estimators.folder(path, notices)], choose, score, notices, named, persons)
+        return _of_frames([estimators.folder(path, notices)], how)
     if formats.knows(path):
-        return _of_frames(path, [formats.read(path, choose, notices)], choose, score, notices, named, persons)
+        return _of_frames([formats.read(path, choose, notices)], how)
     with parsing(path), open(path, "rb") as file:
         start = file.read(8)
     if start.startswith(npz.MAGIC):
@@ -115,7 +111,7 @@ def read(
         content = json.loads(path.read_bytes())
     frames = estimators.frames_of(content, path, notices)
     if frames is not None:
-        return _of_frames(path, frames, choose, score, notices, named, persons)
+        return _of_frames(frames, how)
     return of_array(path, *arrays.of_lists(path, content), choose, score, notices, persons)
 
 
@@ -134,13 +130,12 @@ def of_array(
     beside = None
     if scores is not None and scores.dtype.kind in "iuf" and not np.isnan(scores).all():  # all NaN: a tool had none
         beside = arrays.arranged(scores.astype(np.float64).reshape(*array.shape[:-1], 1), first)[..., 0]
+    how = _How(path, choose, score, notices, None, persons)
     made = [
-        (f"{_name(path)}_{k}" if len(clips) > 1 else _name(path), points, sure)
+        (f"{_name(path)}_{k}" if len(clips) > 1 else _name(path), points, sure, scheme)
         for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices))
     ]
-    return _good(made, lambda name, points, sure: checked(points, sure, scheme, name, path, score, notices, persons), notices), (
-        scheme
-    )  # fmt: skip
+    return _good(made, how.checked, notices), scheme
 
 
 def _good(items: Sequence[tuple], make: Callable[..., Keypoints], notices: Notices) -> list[Keypoints]:
@@ -164,15 +159,8 @@ def _name(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def _of_frames(
-    path: Path,
-    recordings: Sequence[Frames],
-    choose: Choose,
-    score: float,
-    notices: Notices,
-    named: Named | None,
-    persons: int,
-) -> tuple[list[Keypoints], Scheme]:
+def _of_frames(recordings: Sequence[Frames], how: _How) -> tuple[list[Keypoints], Scheme]:
+    path, notices = how.path, how.notices
     people = [person for frames in recordings for frame in frames.people for person in frame]
     shapes = {person.points.shape for person in people}
     if not shapes:
@@ -182,8 +170,8 @@ def _of_frames(
         raise ArchiveError(f"{path}: persons of {' and '.join(str(shape[0]) for shape in sorted(shapes))} joints mixed")
     V, D = shapes.pop()
     names = recordings[0].joints
-    told = named(names, str(path)) if named is not None and names is not None and len(names) == V else None
-    scheme = told[0] if told else choose(V, str(path))
+    told = how.named(names, str(path)) if how.named is not None and names is not None and len(names) == V else None
+    scheme = told[0] if told else how.choose(V, str(path))
     if told and told[1] != list(range(V)):
         recordings = [_each(frames, lambda person: _reordered(person, told[1])) for frames in recordings]
     everybody = np.concatenate([person.points for person in people])
@@ -193,10 +181,8 @@ def _of_frames(
             _each(frames, lambda person: person._replace(points=person.points[:, :2], scores=person.points[:, 2]))
             for frames in recordings
         ]
-    items = [(frames.name or _name(path), frames) for frames in recordings]
-    return _good(
-        items, lambda name, frames: _linked(path, name, frames, scheme, score, notices, persons), notices
-    ), scheme
+    items = [(frames.name or _name(path), frames, scheme) for frames in recordings]
+    return _good(items, lambda name, frames, scheme: _linked(name, frames, scheme, how), notices), scheme
 
 
 def _each(frames: Frames, change: Callable[[Person], Person]) -> Frames:
@@ -209,96 +195,27 @@ def _reordered(person: Person, joints: list[int]) -> Person:
     )
 
 
-def _linked(
-    path: Path, name: str, frames: Frames, scheme: Scheme, score: float, notices: Notices, persons: int
-) -> Keypoints:
+def _linked(name: str, frames: Frames, scheme: Scheme, how: _How) -> Keypoints:
     """One recording, in which it is known who is who."""
+    path = how.path
     for t, frame in enumerate(frames.people):
         if any((np.abs(person.points) > FARTHEST).any() for person in frame):
-            raise ArchiveError(_infinite(path, name, t))
+            raise ArchiveError(infinite(path, name, t))
         if len(frame) > CROWD:
             line = f"{path}: {len(frame)} people in frame {t}: only the first {CROWD} of a frame are looked at"
-            notices.add("crowd", str(path), line)
-    clip = linked(frames.people, score, persons)
+            how.notices.add("crowd", str(path), line)
+    clip = linked(frames.people, how.score, how.persons)
     if clip.persons:
-        _say_kept(clip.persons, persons, name, path, notices)
-        found = checked(clip.points, clip.scores, scheme, name, path, score, notices, persons)
+        say_kept(clip.persons, how.persons, name, path, how.notices)
+        found = how.checked(name, clip.points, clip.scores, scheme)
         return found._replace(first=frames.first, step=frames.step, image=frames.image)
     people = [person for frame in frames.people for person in frame]
     if not people:
         raise ArchiveError(f"{path}: {name}: nobody in any of its {len(frames.people)} frames")
     sure = [person.scores for person in people]
     everything = np.stack([person.points for person in people])[None]
-    raise _nothing(everything, None if any(each is None for each in sure) else np.stack(sure)[None], name, path, score)
-
-
-def _say_kept(there: int, persons: int, name: str, path: Path, notices: Notices) -> None:
-    if there > persons:
-        count = "two" if persons == PERSONS else persons
-        notices.add("kept", name, f"{path}: {there} people in {name}: the {count} who are seen most are kept")
-
-
-def _infinite(path: Path, name: str, frame: int) -> str:
-    return f"{path}: infinite key points in frame {frame} of {name}, beyond 1e9; write NaN for what was not found"
-
-
-def _nothing(points: np.ndarray, scores: np.ndarray | None, name: str, path: Path, score: float) -> ArchiveError:
-    if scores is not None and (known := scores[np.isfinite(scores) & (scores > 0)]).size and known.max() < score:
-        return ArchiveError(
-            f"{path}: no score of {name} reaches --score {score:g}, the highest is {known.max():.3g}; give a lower one"
-        )
-    return ArchiveError(f"{path}: {name} holds no key point that was found: all are zero or NaN")
-
-
-def checked(
-    points: np.ndarray,
-    scores: np.ndarray | None,
-    scheme: Scheme,
-    name: str,
-    path: Path,
-    score: float = SCORE,
-    notices: Notices | None = None,
-    persons: int = PERSONS,
-) -> Keypoints:
-    """Points (T, M, V, 2 or 3) and scores (T, M, V) as key points of which it is known whether they were found.
-
-    At most ``persons`` are kept, and the scheme's joints: longer orders that begin with them are cut off.
-
-    Raises:
-        ArchiveError: infinite, or nothing was found.
-    """
-    notices = Notices() if notices is None else notices
-    points = np.asarray(points[..., : scheme.V, :], np.float64)
-    scores = None if scores is None else np.asarray(scores[..., : scheme.V], np.float64)
-    infinite = (np.abs(points) > FARTHEST).any((1, 2, 3)) | (False if scores is None else np.isinf(scores).any((1, 2)))
-    if infinite.any():
-        raise ArchiveError(_infinite(path, name, int(infinite.argmax())))
-    there = seen(points, scores, score)
-    if not there.any():
-        raise _nothing(points, scores, name, path, score)
-    present = there.any((0, 2))
-    _say_kept(int(present.sum()), persons, name, path, notices)
-    kept = strongest(there * (1 if scores is None else np.nan_to_num(scores)), min(persons, int(present.sum())))
-    points, there = points[:, kept], there[:, kept]
-    _say_scores(None if scores is None else scores[:, kept], name, path, score, notices)
-    _say_shares(points[there], scheme, name, path, notices)
-    sure = None if scores is None else np.where(there, np.nan_to_num(scores[:, kept]), 0)
-    return Keypoints(name, np.where(there[..., None], points, 0), there, sure)
-
-
-def _say_scores(scores: np.ndarray | None, name: str, path: Path, score: float, notices: Notices) -> None:
-    if scores is not None and (low := int(((scores > 0) & (scores < score)).sum())):
-        line = f"{path}: {low} of {(scores > 0).sum()} joints of {name} have scores below {score:g}: taken as not found"
-        notices.add("scores", name, f"{line} (--score)")
-
-
-def _say_shares(known: np.ndarray, scheme: Scheme, name: str, path: Path, notices: Notices) -> None:
-    """MediaPipe and Kinetics have shares of the image's width and height, in which a body is squeezed."""
-    if known.shape[1] == 2 or scheme.name == "mediapipe33":
-        inside = ((known[:, :2] >= 0) & (known[:, :2] <= 1)).all(1).mean()
-        if inside >= SHARES:
-            line = f"{path}: x and y of {name} lie in 0..1: if these are shares of the image's width and height, "
-            notices.add("shares", name, line + "multiply by both first, or the body is squeezed")
+    scores = None if any(each is None for each in sure) else np.stack(sure)[None]
+    raise nothing(everything, scores, name, path, how.score)
 
 
 def of_archive(
