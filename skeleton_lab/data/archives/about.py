@@ -45,7 +45,9 @@ def by_format(clips: Clips) -> None:
     name = FORMATS.get((clips.V, clips.C))
     if clips.layout == "kaggle" and clips.V == 17:
         name = "uav17"
-    _set(clips, name and layouts.layout(name))
+    _set(clips, layouts.layout(name) if name else None)
+    if name == "coco18":
+        clips.units = "image"
 
 
 def in_pickle(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
