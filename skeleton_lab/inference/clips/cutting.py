@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +50,6 @@ class Reader:
     Attributes:
         skeletons: what joints they have. notices: what the user should know.
         skipped: lines that give no clip, and why.
-        once: texts of recordings of which the lines use only some.
     """
 
     def __init__(self, folder: Folder, skeletons: Skeletons, notices: Notices) -> None:
@@ -64,42 +64,38 @@ class Reader:
         """
         parts = any(row.start is not None or row.end is not None for row in rows)
         try:
-            found = self.recordings(path, MANY if parts else PERSONS)
+            found, source = self._read(path, MANY if parts else PERSONS, self.notices)
         except ArchiveError as error:
             self.skipped += [(row, str(error)) for row in rows]
             return []
-        return [clip for row in rows for clip in self._of_row(row, path, found)]
+        settled = [self.skeletons.settled(each, source, str(path)) for each in found]
+        return [clip for row in rows for clip in self._of_row(row, path, settled)]
 
-    def recordings(self, path: Path, persons: int = PERSONS) -> list[Keypoints]:
-        """The recordings of a file or folder, in the skeleton of all.
+    def names(self, path: Path) -> list[str]:
+        """Of the recordings of a file; none of one that cannot be read: no line needs it."""
+        try:
+            return [each.name for each in self._read(path, PERSONS, Notices())[0]]
+        except (ArchiveError, UsageError):
+            return []
 
-        Raises:
-            ArchiveError: it cannot be read. UsageError: as ``clips``.
-        """
-        found, source = self._read(path, persons)
-        return [self.skeletons.settled(each, source, str(path)) for each in found]
-
-    def _read(self, path: Path, persons: int) -> tuple[list[Keypoints], Layout]:
+    def _read(self, path: Path, persons: int, notices: Notices) -> tuple[list[Keypoints], Layout]:
         choose: Callable[[int, str], Any] = self.skeletons.choose
         if raw := raw_recordings(path):
-            read = inputs.raw(raw, self.notices)
-            return read.keypoints, layouts.layout(read.scheme.name)
+            read = inputs.raw(raw, notices)
+            return read.keypoints, _layout(read.scheme)
         if (content := inputs.annotation_list(path)) is not None:
-            flat = next((each["keypoint"].shape[-1] == 2 for each in content if hasattr(each["keypoint"], "shape")), 1)
-            choose = self._of_annotations if flat else self._of_annotations_3d
-            read = inputs.annotated(path, content, choose, 0, self.notices)
+            read = inputs.annotated(path, content, partial(self._annotated, content), 0, notices)
             return [_with_size(each, content) for each in read.keypoints], _layout(read.scheme)
         if not reading.is_keypoints(path):
             raise ArchiveError(f"{path}: no key points; {FORMS}")
-        found, source = reading.read(path, choose, 0, self.notices, self.skeletons.named, persons)
-        return found, _layout(source)
+        found, scheme = reading.read(path, choose, 0, notices, self.skeletons.named, persons)
+        return found, _layout(scheme)
 
-    def _of_annotations(self, V: int, where: str) -> Layout:
-        """PYSKL's 17 joints in an image are COCO's."""
-        return layouts.layout("coco17") if V == 17 and self.skeletons.wish is None else self.skeletons.choose(V, where)
-
-    def _of_annotations_3d(self, V: int, where: str) -> Layout:
-        return layouts.layout("ntu25") if V == 25 and self.skeletons.wish is None else self.skeletons.choose(V, where)
+    def _annotated(self, content: Sequence[dict[str, Any]], V: int, where: str) -> Any:
+        """PYSKL's 17 joints in an image are COCO's, its 25 in space NTU RGB+D's."""
+        dimensions = np.shape(content[0]["keypoint"])[-1]
+        usual = {(17, 2): "coco17", (25, 3): "ntu25"}.get((V, dimensions))
+        return layouts.layout(usual) if usual and self.skeletons.wish is None else self.skeletons.choose(V, where)
 
     def _of_row(self, row: Row, path: Path, found: Sequence[Keypoints]) -> list[Clip]:
         whole = self.folder.find(row.file) == path
@@ -107,7 +103,8 @@ class Reader:
         part = row.start is not None or row.end is not None
         if part and len(chosen) > 1:
             names = listing([each.name for each in chosen[:5]])
-            self.skipped.append((row, f"{path} holds {len(chosen)} recordings; name the one whose frames are meant ({names})"))
+            why = f"{path} holds {len(chosen)} recordings; name the one whose frames are meant ({names})"
+            self.skipped.append((row, why))
             return []
         made = []
         for each in chosen:
@@ -179,11 +176,7 @@ def matched(folder: Folder, reader: Reader, rows: Sequence[Row]) -> tuple[dict[P
     by_name: dict[str, Path] = {}
     for path in folder.paths.values():
         if path not in found:
-            try:
-                names = [each.name for each in reader.recordings(path)]
-            except (ArchiveError, UsageError):
-                continue  # what no line names may be anything
-            by_name |= {name: path for name in names if name not in by_name}
+            by_name |= {name: path for name in reader.names(path) if name not in by_name}
     for row in lost:
         if row.file in by_name:
             found.setdefault(by_name[row.file], []).append(row)

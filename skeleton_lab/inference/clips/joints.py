@@ -85,6 +85,10 @@ class Skeletons:
             UsageError: it has another skeleton than those before.
         """
         if self.wish is not None and source != self.wish:
+            if not set(self.wish.joints) <= set(source.joints):
+                raise UsageError(
+                    f"{where} has {source.V} joints ({source.name}), and --skeleton {self.wish.name} has {self.wish.V}"
+                )
             joints = [source.at(joint) for joint in self.wish.joints]
             found, source = picked(found, joints), self.wish
         if self._first is None:
