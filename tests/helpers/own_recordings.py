@@ -26,9 +26,11 @@ def actions(count: int) -> list[int]:
     return sorted(SINGLE)[:count]
 
 
-def people(labels: Sequence[int], clips: int, frames: int = 60, seed: int = 0) -> tuple[np.ndarray, list[str], list[int]]:
+def people(
+    labels: Sequence[int], clips: int, frames: int = 60, seed: int = 0
+) -> tuple[np.ndarray, list[str], list[int]]:
     """(N, T, 25, 3) metres of the first person, zeros behind the end; names of classes; subjects."""
-    recorder = Recorder(seed, "train", list(labels), frames)
+    recorder = Recorder(0, "train", list(labels), frames)
     x = np.zeros((clips, frames, 150), np.float32)
     recorder.record(np.arange(clips), x)
     plan = recorder.plan(np.arange(clips))

@@ -14,7 +14,6 @@ from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.writers import layouts as writers
-from skeleton_lab.data.archives.writers.streaming import Rows
 from skeleton_lab.errors import ArchiveError, LabError, UsageError, guarded, listing, one_line
 from skeleton_lab.inference.clips import labels as lists
 from skeleton_lab.inference.clips import splits
@@ -155,11 +154,8 @@ def _written(path: Path, made: Placed, labels: Labels, skeleton: Layout, test: n
         )
         for split, part in parts.items()
     }
-    members = writers.five_members(materials)
-    for key, array in about.members(parts).items():
-        members[key] = Rows(array.shape, array.dtype, [array])
     try:
-        writers.write_npz(path, members, compress=False)
+        writers.write_five(path, materials, compress=False)
     except OSError as error:
         if isinstance(error, LabError):
             raise
