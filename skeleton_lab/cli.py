@@ -31,6 +31,7 @@ class Verb:
         scripts: of a verb with a room, the script that does it: the first one that the room has.
         words: flags that the verb stands for, by the name of the script.
         configured: the script takes ``--config``; without one it gets the room's own.
+        kinds: programs of a verb without a room, by the word behind the verb; other words are for ``program``.
     """
 
     about: str
@@ -38,6 +39,7 @@ class Verb:
     scripts: tuple[str, ...] = ()
     words: tuple[tuple[str, tuple[str, ...]], ...] = ()
     configured: bool = False
+    kinds: tuple[tuple[str, str], ...] = ()
 
 
 TRAIN = ("main.py", "train.py")  # the second: of the zero-shot rooms
@@ -48,7 +50,9 @@ VERBS = {
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
-    "prepare": Verb("raw recordings to archives", "skeleton_lab.data.preprocessing.programs:prepare"),
+    "prepare": Verb("raw recordings, and clips of your own, to archives",
+                    "skeleton_lab.data.preprocessing.programs:prepare",
+                    kinds=(("clips", "skeleton_lab.inference.clips.program:main"),)),
     "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
     "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
@@ -153,8 +157,12 @@ def command(words: list[str]) -> int:
 
 
 def call(word: str, verb: Verb, argv: list[str]) -> int:
-    """A program of the package, in whose usage line the verb stands."""
-    module, function = verb.program.split(":")
+    """A program of the package, in whose usage line the verb stands, and the kind."""
+    chosen = verb.program
+    if argv and argv[0] in dict(verb.kinds):
+        chosen = dict(verb.kinds)[argv[0]]
+        word, argv = f"{word} {argv[0]}", argv[1:]
+    module, function = chosen.split(":")
     program = getattr(importlib.import_module(module), function)
     with started_as(f"{NAME} {word}"):
         return program(argv) or 0
