@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         parts = both_splits.open_source(options.archive, layout=options.layout)
         rows = ntu120.novel(parts, options.archive)
         features = []
-        for split in parts:
+        for split in dict.fromkeys(rows.split.tolist()):  # one may hold no clip of these classes
             feeder = network.archive_feeder(options.archive, split, None, rows.row[rows.split == split], options.layout)
             features.append(embedding.features(network, feeder, f"{split} clips"))
         made = np.concatenate(features)
