@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Layout:
             trunk outward; face: what is left.
         dimensions: 2 or 3 coordinates; units: one of ``UNITS``; y_up: y points up (pixels: down).
         scored: files have a score behind the coordinates of a joint.
+        variants: bones that the papers also draw otherwise, by name: (child, parent) pairs in place of the child's.
+        published: what a paper does with this skeleton otherwise than by its own rule (``skeletons/rules.py``).
     """
 
     name: str
@@ -62,6 +64,8 @@ class Layout:
     y_up: bool = True
     scored: bool = False
     aliases: tuple[str, ...] = ()
+    variants: Mapping[str, Edges] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def V(self) -> int:
@@ -69,6 +73,11 @@ class Layout:
 
     def at(self, name: str) -> int:
         return self.joints.index(name)
+
+    def variant(self, name: str) -> Layout:
+        """The layout with the bones of that variant."""
+        other = dict(self.variants[name])
+        return replace(self, bones=[(child, other.get(child, parent)) for child, parent in self.bones])
 
     @cached_property
     def parent(self) -> np.ndarray:
@@ -101,11 +110,13 @@ def _inherited(entry: dict[str, Any], all_of_them: dict[str, Any]) -> dict[str, 
 
 
 def layout(name: str | Path) -> Layout:
-    """A layout by name, by another name of the field in any case, or from a YAML file (``.yaml``, ``.yml``).
+    """A layout by name, by another name of the field in any case, or from a YAML file (``.yaml``, ``.yml``) or text.
 
     Raises:
         UsageError: no such name or file, or a file that describes no skeleton; one line that names the key.
     """
+    if "\n" in str(name).strip():  # as the config.yaml of a run has a user's own
+        return parsed(str(name), "own", "skeleton")
     if Path(name).suffix in OWN:
         return _own(Path(name))
     word = str(name).lower().replace(" ", "-")
@@ -161,10 +172,38 @@ def _own(path: Path) -> Layout:
         UsageError: not readable, or a key is missing.
     """
     try:
-        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise UsageError(f"--skeleton {path}: cannot be read ({' '.join(str(error).split())})") from None
-    return _made(path.stem, entry, str(path))
+    return parsed(text, path.stem, f"--skeleton {path}")
+
+
+def parsed(text: str, name: str, where: str) -> Layout:
+    """A skeleton of YAML text; ``name`` where the text has none, ``where`` the text is from.
+
+    Raises:
+        UsageError: no YAML, or a key is missing.
+    """
+    try:
+        entry = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where}: cannot be read ({' '.join(str(error).split())})") from None
+    rest = {key: value for key, value in entry.items() if key != "name"}
+    return _made(str(entry.get("name", name)), rest, where)
+
+
+def as_text(skeleton: Layout) -> str:
+    """YAML text that ``parsed`` makes the same layout of."""
+    lists = {key: list(getattr(skeleton, key)) for key in ("joints", "trunk", "face", "aliases")}
+    pairs = {key: [list(pair) for pair in getattr(skeleton, key)] for key in ("bones", "pairs", "limbs")}
+    plain = {key: getattr(skeleton, key) for key in ("name", "title", "root", "centre", "dimensions", "units", "y_up")}
+    origin, (low, high) = _written(skeleton.origin), map(_written, skeleton.scale)
+    entry = {**plain, "scored": skeleton.scored, "origin": origin, "scale": f"{low}-{high}", **lists, **pairs}
+    return yaml.safe_dump(entry, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def _written(joints: Point) -> str:
+    return str(joints[0]) if len(joints) == 1 else f"({'+'.join(map(str, joints))})/{len(joints)}"
 
 
 def _made(name: str, entry: dict[str, Any], where: str) -> Layout:
@@ -174,7 +213,8 @@ def _made(name: str, entry: dict[str, Any], where: str) -> Layout:
         **{key: value for key, value in entry.items() if key not in ("origin", "scale")}
         | {key: tuple(entry.get(key, ())) for key in ("joints", "trunk", "face", "aliases")}
         | {key: [tuple(pair) for pair in entry.get(key, ())] for key in ("bones", "pairs")}
-        | {"limbs": tuple(tuple(limb) for limb in entry.get("limbs", ()))},
+        | {"limbs": tuple(tuple(limb) for limb in entry.get("limbs", ()))}
+        | {"variants": {key: [tuple(bone) for bone in bones] for key, bones in entry.get("variants", {}).items()}},
         name=name,
         origin=point(str(entry["origin"]), f"{where}: {name}: origin"),
         scale=(point(ends[0], f"{where}: {name}: scale"), point(ends[-1], f"{where}: {name}: scale")),

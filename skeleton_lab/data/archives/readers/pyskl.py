@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.labels import subjects_of
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
 from skeleton_lab.data.archives.parsing import parsing
@@ -50,6 +51,7 @@ def open_pyskl(path: Path, split: str, layout: str | None, cache_dir: str | Path
     if not there:
         raise ArchiveError(f"{path}: the {split} list is empty" + (": its clips show nobody" if listed else ""))
     clips = PackedClips(path, "pyskl", store, index["labels"], names=index["names"].tolist())
+    about.of_pickle(clips, index)
     chosen = clips.subset(there)
     chosen.T = max(int(chosen.lengths(np.arange(len(chosen)))[1].max()), 1)
     chosen.subjects = subjects_of(chosen.names)
@@ -138,6 +140,7 @@ def _fill(writer: Writer, path: Path, centre: bool):
     labels: list[int] = []
     nobody: list[str] = []
     people: list[int] = []
+    shapes: list[tuple[int, int]] = []
     with parsing(path):
         splits = {
             f"split_{name}": np.array([*map(safe_pickle.text, listed)], str)
@@ -151,6 +154,8 @@ def _fill(writer: Writer, path: Path, centre: bool):
         with parsing(path, f"annotation {number} ({listing([name])})"):
             x = _coordinates(f"{path}: {listing([name])}", annotation, centre)
             label = int(annotation["label"])
+            shape = _img_shape(annotation)
+            flat = annotation["keypoint"].shape[-1] == 2
         if x is None:
             nobody.append(name)
             continue
@@ -161,6 +166,7 @@ def _fill(writer: Writer, path: Path, centre: bool):
         names.append(name)
         labels.append(label)
         people.append(len(annotation["keypoint"]))
+        shapes.append(shape)
         writer.add(x[None], name)
     if joints is None:
         raise ArchiveError(f"{path} holds no annotations" + (f" but {len(nobody)} that show nobody" if nobody else ""))
@@ -168,7 +174,19 @@ def _fill(writer: Writer, path: Path, centre: bool):
         raise ArchiveError(f"{path} holds two annotations of one clip")
     V, C = joints
     extra = {"names": np.array(names), "labels": np.array(labels, np.int64), "nobody": np.array(nobody, str)}
-    return (C, writer.longest, V, PERSONS), {**extra, "people": np.array(people), **splits}
+    extra |= {"people": np.array(people), "img_shape": np.array(shapes, np.int64), "flat": np.array(flat)}
+    return (C, writer.longest, V, PERSONS), {**extra, **about.in_pickle(content, path), **splits}
+
+
+def _img_shape(annotation: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of a clip's picture, (0, 0) where the annotation does not tell."""
+    told = annotation.get("img_shape", annotation.get("original_shape"))
+    if told is None:
+        return 0, 0
+    height, width = (int(side) for side in told)
+    if height < 1 or width < 1:
+        raise ArchiveError(f"img_shape is {(height, width)}; a picture has at least one pixel")
+    return height, width
 
 
 def _coordinates(where: str, annotation: dict[str, Any], centre: bool) -> np.ndarray | None:
