@@ -19,11 +19,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.engine import size_checks
+from skeleton_lab.engine import size_checks, skeleton
 from skeleton_lab.engine.checkpoint import random_states, restore_random_states
+from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.network import make_net
 from skeleton_lab.errors import LabError
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.utils.importing import import_class
 
 Shapes = Mapping[str, torch.Size]
@@ -34,6 +36,7 @@ ANEW = {
     PEOPLE: "what depends on the number of people",
 }  # fmt: skip
 NUMBERS = {CLASSES: size_checks.CLASSES, COORDINATES: size_checks.CHANNELS, PEOPLE: size_checks.PEOPLE}
+PROBES = ("ntu25", "coco17", "panoptic19", "mpi28")  # of other joints and other diameters
 USUAL = {COORDINATES: (2, 3, 9), PEOPLE: (1, 2, 3)}  # x y, x y z or a score; with bones and motion
 
 
@@ -58,6 +61,7 @@ class Transfer:
     def __init__(self, options: Options, net: nn.Module) -> None:
         self._options, self._net = options, net
         self._known: dict[str, Decided] = {}
+        self._theirs: str | None = None  # the skeleton of the weights, where that is told
         self.anew: frozenset[str] = frozenset()
         self.loaded: frozenset[str] = frozenset()
 
@@ -72,7 +76,8 @@ class Transfer:
         Where entries do not fit that nothing of this explains, none is chosen: the file is refused by its loader.
         """
         wrong = {key for key in weights if key in own and own[key].shape != weights[key].shape}
-        why = self._why(wrong) if wrong else ()
+        self._theirs = skeleton_beside(path, self._options)
+        why = self._why(wrong)
         self.anew = frozenset().union(*(self._decided(cause).entries for cause in why))
         self.loaded = frozenset(weights) & frozenset(own) - self.anew
         return set(self.anew), self._line(path, why, own, weights) if why else ""
@@ -81,13 +86,19 @@ class Transfer:
         """The fewest causes that explain all of the entries that do not fit, () where none do.
 
         A cause counts only if everything that it always changes does not fit: the batch norm in front of a network
-        depends on people, joints and coordinates alike.
+        depends on people, joints and coordinates alike. A skeleton of as many joints shows in no shape, only in the
+        configuration beside the weights.
         """
+        told: tuple[str, ...] = ()
+        if self._theirs not in (None, skeleton.configured(self._options)):
+            told, wrong = (SKELETON,), wrong - self._decided(SKELETON).entries
+        if not wrong:
+            return told
         likely = [cause for cause in ANEW if (it := self._decided(cause)).always and it.always <= wrong]
         for count in range(1, len(likely) + 1):
             for causes in combinations(likely, count):
                 if wrong <= frozenset().union(*(self._decided(cause).entries for cause in causes)):
-                    return causes
+                    return tuple(cause for cause in ANEW if cause in (*told, *causes))
         return ()
 
     def _decided(self, cause: str) -> Decided:
@@ -112,6 +123,9 @@ class Transfer:
         return made
 
     def _variants(self, cause: str) -> Iterable[Options]:
+        if cause == SKELETON:
+            yield from self._on_other_skeletons()
+            return
         arguments, network = self._options.model_args, import_class(self._options.model, "model")
         names = NUMBERS.get(cause, ())
         told = size_checks.told(names, arguments, network)
@@ -125,6 +139,16 @@ class Transfer:
                 changed = copy.copy(self._options)
                 changed.model_args = {**arguments, name: number}
                 yield changed
+
+    def _on_other_skeletons(self) -> Iterable[Options]:
+        own = skeleton.configured(self._options)
+        for name in PROBES:
+            if name != own:
+                changed = copy.copy(self._options)
+                with contextlib.suppress(LabError):  # a room without graphs of any skeleton, a network without a graph
+                    arguments = skeleton.arguments(changed, layouts.layout(name), None)
+                    changed.model_args = {**changed.model_args, **arguments}
+                    yield changed
 
     def _line(self, path: Path, why: tuple[str, ...], own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
         parts, said = [], set()
@@ -145,7 +169,28 @@ class Transfer:
             key = next(key for key in own if key in self.classifier and key in weights)
             sizes = [(theirs, ours) for theirs, ours in zip(weights[key].shape, own[key].shape) if theirs != ours]
             return f"{sizes[0][0]} classes, not {sizes[0][1]}" if sizes else "other classes"
-        return "another skeleton" if cause == SKELETON else f"another number of {cause}"
+        if cause == SKELETON:
+            ours = skeleton.configured(self._options)
+            return (
+                f"the skeleton {self._theirs}, not {ours}" if self._theirs not in (None, ours) else "another skeleton"
+            )
+        return f"another number of {cause}"
+
+
+def skeleton_beside(path: Path, options: Options) -> str | None:
+    """The skeleton of the network that weights are of, by the config.yaml that its run left beside them."""
+    for folder in (path.parent, path.parent.parent):
+        config = folder / "config.yaml"
+        if config.is_file():
+            content = yaml_file.read(config)
+            if content.get("model") != options.model or not isinstance(content.get("model_args"), dict):
+                return None
+            theirs = copy.copy(options)
+            theirs.model_args, theirs.feeder = content["model_args"], str(content.get("feeder", options.feeder))
+            with contextlib.suppress(LabError):  # of a network or a graph that is not here
+                return skeleton.configured(theirs)
+            return None
+    return None
 
 
 def _shapes(net: nn.Module) -> dict[str, torch.Size]:

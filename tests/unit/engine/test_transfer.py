@@ -11,8 +11,15 @@ import pytest
 import torch
 import toy_room
 
-from skeleton_lab.engine import shots
+from skeleton_lab import registry
+from skeleton_lab.engine import freezing, shots
+from skeleton_lab.engine.config import options as settings
+from skeleton_lab.engine.network import make_net
+from skeleton_lab.engine.pretrained import load_weights
+from skeleton_lab.engine.skeleton import fit
+from skeleton_lab.engine.transfer import Transfer
 from skeleton_lab.errors import UsageError
+from skeleton_lab.nn import is_fused, unfuse
 
 
 @pytest.fixture
@@ -131,3 +138,109 @@ def test_shots_are_the_same_for_a_class_whatever_the_others_and_grow_with_their_
     assert len(feeder.label) == 8 and len(said) == 1
     with pytest.raises(UsageError, match="restrict"):
         shots.keep(Namespace(shots=3, seed=1, feeder="x"), object(), said.append)
+
+
+# --- another skeleton ----------------------------------------------------------------------------------------------
+
+
+class Placed:
+    """ST-GCN's options and network for a skeleton and a number of classes, as the engine makes them."""
+
+    def __init__(self, skeleton: str, classes: int):
+        room = registry.find("ST-GCN")
+        with registry.room("ST-GCN"):
+            config = str(room.path / "config/st_gcn/ntu-xsub/train.yaml")
+            given = {"config": config, "skeleton": skeleton, "model_args": {"num_class": classes}}
+            self.options = settings.from_values(room.recipe, given, room.path)
+            fit(self.options)
+            torch.manual_seed(classes)
+            self.net = make_net(self.options)
+
+    def save(self, folder: Path) -> Path:
+        folder.mkdir()
+        settings.save(self.options, folder / "config.yaml")
+        torch.save(self.net.state_dict(), folder / "net.pt")
+        return folder / "net.pt"
+
+    def load(self, path: Path) -> tuple[Transfer, list[str]]:
+        said: list[str] = []
+        transfer = Transfer(self.options, self.net)
+        with registry.room("ST-GCN"):
+            load_weights(self.net, path, transfer=transfer, say=said.append)
+        return transfer, said
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory) -> Placed:
+    made = Placed("coco17", 7)
+    made.path = made.save(tmp_path_factory.mktemp("coco") / "run")
+    return made
+
+
+def of_the_joints(name: str) -> bool:
+    """What ST-GCN has of the joints: the graph, a weight for each of its edges, and the norm of the coordinates."""
+    return name.startswith(("A", "data_bn", "edge_importance")) and not name.endswith("num_batches_tracked")
+
+
+@pytest.mark.parametrize("skeleton, line", [
+    ("mediapipe33", "is of 7 classes, not 5 and the skeleton coco17, not mediapipe33: the classifier (fcn.weight"),
+    ("h36m17", "is of 7 classes, not 5 and the skeleton coco17, not h36m17: the classifier"),  # as many joints
+])  # fmt: skip
+def test_what_depends_on_the_joints_of_another_skeleton_begins_anew(coco, skeleton, line):
+    other = Placed(skeleton, 5)
+    fresh = {key: value.clone() for key, value in other.net.state_dict().items()}
+    transfer, said = other.load(coco.path)
+    assert len(said) == 1 and line in said[0] and "what depends on the joints (A, data_bn" in said[0], said
+    theirs = coco.net.state_dict()
+    for key, value in other.net.state_dict().items():
+        kept = of_the_joints(key) or key.startswith("fcn.")
+        assert kept == (key in transfer.anew)
+        assert torch.equal(value, fresh[key] if kept else theirs[key]), key
+
+
+def test_the_skeleton_is_told_by_its_joints_where_there_is_no_configuration(coco, tmp_path):
+    (tmp_path / "net.pt").write_bytes(coco.path.read_bytes())
+    transfer, said = Placed("mediapipe33", 7).load(tmp_path / "net.pt")
+    assert len(said) == 1 and "is of another skeleton: what depends on the joints" in said[0]
+    assert all(map(of_the_joints, transfer.anew))
+    _, said = Placed("coco17", 7).load(tmp_path / "net.pt")
+    assert said == []
+
+
+def test_a_frozen_backbone_of_another_skeleton_learns_its_joints(coco):
+    other = Placed("mediapipe33", 5)
+    transfer, _ = other.load(coco.path)
+    names = freezing.backbone(other.net, transfer, "ST-GCN")
+    still = freezing.freeze(other.net, names)
+    learning = {name for name, parameter in other.net.named_parameters() if parameter.requires_grad}
+    expected = {name for name, _ in other.net.named_parameters() if of_the_joints(name) or name.startswith("fcn.")}
+    assert learning == expected and other.net.data_bn not in still and other.net.st_gcn_networks[3] in still
+    freezing.train(other.net, still)
+    before = {key: value.clone() for key, value in other.net.state_dict().items()}
+    other.net(torch.randn(2, 3, 8, 33, 2)).square().sum().backward()
+    moved = {key for key, value in other.net.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {f"data_bn.{key}" for key in ("running_mean", "running_var", "num_batches_tracked")}
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_frozen_network_is_fused_only_where_nothing_inside_its_layers_learns(mixed):
+    """Fused layers of CTR-GCN take their mode for that of the norms inside: with a graph that learns they are plain."""
+    room = registry.find("CTR-GCN")
+    with registry.room("CTR-GCN"):
+        options = settings.from_values(room.recipe, {"config": str(room.path / str(room.config))}, room.path)
+        torch.manual_seed(0)
+        net = make_net(options)
+    names = [name for name, _ in net.named_parameters() if name[:3] != "fc." and not (mixed and name.endswith("PA"))]
+    still = freezing.freeze(net, names)
+    freezing.train(net, still)
+    assert is_fused(net) is not mixed
+    x = torch.randn(2, 3, 8, 25, 2)
+    logits = net(x)
+    logits.sum().backward()
+    with torch.no_grad():
+        for module in unfuse(net).modules():
+            module.training = False  # of the same numbers: no dropout here, and every norm is still
+        torch.testing.assert_close(net(x), logits.detach(), rtol=1e-4, atol=1e-4 * float(logits.detach().abs().max()))
+    assert {name for name, parameter in net.named_parameters() if parameter.grad is not None} == {
+        name for name, _ in net.named_parameters() if name not in names
+    }
