@@ -32,6 +32,7 @@ class Verb:
         words: flags that the verb stands for, by the name of the script.
         configured: the script takes ``--config``; without one it gets the room's own.
         of_room: the program's first word is a supervised room.
+        kinds: programs of a verb without a room, by the word behind the verb; other words are for ``program``.
     """
 
     about: str
@@ -40,6 +41,7 @@ class Verb:
     words: tuple[tuple[str, tuple[str, ...]], ...] = ()
     configured: bool = False
     of_room: bool = False
+    kinds: tuple[tuple[str, str], ...] = ()
 
     @property
     def takes_room(self) -> bool:
@@ -57,7 +59,9 @@ VERBS = {
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
-    "prepare": Verb("raw recordings to archives", "skeleton_lab.data.preprocessing.programs:prepare"),
+    "prepare": Verb("raw recordings, and clips of your own, to archives",
+                    "skeleton_lab.data.preprocessing.programs:prepare",
+                    kinds=(("clips", "skeleton_lab.inference.clips.program:main"),)),
     "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
     "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
@@ -162,8 +166,12 @@ def command(words: list[str]) -> int:
 
 
 def call(word: str, verb: Verb, argv: list[str]) -> int:
-    """A program of the package, in whose usage line the verb stands."""
-    module, function = verb.program.split(":")
+    """A program of the package, in whose usage line the verb stands, and the kind."""
+    chosen = verb.program
+    if argv and argv[0] in dict(verb.kinds):
+        chosen = dict(verb.kinds)[argv[0]]
+        word, argv = f"{word} {argv[0]}", argv[1:]
+    module, function = chosen.split(":")
     program = getattr(importlib.import_module(module), function)
     with started_as(f"{NAME} {word}"):
         return program(argv) or 0
