@@ -74,7 +74,7 @@ def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
     with PeakMemory() as memory:
         with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
             output = model(x, *more)
-            loss = Criterion()(output, y)
+            loss = Criterion(net=model)(output, y)
         loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     moments = memory.moments(gradients)
