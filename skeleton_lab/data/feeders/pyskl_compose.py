@@ -101,6 +101,5 @@ def _made(entry: Mapping[str, Any]) -> Any:
     try:
         return STEPS[name](**arguments)
     except TypeError as error:
-        raise UsageError(
-            f"pipeline: step {name}: {str(error).removeprefix(name).removeprefix('.__init__()')}"
-        ) from error
+        told = str(error).removeprefix(name).removeprefix(".__init__()").strip()
+        raise UsageError(f"pipeline: step {name}: {told}") from error

@@ -66,30 +66,27 @@ class PreNormalize3D:
         if len(x) == 2 and there[1].sum() > there[0].sum():
             x, there = x[::-1], there[::-1]
         x = x[:, there[0]]
-        present = (x != 0).any(-1, keepdims=True)
         if self.align_center:
-            centre = self.centre or (1 if x.shape[2] == KINECT else x.shape[2] - 1,)
+            centre = self.centre or [1 if x.shape[2] == KINECT else x.shape[2] - 1]
             item["body_center"] = x[0, 0, centre].mean(0)
-            x = np.where(present, x - item["body_center"], 0)
+            x = (x - item["body_center"]) * (x != 0).any(-1, keepdims=True)
         if self.align_spine:
-            x = _turned(x, present, self.zaxis, 2)
-            x = _turned(x, present, self.xaxis, 0, backwards=True)
+            upright = self._upright(x[0, 0])
+            x = (x.reshape(-1, 3).astype(np.float64) @ upright.T).reshape(x.shape)
         item["keypoint"], item["total_frames"] = x, x.shape[1]
 
+    def _upright(self, pose: np.ndarray) -> np.ndarray:
+        """(3, 3) float64: turns the spine of a pose (V, 3) to z, and the shoulders, as they lie then, to x."""
+        base, top = (pose[end].mean(0) for end in self.zaxis)
+        spine = rotation_onto(top - base, 2)
+        turned = pose if spine is None else pose.astype(np.float64) @ spine.T
+        right, left = (turned[end].mean(0) for end in self.xaxis)
+        shoulders = rotation_onto(right - left, 0)
+        return (np.eye(3) if shoulders is None else shoulders) @ (np.eye(3) if spine is None else spine)
 
-def _point(point: int | Point) -> Point:
-    return (int(point),) if isinstance(point, (int, np.integer)) else tuple(int(joint) for joint in point)
 
-
-def _turned(
-    x: np.ndarray, present: np.ndarray, ends: Sequence[Point], axis: int, backwards: bool = False
-) -> np.ndarray:
-    """``x`` turned so that the line between two points of person 0 in frame 0 points along ``axis``; then float64."""
-    first, last = (x[0, 0, end].mean(0) for end in ends)
-    rotation = rotation_onto(first - last if backwards else last - first, axis)
-    if rotation is None:
-        return x.astype(np.float64)
-    return np.where(present, x.astype(np.float64) @ rotation.T, 0)
+def _point(point: int | Point) -> list[int]:
+    return [int(point)] if isinstance(point, (int, np.integer)) else [int(joint) for joint in point]
 
 
 class PreNormalize2D:
