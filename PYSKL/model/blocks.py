@@ -99,7 +99,7 @@ class DataNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         N, M, V, C, T = x.shape
-        if self.kind == "MVC" and M * V * C != self.num_features:
+        if self.kind == "MVC" and self.num_features != M * V * C:
             raise ValueError(f"data_bn_type 'MVC' is made for {self.num_features // (V * C)} persons, not for {M}")
         rows = x.reshape(N, -1, T) if self.kind == "MVC" else x.reshape(N * M, V * C, T)
         return super().forward(rows).view(N, M, V, C, T)
