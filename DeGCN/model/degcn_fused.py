@@ -42,30 +42,25 @@ class FusedConvNorm(degcn.ConvNorm):
 # --- over joints ---------------------------------------------------------------------------------------------------
 
 
-class FusedGCN(nn.Module):
-    """Base of the fused graph units: what they aggregate, normed with a residual and activated where wanted."""
+def graph_unit(unit: nn.Module, x: Tensor, bodies: Tensor | None, residual: Tensor | None, act: bool) -> Tensor:
+    """bn(what ``unit.aggregated`` makes of x) + ``residual``, through the leaky ReLU with ``act``."""
+    if unit.training:
+        return batch_norm([unit.bn], unit.aggregated(x), bodies, (), residual, act, SLOPE)
+    scale, shift = fold([unit.bn])
+    return added(unit.aggregated(x, scale) + shift.view(-1, 1, 1), residual, act, SLOPE)
 
-    bn: nn.BatchNorm2d
+
+@fuses(degcn.FirstGCN)
+class FusedFirstGCN(degcn.FirstGCN):
+    """Joints are summed before they are projected; a channel of ones carries the bias, which A makes unequal."""
 
     def forward(
         self, x: Tensor, bodies: Tensor | None = None, residual: Tensor | None = None, act: bool = False
     ) -> Tensor:
-        """bn(what ``aggregated`` gives) + ``residual``, through the leaky ReLU with ``act``."""
-        if self.training:
-            return batch_norm([self.bn], self.aggregated(x), bodies, (), residual, act, SLOPE)
-        scale, shift = fold([self.bn])
-        return added(self.aggregated(x, scale) + shift.view(-1, 1, 1), residual, act, SLOPE)
+        return graph_unit(self, x, bodies, residual, act)
 
     def aggregated(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        """(B, C, T, V) -> (B, O, T, V), ``scale`` (O,) times what goes into the norm."""
-        raise NotImplementedError
-
-
-@fuses(degcn.FirstGCN)
-class FusedFirstGCN(FusedGCN, degcn.FirstGCN):
-    """Joints are summed before they are projected; a channel of ones carries the bias, which A makes unequal."""
-
-    def aggregated(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """(B, C, T, V) -> (B, O, T, V) without the norm; ``scale`` (O,) times that."""
         W = torch.cat([self.conv.weight.flatten(1), self.conv.bias[:, None]], 1)  # row h*O + c
         W = W.unflatten(0, (SUBSETS, -1)).permute(1, 2, 0).flatten(1)  # column i*3 + h
         W = W if scale is None else W * scale[:, None]
@@ -73,8 +68,14 @@ class FusedFirstGCN(FusedGCN, degcn.FirstGCN):
 
 
 @fuses(degcn.GroupedGCN)
-class FusedGroupedGCN(FusedGCN, degcn.GroupedGCN):
+class FusedGroupedGCN(degcn.GroupedGCN):
+    def forward(
+        self, x: Tensor, bodies: Tensor | None = None, residual: Tensor | None = None, act: bool = False
+    ) -> Tensor:
+        return graph_unit(self, x, bodies, residual, act)
+
     def aggregated(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """(B, C, T, V) -> (B, O, T, V) without the norm; ``scale`` (O,) times that."""
         return grouped_aggregate(x, self.weights(scale))
 
     def weights(self, scale: Tensor | None = None) -> Weights:

@@ -54,7 +54,7 @@ class Taps(NamedTuple):
         return cls([f + front for f in floors], shares, (front, back), stride, out)
 
     def pad(self, x: Tensor) -> Tensor:
-        return F.pad(x, (*self.padding, 0, 0), "replicate")
+        return F.pad(x, (*self.padding, 0, 0), "replicate").to(x.dtype)  # autocast pads in single precision
 
     def pair(self, x: Tensor, e: int) -> tuple[Tensor, Tensor]:
         """Views of padded x (..., F'), the frames before and after every position of sample e, (..., T') each."""
@@ -123,7 +123,7 @@ class Sampling(NamedTuple):
 
 def sampled(x: Tensor, tr: Tensor, W: Tensor, stride: int) -> Tensor:
     """y (B, O, V, T') of x (B, C, V, F), tr (eta,) and W (O, C*eta), without a bias."""
-    B, C, V, frames = x.shape
+    B, _, V, frames = x.shape
     out = -(-frames // stride)
     if x.is_cuda:
         z = Sampling.of(tr, frames, stride, x.dtype).interpolated(x)

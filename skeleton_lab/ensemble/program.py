@@ -45,8 +45,9 @@ class Recipe:
     Attributes:
         labels: data set -> the file that has its test labels, seen from the room's folder.
         streams: each has a flag ``--STREAM-dir``.
-        tables: model -> data set -> weights of all the streams together, where they are not STREAM_WEIGHTS; the
+        tables: model -> data set -> weights of all the streams together, where they are not ``shares``; the
             models are the choices of a flag ``--model``, the first one is its default.
+        shares: stream -> its weight where no table has one.
         searched: the weights are searched for; fixed ones are all 1.
         digits: decimals of the two accuracy lines.
     """
@@ -54,6 +55,7 @@ class Recipe:
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
     streams: Sequence[str] = tuple(STREAM_WEIGHTS)
     tables: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=lambda: STREAM_WEIGHTS)
     searched: bool = False
     digits: int = 4
 
@@ -66,7 +68,7 @@ class Recipe:
         table = self.tables.get(model, {}).get(dataset)
         if table and tuple(streams) == tuple(self.streams):
             return list(table)
-        return [STREAM_WEIGHTS[stream] for stream in streams]
+        return [self.shares[stream] for stream in streams]
 
 
 def find_labels(options: argparse.Namespace, recipe: Recipe, room: Path, first: Scores) -> tuple[np.ndarray, Path]:

@@ -180,6 +180,8 @@ def check_step(
             check_buffers(model, fixture)
             check_gradients(model, fixture, **gradients)
             checked = model
+        elif case.onto_start:
+            check_gradients(model, fixture, **gradients, group=f"{prefix}grad_norm/")
     return checked
 
 
