@@ -89,7 +89,7 @@ def test_every_parameter_learns(network):
 def test_gradients_of_gradients_are_refused(network):
     """Backwards that are written by hand are differentiable once; twice would be wrong without a word."""
     model = copy.deepcopy(network.model).train()
-    logits = first(model(*network.inputs(2)))
+    logits = logits_of(model(*network.inputs(2)))
     trained = [p for p in model.parameters() if p.requires_grad]
     loss = F.cross_entropy(logits, torch.arange(2))
     gradients = torch.autograd.grad(loss, trained, create_graph=True, allow_unused=True)
