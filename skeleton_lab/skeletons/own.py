@@ -15,7 +15,7 @@ import yaml
 
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.skeletons import parts, tree
-from skeleton_lab.skeletons.edges import Edges
+from skeleton_lab.skeletons.tree import Edges
 
 UNITS = ("m", "cm", "mm", "px", "image")  # image: shares of its width and height
 KEYS = (
@@ -47,7 +47,7 @@ def parsed(text: str, name: str, where: str) -> dict[str, Any]:
     try:
         entry = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        raise UsageError(f"{where}: this is no YAML ({' '.join(str(error).split())})") from None
     if not isinstance(entry, dict):
         raise UsageError(
             f"{where}: a skeleton is a table of keys, with joints: and bones: at least (docs/skeletons.md)"

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from skeleton_lab.skeletons.edges import Edges
+Edges = list[tuple[int, int]]
 
 
 def distances(edges: Edges, V: int) -> np.ndarray:
