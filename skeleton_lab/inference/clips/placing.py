@@ -64,7 +64,9 @@ def placed(clips: Sequence[Clip], skeleton: Layout, wish: Wish, notices: Notices
     if wish.image is not None:
         clips = [clip._replace(image=clip.image or wish.image) for clip in clips]
     clips = [_without_depth(clip, skeleton) for clip in clips]
-    by_axes = {clip.points.shape[-1]: clip for clip in clips}
+    by_axes: dict[int, Clip] = {}
+    for clip in clips:
+        by_axes.setdefault(clip.points.shape[-1], clip)
     if len(by_axes) > 1:
         flat, deep = by_axes[2].row.shown, by_axes[3].row.shown
         raise UsageError(f"mixed key points: {flat} has x and y, {deep} x, y and z; keep one kind in the labels")
