@@ -31,6 +31,7 @@ class Verb:
         scripts: of a verb with a room, the script that does it: the first one that the room has.
         words: flags that the verb stands for, by the name of the script.
         configured: the script takes ``--config``; without one it gets the room's own.
+        of_room: the program's first word is a supervised room.
         kinds: programs of a verb without a room, by the word behind the verb; other words are for ``program``.
     """
 
@@ -39,7 +40,12 @@ class Verb:
     scripts: tuple[str, ...] = ()
     words: tuple[tuple[str, tuple[str, ...]], ...] = ()
     configured: bool = False
+    of_room: bool = False
     kinds: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def takes_room(self) -> bool:
+        return bool(self.scripts) or self.of_room
 
 
 TRAIN = ("main.py", "train.py")  # the second: of the zero-shot rooms
@@ -48,6 +54,9 @@ VERBS = {
     "test": Verb("test weights of the room's network", scripts=TRAIN, configured=True,
                  words=(("main.py", ("--phase", "test")), ("train.py", ("--mode", "eval")))),
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
+    "few-shot": Verb("classes by the nearest of a few clips, in a network's feature space",
+                     "skeleton_lab.one_shot.few_shot:main", of_room=True),
+    "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
     "prepare": Verb("raw recordings, and clips of your own, to archives",
@@ -58,6 +67,7 @@ VERBS = {
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
     "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),
     "plan": Verb("which rooms a machine or a card can train, and how long", "skeleton_lab.plan.__main__:main"),
+    "skeletons": Verb("the skeletons it knows, listed or drawn", "skeleton_lab.reporting.skeletons.__main__:main"),
     "synthetic": Verb("an archive of people who never lived", "skeleton_lab.data.synthetic.archive:main"),
     "extract": Verb("features of a trained network for zero-shot", "skeleton_lab.zero_shot.features.program:main"),
 }  # fmt: skip
@@ -82,7 +92,8 @@ complete -o default -F _skeleton_lab {name}"""
 
 def of_room(verb: Verb) -> list[Room]:
     """The rooms that are here and have the verb."""
-    return [room for room in registry.ROOMS if any((room.path / script).is_file() for script in verb.scripts)]
+    scripts = TRAIN[:1] if verb.of_room else verb.scripts
+    return [room for room in registry.ROOMS if any((room.path / script).is_file() for script in scripts)]
 
 
 def table() -> str:
@@ -90,7 +101,7 @@ def table() -> str:
     lines = [
         f"usage: {NAME} VERB [ROOM] [flags]       {NAME} VERB [ROOM] --help lists the flags",
         "",
-        *(f"  {f'{word} ROOM' if verb.scripts else word:<15} {verb.about}" for word, verb in VERBS.items()),
+        *(f"  {f'{word} ROOM' if verb.takes_room else word:<15} {verb.about}" for word, verb in VERBS.items()),
         "",
         f"rooms: {', '.join(room.folder for room in registry.ROOMS if room.path.is_dir())}",
         f"completion in bash: eval \"$({NAME} --completion bash)\"",
@@ -106,7 +117,7 @@ def completion(shell: str) -> str:
         f'    {word}) rooms="{" ".join(room.folder for room in of_room(verb))}" '
         f'images="{" ".join(room.image for room in of_room(verb))}" ;;'
         for word, verb in VERBS.items()
-        if verb.scripts
+        if verb.takes_room
     ]
     return COMPLETION.format(verbs=" ".join(VERBS), rooms="\n".join(cases), name=NAME)
 

@@ -6,7 +6,6 @@ the layout's ``published`` in ``layouts.yaml`` says so, and these functions retu
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -16,51 +15,15 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons import partition
 from skeleton_lab.skeletons.edges import Edges
 from skeleton_lab.skeletons.layouts import Layout
+from skeleton_lab.skeletons.tree import distances, rerooted
 
 HYPEREDGES = 8  # of the networks with virtual joints, which choose that many neighbours and one joint itself
 GROUP, OTHER_GROUPS, WORTH = 4, (3, 5, 6), 2  # joints of a group: four, unless another size costs so much less
 
 
-def distances(edges: Edges, V: int) -> np.ndarray:
-    """(V, V) int64, bones between two joints, whichever way they point; V where no path leads."""
-    beside: list[list[int]] = [[] for _ in range(V)]
-    for child, parent in edges:
-        beside[child].append(parent)
-        beside[parent].append(child)
-    table = np.full((V, V), V)
-    for start in range(V):
-        table[start, start] = 0
-        waiting = deque([start])
-        while waiting:
-            joint = waiting.popleft()
-            for near in beside[joint]:
-                if near != start and table[start, near] == V:
-                    table[start, near] = table[start, joint] + 1
-                    waiting.append(near)
-    return table
-
-
 def diameter(layout: Layout) -> int:
     """Bones of the longest path."""
     return int(distances(layout.bones, layout.V).max())
-
-
-def middles(edges: Edges, V: int) -> list[int]:
-    """The one or two joints in the middle of a longest path of a tree: from them the farthest joint is nearest."""
-    farthest = distances(edges, V).max(1)
-    return np.flatnonzero(farthest == farthest.min()).tolist()
-
-
-def centre(edges: Edges, V: int, root: int) -> int:
-    """ST-GCN's centre where none is published: the middle of the longest paths, of two the one nearer to the root."""
-    from_root = distances(edges, V)[root]
-    return min(middles(edges, V), key=lambda joint: from_root[joint])
-
-
-def rerooted(edges: Edges, V: int, root: int) -> Edges:
-    """The same bones as (child, parent) pairs that all lead to ``root``; the children in ascending order."""
-    from_root = distances(edges, V)[root]
-    return sorted((a, b) if from_root[a] > from_root[b] else (b, a) for a, b in edges)
 
 
 def spatial(layout: Layout) -> np.ndarray:

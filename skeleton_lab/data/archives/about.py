@@ -128,13 +128,17 @@ def skeleton_of(text: str, where: str) -> Layout:
     """
     if len(text) > LONGEST:
         raise ArchiveError(f"{where} is a text of {len(text)} characters; the longest that is read has {LONGEST}")
+    text = text.strip()
     try:
-        if "\n" in text.strip():
+        if "\n" in text:
             with parsing(where):
                 return layouts.parsed(text, "own", where)
-        if text.strip().endswith(layouts.OWN):
-            raise ArchiveError(f"{where} names the file '{text}'; an archive holds the text of that file itself")
-        return layouts.layout(text.strip())
+    except UsageError as error:
+        raise ArchiveError(str(error)) from None
+    if text.endswith(layouts.OWN):
+        raise ArchiveError(f"{where} names the file '{text}'; an archive holds the text of that file itself")
+    try:
+        return layouts.layout(text)
     except UsageError as error:
         raise ArchiveError(f"{where} is no skeleton: {error}") from None
 

@@ -10,8 +10,8 @@ every clip is moved and scaled by one point and one length, which both of its pe
         which the first person has both ends of it
     s   turns y up: (x, y) becomes (x, -y), and (x, y, z) becomes (x, -y, -z)
 
-Before that, joints whose score is below ``SCORE``, or without scores those at (0, 0), are missing, and are filled in
-from the frames around (``skeletons.missing``).  Scores stay what they are.
+Before that, joints whose score is below ``SCORE`` (0.3), or without scores those at (0, 0), are missing, and are filled
+in from the frames around (``skeletons.missing``).  Scores stay what they are.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import numpy as np
 
 from skeleton_lab.skeletons import missing
 from skeleton_lab.skeletons.layouts import Layout, Point
-
-SCORE = 0.3  # of a joint that was found
+from skeleton_lab.skeletons.schemes import SCORE
 
 
 class ImagePoints:

@@ -59,11 +59,6 @@ def test_a_skeleton_of_ones_own_travels_as_text(tmp_path):
     assert about.written(clips.skeleton) == text and about.written(layouts.layout("coco")) == "coco17"
 
 
-@pytest.mark.parametrize("name", layouts.known())
-def test_every_layout_survives_its_text(name):
-    assert layouts.parsed(layouts.as_text(layouts.layout(name)), "?", "here") == layouts.layout(name)
-
-
 def test_a_plain_archive_says_what_its_format_says(tmp_path):
     ntu = open_archive(own(tmp_path / "ntu.npz", V=25), "train", layout="5d")
     assert (ntu.skeleton.name, ntu.units, ntu.scored, ntu.class_names) == ("ntu25", "m", False, None)
@@ -82,7 +77,7 @@ def test_a_plain_archive_says_what_its_format_says(tmp_path):
     [
         (dict(skeleton="cocoo17"), "my.npz: skeleton is no skeleton: .*coco17"),
         (dict(skeleton="own.yaml"), "my.npz: skeleton names the file 'own.yaml'"),
-        (dict(skeleton="joints: [a\nb"), "my.npz: skeleton is no skeleton: .*cannot be read"),
+        (dict(skeleton="joints: [a\nb"), "my.npz: skeleton: this is no YAML"),
         (dict(skeleton="- 1\n- 2"), "my.npz: skeleton"),
         (dict(skeleton="x" * 100_001), "text of 100001 characters"),
         (dict(skeleton=["coco17", "ntu25"]), r"my.npz: skeleton has shape \(2,\)"),
