@@ -42,12 +42,10 @@ class Unplaced(Recordings):
     centre = False  # the feeder places them
 
     def __init__(
-        self, names: Sequence[str], labels: Sequence[int | None] | None, skeleton: Layout, units: str, scored: bool,
-        flat: bool,
-    ) -> None:  # fmt: skip
+        self, names: Sequence[str], labels: Sequence[int | None] | None, skeleton: Layout, units: str, scored: bool
+    ) -> None:
         super().__init__(names, labels, skeleton.name)
         self.skeleton, self.units, self.scored = skeleton, units, scored
-        self.flat = flat
         self._points: list[np.ndarray] = []
 
     def points(self, k: int) -> np.ndarray:
@@ -63,8 +61,7 @@ class StoredUnplaced(Unplaced):
     """Clips of an archive of the network's skeleton, one at a time."""
 
     def __init__(self, clips: Clips, names: Sequence[str], skeleton: Layout) -> None:
-        flat = clips.C - clips.scored == 2
-        super().__init__(names, clips.labels.tolist(), skeleton, clips.units or skeleton.units, clips.scored, flat)
+        super().__init__(names, clips.labels.tolist(), skeleton, clips.units or skeleton.units, clips.scored)
         self.clips, self.class_names = clips, clips.class_names
 
     def points(self, k: int) -> np.ndarray:
@@ -102,7 +99,7 @@ def of_keypoints(
     names = [clips[k].name for k in kept]
     known = [labels[k] for k in kept]
     told = known if any(label is not None for label in known) else None
-    made = Unplaced(names, told, skeleton, placed.units, scored, channels - scored == 2)
+    made = Unplaced(names, told, skeleton, placed.units, scored)
     made._points = [_fitted(x.transpose(1, 3, 2, 0), placed.scored, channels, scored, where) for x in placed.x]
     return made
 

@@ -16,7 +16,7 @@ from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.reporting.html import clip_json, shell
 from skeleton_lab.reporting.viewer import page as view_page
 from skeleton_lab.reporting.viewer.clip_view import Shown
-from skeleton_lab.skeletons.sides import LEFT, MIDDLE, RIGHT, Skeleton, skeleton, upright
+from skeleton_lab.skeletons.sides import of_layout, skeleton, told_upright, upright
 from skeleton_lab.utils.importing import optional
 
 TEMPLATE = "inference/templates/predictions.html.j2"
@@ -47,38 +47,20 @@ class Labelled(Shown):
         }  # fmt: skip
 
 
-def _turned(points: np.ndarray, recordings: Recordings) -> tuple[np.ndarray, bool]:
-    """Frames (T, M, V, C) of a recording as they are drawn, (T, M, V, 3) with y up, and whether they are flat."""
-    if recordings.skeleton is None:
-        return upright(points)
-    if not recordings.flat:
-        return points[..., :3], False
-    x, y = points[..., 0], points[..., 1]
-    return np.stack([-x, y if recordings.skeleton.y_up else -y, np.zeros_like(x)], -1), True  # as the sensor sees it
-
-
-def _drawn(recordings: Recordings, joints: int) -> Skeleton:
-    known = recordings.skeleton
-    if known is None:
-        return skeleton(joints)
-    sides = [MIDDLE] * known.V
-    for left, right in known.pairs:
-        sides[left], sides[right] = LEFT, RIGHT
-    return Skeleton(known.bones, tuple(sides))
-
-
 def _shown(
     points: np.ndarray, recordings: Recordings, first: int, total: int, title: str, details: str, every: int = 1
 ) -> dict[str, Any]:
     """Arguments of ``Shown`` for frames (T, M, V, C) of a recording: every ``every``-th from ``first`` on."""
-    turned, flat = _turned(points, recordings)
+    known = recordings.skeleton
+    turned, flat = upright(points) if known is None else told_upright(points, known, recordings.scored)
     there = turned.any(-1)
     clip = clip_json.clip(turned, 0, 0, title)
     kept = there[:, there.any((0, 2))] if there.any() else there[:, :1]
     length = len(clip.points)
     numbers = first + every * np.arange(length) + 1
+    drawn = skeleton(points.shape[2]) if known is None else of_layout(known)
     return dict(
-        clip=clip, skeleton=_drawn(recordings, points.shape[2]), numbers=numbers, total=total,
+        clip=clip, skeleton=drawn, numbers=numbers, total=total,
         found=kept[:length] if flat else np.ones(clip.points.shape[:3], bool), flat=flat, title=title, details=details,
     )  # fmt: skip
 

@@ -102,7 +102,7 @@ def _of_its_skeleton(network: Network, skeleton: Layout, given: Path | np.ndarra
         any_skeleton.check_archive(clips, skeleton, network.channels, _shown(given))
         if not wishes.window:
             answer = _archive(network, given, wishes)
-            answer.recordings.skeleton, answer.recordings.flat = skeleton, clips.C - clips.scored == 2
+            answer.recordings.skeleton, answer.recordings.scored = skeleton, clips.scored
             answer.recordings.class_names = clips.class_names
             return answer
         names = clips.names or [f"{wishes.split or 'test'}_{i}" for i in range(len(clips))]

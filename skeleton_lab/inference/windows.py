@@ -30,7 +30,7 @@ class Recordings:
     trouble: ArchiveError | None = None
     centre = True  # windows are centred as the clips of published archives are
     skeleton: Layout | None = None  # of the joints, where they are not told by their number
-    flat = False  # with a skeleton: x and y of an image, and perhaps a score
+    scored = False  # with a skeleton: the last channel is a score
     class_names: Sequence[str] | None = None  # of an archive that tells them
 
     def __init__(self, names: Sequence[str], labels: Sequence[int | None] | None, scheme: str) -> None:
