@@ -48,6 +48,7 @@ VERBS = {
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
+    "convert-config": Verb("a PYSKL configuration (.py) as YAML", "skeleton_lab.engine.config.convert_config:main"),
     "prepare": Verb("raw recordings to archives", "skeleton_lab.data.preprocessing.programs:prepare"),
     "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
     "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
