@@ -55,6 +55,7 @@ VERBS = {
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
     "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),
     "plan": Verb("which rooms a machine or a card can train, and how long", "skeleton_lab.plan.__main__:main"),
+    "skeletons": Verb("the skeletons it knows, listed or drawn", "skeleton_lab.reporting.skeletons.__main__:main"),
     "synthetic": Verb("an archive of people who never lived", "skeleton_lab.data.synthetic.archive:main"),
     "extract": Verb("features of a trained network for zero-shot", "skeleton_lab.zero_shot.features.program:main"),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skeleton_lab.engine import size_checks
+from skeleton_lab.engine import size_checks, skeleton
 from skeleton_lab.engine.checkpoint import random_states, restore_random_states
 from skeleton_lab.engine.config.class_list import only
 from skeleton_lab.engine.config.options import Options
@@ -46,6 +46,8 @@ def build(
         restore_random_states(states, torch.device("cpu"))
     else:
         feeders = tuple(None if feeder is None else adopted(copy.copy(feeder), options) for feeder in feeders)
+    for line in skeleton.fit(options, feeders):
+        runtime.log(line)
     learner = make_learner(options, runtime, earlier is None)
     classes = classes_of(options, learner.net)
     loaders = make_loaders(options, runtime, classes, feeders)

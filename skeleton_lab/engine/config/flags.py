@@ -86,6 +86,8 @@ DATA = _group(
     Flag("train_feeder_args", "dict", {}, "arguments of the training feeder, merged into those of the YAML file: "
          "\"{'window_size':32}\", window_size=32,bone=True or {window_size: 32}"),
     Flag("test_feeder_args", "dict", {}, "the same for the test feeder"),
+    Flag("skeleton", "str", None, "skeleton of the clips: a name that `skeleton-lab skeletons` lists, or your own, "
+         "FILE.yaml; the network is made for it. None: what the archive says"),
     Flag("num_worker", "int", 32, "loader processes; 0: none",
          nullable=True, at_least=0, at_most=256),
     Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder)", at_least=-1),

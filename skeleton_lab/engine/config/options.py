@@ -191,6 +191,10 @@ def _check(options: Options) -> None:
     """What no flag alone can tell."""
     if not options.work_dir:
         raise UsageError("--work-dir is missing: name a folder for the results")
+    if options.skeleton is not None:
+        from skeleton_lab.skeletons import layouts  # here: few name one
+
+        layouts.layout(options.skeleton)
     if options.phase == "test" and not options.weights:
         raise UsageError("Please appoint --weights.")
     if options.observe and options.phase != "test":
