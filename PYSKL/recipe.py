@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skeleton_lab.engine.optim import cosine
-from skeleton_lab.engine.recipe import FLAGS, Recipe
+from skeleton_lab.engine.recipe import EVAL_LINES, FLAGS, Recipe
 
 RECIPE = Recipe(
     "PYSKL",
@@ -11,5 +11,6 @@ RECIPE = Recipe(
     flags=tuple(flag for flag in FLAGS if flag not in ("step", "warm_up_epoch")),
     defaults={"num_worker": 2, "nesterov": True, "step": [], "save_epoch": 0},
     schedule=cosine,
+    eval_lines={**EVAL_LINES, "mean_class": "\tMean class accuracy: {acc:.2f}%"},
     longer_run="num_epoch has changed: the cosine schedule changes with it.",
 )

@@ -161,10 +161,38 @@ def _own(path: Path) -> Layout:
         UsageError: not readable, or a key is missing.
     """
     try:
-        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise UsageError(f"--skeleton {path}: cannot be read ({' '.join(str(error).split())})") from None
-    return _made(path.stem, entry, str(path))
+    return parsed(text, path.stem, f"--skeleton {path}")
+
+
+def parsed(text: str, name: str, where: str) -> Layout:
+    """A skeleton of YAML text; ``name`` where the text has none, ``where`` the text is from.
+
+    Raises:
+        UsageError: no YAML, or a key is missing.
+    """
+    try:
+        entry = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where}: cannot be read ({' '.join(str(error).split())})") from None
+    rest = {key: value for key, value in entry.items() if key != "name"}
+    return _made(str(entry.get("name", name)), rest, where)
+
+
+def as_text(skeleton: Layout) -> str:
+    """YAML text that ``parsed`` makes the same layout of."""
+    lists = {key: list(getattr(skeleton, key)) for key in ("joints", "trunk", "face", "aliases")}
+    pairs = {key: [list(pair) for pair in getattr(skeleton, key)] for key in ("bones", "pairs", "limbs")}
+    plain = {key: getattr(skeleton, key) for key in ("name", "title", "root", "centre", "dimensions", "units", "y_up")}
+    origin, (low, high) = _written(skeleton.origin), map(_written, skeleton.scale)
+    entry = {**plain, "scored": skeleton.scored, "origin": origin, "scale": f"{low}-{high}", **lists, **pairs}
+    return yaml.safe_dump(entry, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def _written(joints: Point) -> str:
+    return str(joints[0]) if len(joints) == 1 else f"({'+'.join(map(str, joints))})/{len(joints)}"
 
 
 def _made(name: str, entry: dict[str, Any], where: str) -> Layout:

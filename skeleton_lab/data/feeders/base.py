@@ -54,6 +54,8 @@ class Feeder(Dataset):
         required: arguments that must be given; unused: those of the published feeder that change nothing, which is
             said once (``accept``).
         joints: V of the clips, where the feeder takes no others.
+        axes: of what the network gets for a clip: coordinates C, frames T, joints V, persons M. There may be one more
+            in front, of several clips of a sample; ``average_clips`` says how a test joins what the network says.
     """
 
     seed = 0
@@ -63,6 +65,8 @@ class Feeder(Dataset):
     observe = (1.0, 1.0)
     room_dir: Path | None = None
     joints: int | None = None
+    axes = "CTVM"
+    average_clips = "prob"
     required: tuple[str, ...] = ("data_path",)
     unused: tuple[str, ...] = ()
 
@@ -155,6 +159,12 @@ class Feeder(Dataset):
 def log_once(line: str) -> None:
     """A line of the run's log, the first time that it is said."""
     logging.getLogger("skeleton_lab").info(line)
+
+
+def ctvm(x: np.ndarray, axes: str) -> np.ndarray:
+    """Clips (..., C, T, V, M) of clips whose last four axes are ``axes``; of several of a sample the first."""
+    x = x[:, 0] if x.ndim == 6 else x
+    return x.transpose(*range(x.ndim - 4), *(x.ndim - 4 + axes.index(axis) for axis in "CTVM"))
 
 
 def refuse_unknown(feeder: type, unknown: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
-from skeleton_lab.skeletons import joint_maps
+from skeleton_lab.skeletons import joint_maps, missing
 from skeleton_lab.skeletons.schemes import COCO17, SCHEMES, Scheme
 
 TORSO = 0.5  # metres
@@ -115,25 +115,10 @@ def fill(points: np.ndarray, found: np.ndarray, scheme: Scheme) -> np.ndarray | 
     A joint that is found in no frame takes the place of its parent, or of a joint that hangs on it. None for a person
     without shoulders or hips.
     """
-    points = np.array(points, np.float64)
     seen = found.any(0)
     if not all(_has(seen, scheme, part) for part in ("shoulder", "hip")):
         return None
-    frames = np.arange(len(points))
-    for joint in np.flatnonzero(seen):
-        at = np.flatnonzero(found[:, joint])
-        for c in range(points.shape[2]):
-            points[:, joint, c] = np.interp(frames, at, points[at, joint, c])
-    seen = seen.copy()
-    while not seen.all():
-        before = seen.sum()
-        for joint, parent in [*scheme.edges, *((parent, joint) for joint, parent in scheme.edges)]:
-            if seen[parent] and not seen[joint]:
-                points[:, joint] = points[:, parent]
-                seen[joint] = True
-        if seen.sum() == before:
-            return None
-    return points
+    return missing.filled(points, found, scheme.edges)
 
 
 def _has(seen: np.ndarray, scheme: Scheme, part: str) -> bool:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeleton_lab.nn import layers
@@ -90,6 +91,7 @@ class NormReLUBranches(Function):
         return *y, mean, invstd
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *dy):
         h, gamma, beta, mean, invstd, bodies, *weights = ctx.saved_tensors
         dy = [h.new_zeros(shape) if d is None else d for d, shape in zip(dy, ctx.shapes)]
