@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model import protogcn
 from model.blocks_fused import (
@@ -73,6 +74,7 @@ class NormReLURefine(Function):
         return z, mean, invstd
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz, *_):
         q, gamma, beta, bodies, mean, invstd, a, c, alpha, shared, W = ctx.saved_tensors
         p = normed_again(q, gamma, beta, mean, invstd).relu_()
