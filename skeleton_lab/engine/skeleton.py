@@ -83,7 +83,8 @@ def configured(options: Options) -> str | None:
 
     None where a graph of one's own does not tell, by an attribute ``skeleton``.
     """
-    graph, given = options.model_args.get("graph"), options.model_args.get("graph_args") or {}
+    graph = options.model_args.get("graph")
+    given = options.model_args.get("graph_args") or options.model_args.get("graph_cfg") or {}
     if graph is not None and "skeleton" not in given:
         return getattr(import_class(graph, "graph"), "skeleton", None)
     told = given.get("skeleton", given.get("layout"))
