@@ -17,48 +17,32 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab.cost.flags import BUDGET_GIB
 from skeleton_lab.engine.losses import Criterion
-from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, GIB, SLACK, STATES, Memory, PeakMemory
+from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, GIB, SLACK, Memory, PeakMemory
+from skeleton_lab.skeletons import layouts
 
-JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
+JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24, "coco_new": 20, "openpose_new": 20}  # of graphs alone
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Per sample, except ``parameters``."""
+    """By the code that runs on a CPU, per sample, except ``parameters``."""
 
     flops_forward: int  # of a training forward, 2 per multiply-add, matrix products and convolutions only
     saved_bytes: int  # distinct storages kept for backward, without parameters and input
     peak_bytes: int  # most memory of live tensors at any time of forward and backward, without parameters and input
     parameters: int  # trainable values
-    states: int = STATES  # values that a parameter takes with its gradient and the optimiser's memory
-    resident_bytes: int = 0  # data that lie on the GPU throughout
-    # (bytes per sample, bytes of gradients) of the moments of a step that may be its highest, the most gradients last;
-    # empty: all gradients are there when the activations are most.
-    moments: tuple[tuple[float, int], ...] = ()
-
-    @property
-    def memory(self) -> Memory:
-        moments = self.moments or ((self.peak_bytes, 4 * self.parameters),)
-        return Memory(self.parameters, moments, self.states, self.resident_bytes)
-
-    def live_bytes(self, batch: int) -> float:
-        """See ``Memory``."""
-        return self.memory.live_bytes(batch)
-
-    def step_bytes(self, batch: int) -> float:
-        """Memory that a training step needs on a GPU, in bytes."""
-        return self.memory.step_bytes(batch)
 
 
-def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
+def fits(memory: Memory, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
     """Whether a training step with ``batch`` samples stays within the budget."""
-    return cost.step_bytes(batch) <= budget_gib * GIB
+    return memory.step_bytes(batch) <= budget_gib * GIB
 
 
-def largest_batch(cost: Cost, budget_gib: float = BUDGET_GIB) -> int:
+def largest_batch(memory: Memory, budget_gib: float = BUDGET_GIB) -> int:
     """The largest batch that fits; 0 if not even one sample does."""
-    most = int(max(0.0, budget_gib * GIB - CONTEXT_BYTES) // (SLACK * cost.peak_bytes))  # with nothing else there
-    return bisect.bisect_right(range(1, most + 1), budget_gib * GIB, key=cost.step_bytes)
+    each = max(max(sample for sample, _ in memory.moments), 1.0)
+    most = int(max(0.0, budget_gib * GIB - CONTEXT_BYTES) // (SLACK * each))  # with nothing else there
+    return bisect.bisect_right(range(1, most + 1), budget_gib * GIB, key=memory.step_bytes)
 
 
 def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
@@ -74,17 +58,15 @@ def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
     with PeakMemory() as memory:
         with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
             output = model(x, *more)
-            loss = Criterion()(output, y)
+            loss = Criterion(net=model)(output, y)
         loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    moments = memory.moments(gradients)
-    highest = max(map(sum, moments)) - sum(t.numel() * t.element_size() for t in gradients)
+    highest = max(map(sum, memory.moments(gradients))) - sum(t.numel() * t.element_size() for t in gradients)
     return Cost(
         flops_forward=flops.get_total_flops() // len(x),
         saved_bytes=saved.total() // len(x),
         peak_bytes=max(highest, saved.total()) // len(x),  # all gradients count with the parameters
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        moments=tuple((activations / len(x), held) for activations, held in moments),
     )
 
 
@@ -120,14 +102,27 @@ class SavedTensors(torch.autograd.graph.saved_tensors_hooks):
         return sum(self.storages.values())
 
 
-def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:
-    """Random inputs for a network built with ``model_args``: x (N, C, T, V, M), and (N, T) frame positions if it asks.
+def sizes(model_args: dict[str, Any]) -> tuple[int, int, int]:
+    """Coordinates, joints and persons of the clips of a network built with ``model_args``."""
+    layout = (model_args.get("graph_args") or model_args.get("graph_cfg") or {}).get("layout")
+    joints = JOINTS.get(layout, 25)
+    if layout is not None and layout not in JOINTS:
+        joints = layouts.layout(layout).V
+    joints = model_args.get("num_point", model_args.get("num_points", joints))
+    return model_args.get("in_channels", 3), joints, model_args.get("num_person", model_args.get("num_people", 2))
 
-    ``single_person``: share of the samples without a second person.
+
+def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:
+    """Random inputs for a network built with ``model_args``.
+
+    That is x (N, C, T, V, M), of networks with a ``graph_cfg`` (N, M, T, V, C), and (N, T) frame positions if it asks.
+
+    Args:
+        single_person: share of the samples without a second person.
     """
-    layout = (model_args.get("graph_args") or {}).get("layout")
-    joints = model_args.get("num_point", model_args.get("num_points", JOINTS.get(layout, 25)))
-    persons = model_args.get("num_person", model_args.get("num_people", 2))
-    x = torch.randn(batch, model_args.get("in_channels", 3), frames, joints, persons)
+    channels, joints, persons = sizes(model_args)
+    x = torch.randn(batch, channels, frames, joints, persons)
     x[: round(batch * single_person), ..., 1:] = 0
+    if "graph_cfg" in model_args:
+        return (x.permute(0, 4, 2, 3, 1).contiguous(),)
     return (x, torch.linspace(-1, 1, frames).expand(batch, -1)) if "index_t" in model_args else (x,)

@@ -224,6 +224,8 @@ def _check(options: Options) -> None:
             f"--batch-size {batch} is not a multiple of --forward-batch-size {forward}; "
             f"--forward-batch-size {math.gcd(batch, forward)} would do"
         )
+    if options.freeze and not options.weights:
+        raise UsageError("--freeze backbone keeps what --weights brings: name the weights of a trained network")
     if options.start_epoch >= options.num_epoch:
         raise UsageError(
             f"--start-epoch {options.start_epoch} leaves nothing to train: --num-epoch {options.num_epoch} is the last"
