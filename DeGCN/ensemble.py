@@ -13,8 +13,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab 
 
 from skeleton_lab.ensemble.program import Recipe, main
 
-SHARES = {"joint": 1.0, "bone": 1.5, "jbf": 2.0, "joint-motion": 1.0}
-RECIPE = Recipe(streams=tuple(SHARES), shares=SHARES)
+STREAM_WEIGHTS = {"joint": 1.0, "bone": 1.5, "jbf": 2.0, "joint-motion": 1.0}
+RECIPE = Recipe(streams=tuple(STREAM_WEIGHTS), stream_weights=STREAM_WEIGHTS)
 
 if __name__ == "__main__":
     raise SystemExit(main(RECIPE, __file__))

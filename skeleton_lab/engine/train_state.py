@@ -18,7 +18,7 @@ ESSENTIAL = (
     "model", "model_args", "feeder", "train_feeder_args", "test_feeder_args", "debug", "optimizer", "base_lr", "step",
     "lr_decay_rate", "warm_up_epoch", "cosine_epoch", "lr_scheduler", "min_lr", "warmup_lr", "warmup_prefix",
     "nesterov", "weight_decay", "grad_clip", "grad_max", "loss_type", "batch_size", "precision", "half",
-    "amp_opt_level", "start_epoch", "weights", "val_split", "val_share", "classes",
+    "amp_opt_level", "start_epoch", "weights", "val_split", "val_share", "classes", "shots", "freeze",
 )  # fmt: skip
 BEFORE = {"cosine_epoch": 0}  # what runs had that began before there was the flag
 KEPT = ("memory", "activation_checkpointing")  # what --memory was given and chose, beside the batch and precision

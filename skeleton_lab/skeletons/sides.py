@@ -9,6 +9,7 @@ import numpy as np
 
 from skeleton_lab.skeletons import bones
 from skeleton_lab.skeletons.edges import OPENPOSE, Edges
+from skeleton_lab.skeletons.layouts import Layout
 
 MIDDLE, LEFT, RIGHT = 0, 1, 2
 
@@ -58,9 +59,30 @@ def skeleton(joints: int) -> Skeleton:
     return Skeleton(_EDGES.get(joints, []), tuple(sides))
 
 
+def of_layout(layout: Layout) -> Skeleton:
+    """What to draw of any skeleton of the registry, or of one's own."""
+    sides = [MIDDLE] * layout.V
+    _mark(sides, (left for left, _ in layout.pairs), LEFT)
+    _mark(sides, (right for _, right in layout.pairs), RIGHT)
+    return Skeleton(layout.bones, tuple(sides))
+
+
 def _mark(sides: list[int], joints: Iterable[int], side: int) -> None:
     for joint in joints:
         sides[joint] = side
+
+
+def told_upright(points: np.ndarray, layout: Layout, scored: bool, score: float = 0.0) -> tuple[np.ndarray, bool]:
+    """``upright`` of clips whose skeleton is told: two coordinates are an image, with a score behind them or not."""
+    flat = scored or points.shape[3] == 2
+    if not flat and (layout.y_up or layout.V in SPINE):
+        return upright(points, score) if layout.V in SPINE else (points, False)
+    x, y = np.moveaxis(points[..., :2], -1, 0)
+    y = y if layout.y_up else -y
+    if not flat:
+        return np.stack([-x, y, points[..., 2]], -1), False  # half a turn, so that left stays left
+    turned = np.stack([-x, y, np.zeros_like(x)], -1)  # seen from the sensor, as in ``upright``
+    return np.where((points[..., -1] >= score)[..., None], turned, 0) if scored else turned, True
 
 
 def upright(points: np.ndarray, score: float = 0.0) -> tuple[np.ndarray, bool]:

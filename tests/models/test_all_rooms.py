@@ -86,6 +86,17 @@ def test_every_parameter_learns(network):
         assert not buffer.is_floating_point() or buffer.isfinite().all(), name
 
 
+def test_gradients_of_gradients_are_refused(network):
+    """Backwards that are written by hand are differentiable once; twice would be wrong without a word."""
+    model = copy.deepcopy(network.model).train()
+    logits = logits_of(model(*network.inputs(2)))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    loss = F.cross_entropy(logits, torch.arange(2))
+    gradients = torch.autograd.grad(loss, trained, create_graph=True, allow_unused=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        sum(g.square().sum() for g in gradients if g is not None).backward()
+
+
 def test_checkpointing_changes_nothing(network):
     """Logits, gradients and running statistics, with all the random draws of training."""
     (kept, logits), recomputed = network.trained, copy.deepcopy(network.model)

@@ -13,6 +13,7 @@ import numpy as np
 from skeleton_lab.data.archives.column_order import Order
 from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.errors import ArchiveError
+from skeleton_lab.skeletons.layouts import Layout
 
 FLOAT = np.dtype(np.float32)
 
@@ -26,7 +27,14 @@ class Clips:
         labels: (N,) int64 class ids. num_class: columns of a one-hot file, else None.
         names: the sample names that the archive tells, else None.
         subjects: (N,) int64 performer of each clip where the archive tells, else None.
+        subject_names: what the archive calls its subjects, by their number in ``subjects``, where they have names.
         has_skeleton: (N,) bool of a Kinetics folder, else None.
+        skeleton: the order of joints, where the archive or its format says it (``about``), else None.
+        units: of the coordinates, one of ``skeletons.layouts.UNITS``, or None where nothing says.
+        scored: the last channel is no coordinate but the score of a joint.
+        img_shape: (N, 2) int64 height and width of each clip's picture in pixels where the archive tells, else None.
+        class_names: of the classes 0..K-1 where the archive tells, else None.
+        frames: (N,) int64 recorded frames of each clip, empty ones at its end too, where the archive tells, else None.
         unread: what the archive holds besides, and neither split reads: a line each.
         C, T, V, M: coordinates, frames (padded length; the longest clip of a ragged archive), joints, persons.
 
@@ -53,6 +61,13 @@ class Clips:
         self.num_class = num_class
         self.names = None if names is None else [str(name) for name in names]
         self.subjects, self.has_skeleton = subjects, has_skeleton
+        self.subject_names: tuple[str, ...] | None = None
+        self.skeleton: Layout | None = None
+        self.units: str | None = None
+        self.scored = False
+        self.img_shape: np.ndarray | None = None
+        self.class_names: tuple[str, ...] | None = None
+        self.frames: np.ndarray | None = None
         self.unread: list[str] = []
         self._order = order
         self._people: int | None = None  # so many are read of each clip; None: all
@@ -104,7 +119,13 @@ class Clips:
         view.names = None if self.names is None else [self.names[i] for i in indices]
         view.subjects = None if self.subjects is None else self.subjects[indices]
         view.has_skeleton = None if self.has_skeleton is None else self.has_skeleton[indices]
+        view.img_shape = None if self.img_shape is None else self.img_shape[indices]
+        view.frames = None if self.frames is None else self.frames[indices]
         return view
+
+    def in_stored_order(self) -> Clips:
+        """The clips in the order in which the archive holds them: of a pickle not that of its split lists."""
+        return self.subset(np.argsort(self._stored(np.arange(len(self))), kind="stable"))
 
     def _stored(self, idx: np.ndarray) -> np.ndarray:
         idx = np.asarray(idx, np.int64)

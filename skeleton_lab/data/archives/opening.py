@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives import column_order, npy_format, scrambled
+from skeleton_lab.data.archives import about, column_order, npy_format, scrambled
 from skeleton_lab.data.archives.clips import Clips, MappedClips
 from skeleton_lab.data.archives.labels import class_ids, subjects_of
 from skeleton_lab.data.archives.locate import held
@@ -20,6 +20,7 @@ from skeleton_lab.data.archives.packed import BLOCK, PackedClips, Writer, state_
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import h5, kinetics, npz, nw_ucla, pyskl, safe_pickle
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, UsageError, listing, nearest
+from skeleton_lab.skeletons.layouts import Layout
 
 SPLITS = ("train", "test")
 MEMBERS = tuple(f"{kind}_{split}" for split in SPLITS for kind in ("x", "y", "name"))  # of NPZ and HDF5
@@ -53,7 +54,8 @@ def open_archive(
         split: "train" or "test". NPY files and Kinetics folders hold one split, whatever it is called.
         label_path: the labels of an NPY file (pickled (names, labels), or an array) or of a Kinetics folder.
         num_class: labels must be below it.
-        joints: joints of the graph. By default 25 for flat files, 25 or 17 for 5-D NPZ, any for NPY.
+        joints: joints of the graph. By default those of the skeleton that the archive says (``about``), else 25 for
+            flat files, 25 or 17 for 5-D NPZ, any for NPY.
         layout: "kaggle" or "5d" where the shape alone should not decide ("5d" switches off the search for scrambled
             columns); "scrambled-vcm|cvm" and "repair-vcm|cvm", see ``orders``; "pyskl:<division>[:raw]" picks xsub,
             xview, 1 ... of a PYSKL pickle and, with raw, leaves out the centring on joint 1.
@@ -133,10 +135,13 @@ def _members(file: npz.Npz | h5.H5, split: str, joints: int | None, layout: str 
             f"{file.path} lacks {' and '.join(missing)}; wanted {', '.join(wanted)}; it has {listing(keys)}"
         )
     x, y = (file.array(key) for key in wanted)
+    skeleton = about.skeleton_in(file)
+    if skeleton is not None:
+        _fits(skeleton, x, joints)
     if len(x.shape) == 3:
-        shape = _flat_shape(x, joints)
+        shape = _flat_shape(x, skeleton.V if skeleton else joints)
     elif len(x.shape) == 5:
-        shape = _five_shape(x, (joints,) if joints else JOINTS_5D, PERSONS_5D)
+        shape = _five_shape(x, (skeleton.V,) if skeleton else (joints,) if joints else JOINTS_5D, PERSONS_5D)
     else:
         raise _shape_error(x)
     _usable(x)
@@ -146,11 +151,24 @@ def _members(file: npz.Npz | h5.H5, split: str, joints: int | None, layout: str 
         class_ids(np.empty((0,) * len(y.shape), y.dtype), f"{file.path}: {wanted[1]}")
     labels, columns = class_ids(y.read(), f"{file.path}: {wanted[1]}")
     names = _names(file, f"name_{split}", len(labels)) if f"name_{split}" in keys else None
-    about = dict(num_class=columns, names=names, subjects=subjects_of(names))
-    clips = _array(x, "kaggle" if len(x.shape) == 3 else "5d", shape, labels, layout, cache_dir, pack, about)
-    others = [key for key in keys if key not in MEMBERS]
+    told = dict(num_class=columns, names=names, subjects=subjects_of(names))
+    kind = "kaggle" if len(x.shape) == 3 else "5d"
+    clips = _array(x, kind, shape, labels, layout, cache_dir, pack, told, unknown=skeleton is None)
+    if skeleton is not None:
+        about.read(file, split, clips)
+    others = [key for key in keys if key not in MEMBERS and (skeleton is None or key not in about.MEMBERS)]
     clips.unread = [f"members {listing(others)}"] if others else []
     return clips
+
+
+def _fits(skeleton: Layout, x: StoredArray, joints: int | None) -> None:
+    if len(x.shape) == 5 and x.shape[3] != skeleton.V:
+        raise ArchiveError(f"{x.path}: {x.key} has {x.shape[3]} joints, its skeleton {skeleton.name} has {skeleton.V}")
+    if joints not in (None, skeleton.V):
+        raise ArchiveError(
+            f"{x.path} is of the skeleton {skeleton.name}, which has {skeleton.V} joints; asked for are {joints}: a "
+            f"network for it is made with --skeleton {skeleton.name}"
+        )
 
 
 def _flat_shape(x: StoredArray, joints: int | None) -> tuple[int, int, int, int]:
@@ -202,8 +220,8 @@ def _npy(path: Path, label_path, joints: int | None, layout: str | None, cache_d
     names, labels, columns = _label_file(Path(label_path))
     if len(labels) != x.shape[0]:
         raise ArchiveError(f"{path} has {x.shape[0]} clips, {label_path} has {len(labels)} labels")
-    about = dict(num_class=columns, names=names, subjects=subjects_of(names))
-    return _array(x, "npy", shape, labels, layout, cache_dir, pack, about)
+    told = dict(num_class=columns, names=names, subjects=subjects_of(names))
+    return _array(x, "npy", shape, labels, layout, cache_dir, pack, told)
 
 
 def _label_file(path: Path) -> tuple[list[str] | None, np.ndarray, int | None]:
@@ -237,22 +255,24 @@ def _array(
     layout: str | None,
     cache_dir,
     pack: bool,
-    about: dict,
+    told: dict,
+    unknown: bool = True,
 ) -> Clips:
-    """The clips of one array: mapped where it lies in one piece, else packed."""
+    """The clips of one array: mapped where it lies in one piece, else packed; ``unknown``: who wrote them."""
     order = column_order.choose(layout, len(x.shape))
     if order is not None:
-        about["order"] = column_order.fitting(order, x, shape)
+        told["order"] = column_order.fitting(order, x, shape)
     clips: Clips
     if x.mappable and not pack:
-        clips = MappedClips(x, kind, shape, labels, **about)
+        clips = MappedClips(x, kind, shape, labels, **told)
     else:
         store = stored(
             x.path, x.key, state_of([x.path]), lambda writer: _fill(writer, x, shape),
             cache_dir=cache_dir, total=x.shape[0], show=x.nbytes > LARGE,
         )  # fmt: skip
-        clips = PackedClips(x.path, kind, store, labels, key=x.key, **about)
-    if len(x.shape) == 5 and layout is None:
+        clips = PackedClips(x.path, kind, store, labels, key=x.key, **told)
+    about.by_format(clips)
+    if len(x.shape) == 5 and layout is None and unknown:
         scrambled.refuse_scrambled(clips)
     return clips
 

@@ -32,7 +32,7 @@ from skeleton_lab.errors import LabError
 from skeleton_lab.utils.atomic import open_lock
 from skeleton_lab.utils.progress import clip_bar
 
-FORMAT = 2
+FORMAT = 3
 EDGE, PIECE, PIECES = 1 << 20, 16 << 10, 256  # bytes of a file that its digest is of: both ends, and pieces between
 SAMPLED = 64  # files of a folder that are looked into
 BLOCK = 256  # clips in memory while a padded array is packed: 46 MB of the Kaggle layout
@@ -168,6 +168,8 @@ def stored(
                 if index is None:
                     _build(folder, f"{stem}-{identity}-", source, key, fill, total, show)
                     index = _index(folder)
+    except LabError:  # about the archive; that a file of it is missing is an OSError too
+        raise
     except OSError as error:
         needs = "set SKELETON_LAB_CACHE to a folder with more room"
         raise LabError(f"unpacking {source} into {root} failed: {error.strerror or error}; {needs}") from error

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeleton_lab.nn import layers
@@ -93,6 +94,7 @@ class NormReLUBranches(Function):
         return *y, mean, invstd
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *dy):
         h, gamma, beta, mean, invstd, bodies, *weights = ctx.saved_tensors
         dy = [h.new_zeros(shape) if d is None else d for d, shape in zip(dy, ctx.shapes)]
@@ -158,10 +160,14 @@ def exit_biases(branches: Sequence[nn.Sequential]) -> list[Tensor | None]:
 
 def relu_branches(branches: Sequence[nn.Sequential], x: Tensor, bodies: Tensor | None) -> list[Tensor]:
     """Training: every branch up to its exit norm and without ``exit_biases``, each (B, c, V, T')."""
-    entries, entry_norms = [branch[0] for branch in branches], [branch[1] for branch in branches]
+    h = pointwise(x, torch.cat([branch[0].weight for branch in branches])).transpose(2, 3)
+    return relu_branches_of(branches, h, bodies)
+
+
+def relu_branches_of(branches: Sequence[nn.Sequential], h: Tensor, bodies: Tensor | None) -> list[Tensor]:
+    """The same of what the entry convolutions give without their biases, h (B, C, V, T)."""
+    biases, entry_norms = [branch[0].bias for branch in branches], [branch[1] for branch in branches]
     exits = [branch[3].conv for branch in branches[:-1]]
-    h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
-    biases = [conv.bias for conv in entries]
     check_values(h, bodies)
     settings = [setting(conv) for conv in exits]
     weights = [conv.weight for conv in exits]

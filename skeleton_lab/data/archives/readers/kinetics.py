@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
@@ -40,6 +41,7 @@ def open_kinetics(path: Path, label_path: str | Path | None, cache_dir: str | Pa
     index = store[1]
     clips = PackedClips(path, "kinetics", store, index["labels"], names=index["names"].tolist())
     clips.has_skeleton = index["has_skeleton"]
+    about.by_format(clips)
     if index["absent"]:
         clips.unread = [f"{index['absent']} clips that {label_path} lists: they have no file in {path}"]
     return clips

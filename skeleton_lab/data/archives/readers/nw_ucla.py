@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.labels import UCLA_NAME
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
 from skeleton_lab.data.archives.parsing import parsing
@@ -53,6 +54,7 @@ def open_ucla(path: Path, split: str, cache_dir: str | Path | None = None) -> Pa
                     path, len(missing), len(listed), split, missing[0])  # fmt: skip
     subjects = np.array([int(match_name(name)[2]) for name in names], np.int64)
     clips = PackedClips(path, "nw-ucla", store, labels, names=names, subjects=subjects)
+    about.by_format(clips)
     chosen = clips.subset([at[name] for name in listed if name in at] + [at[name] for name in more])
     others = sorted(name for name in names if not any(view_of(name) in views for views in VIEWS.values()))
     if others:
