@@ -13,6 +13,7 @@ from typing import Any
 
 from skeleton_lab.data.archives.about import written
 from skeleton_lab.data.feeders.base import Feeder
+from skeleton_lab.data.feeders.skeleton import coordinates
 from skeleton_lab.engine import size_checks
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.errors import UsageError
@@ -130,8 +131,9 @@ def _line(skeleton: Layout, clips: Feeder | None, changes: dict[str, Any]) -> st
     if clips is not None:
         said = getattr(clips.clips, "skeleton", None)
         other = f" (the archive says {said.name})" if said is not None and said != skeleton else ""
-        scores = " and a score" if clips.D < clips.clips.C else ""
-        read = f"{other}, {clips.D} coordinates{scores}" + ", placed about the body" * clips.placed
+        D = coordinates(clips.clips)
+        scores = " and a score" if clips.clips.C > D else ""
+        read = f"{other}, {D} coordinates{scores}" + ", placed about the body" * clips.placed
     shown = {key: value for key, value in changes.items() if key not in ("graph", "graph_args")}
     new = ", ".join(f"{key}={value}" for key, value in shown.items())
     return f"Skeleton: {skeleton.name}, {skeleton.V} joints{read}; the network is made for it{f': {new}' * bool(new)}."
