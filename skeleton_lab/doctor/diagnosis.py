@@ -169,6 +169,6 @@ def _joints(facts: Facts) -> str:
 def _most(counts: np.ndarray, names: list[str]) -> str:
     order = np.argsort(-counts, kind="stable")[:SHOWN]
     more = int((counts > 0).sum()) - SHOWN
-    return ", ".join(f"{names[k] if names else k} ({counts[k]})" for k in order if counts[k]) + (
+    return ", ".join(f"{one_line(names[k]) if names else k} ({counts[k]})" for k in order if counts[k]) + (
         f" and {more} more" if more > 0 else ""
     )

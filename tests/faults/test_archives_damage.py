@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.archives.readers import safe_pickle
 from skeleton_lab.errors import ArchiveError, LabError
+from tests.fuzz import seeds
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,7 @@ def ucla_tar(mode: str) -> bytes:
 GOOD = {
     "stored.npz": lambda: npz_bytes(np.savez),
     "deflated.npz": lambda: npz_bytes(np.savez_compressed),
+    "own.npz": seeds.own,
     "data.npy": npy_bytes,
     "data.h5": h5_bytes,
     "ntu.pkl": pyskl_bytes,
