@@ -150,7 +150,7 @@ class Transfer:
             if name != own:
                 changed = copy.copy(self._options)
                 with contextlib.suppress(LabError):  # a room without graphs of any skeleton, a network without a graph
-                    arguments = skeleton.arguments(changed, layouts.layout(name), None)
+                    arguments = skeleton.replaced(changed, layouts.layout(name), None)
                     changed.model_args = {**changed.model_args, **arguments}
                     yield changed
 
