@@ -22,18 +22,8 @@ from skeleton_lab.skeletons.own import UNITS, Point, point
 from skeleton_lab.skeletons.tree import Edges
 
 __all__ = [
-    "OWN",
-    "UNITS",
-    "Layout",
-    "Point",
-    "as_text",
-    "known",
-    "layout",
-    "parsed",
-    "point",
-    "resolve",
-    "told_by_joints",
-]
+    "OWN", "UNITS", "Layout", "Point", "as_text", "known", "layout", "parsed", "point", "resolve", "told_by_joints",
+]  # fmt: skip
 
 OWN = (".yaml", ".yml")
 PUBLISHED = {25: "ntu25", 20: "ucla20"}  # what files of so many 3-D joints are that say nothing: those of the papers

@@ -259,10 +259,9 @@ class _Reading:
         value = self.entry.get(key)
         if value is not None and not isinstance(value, (int, str)):
             raise self.wrong(key, f"{shortened(value)} is no point; write 1, or (11+12)/2, and two as 0-20")
-        ends = str(value if value is not None else default).split("-") if count == 2 else [str(value or default)]
-        if value is not None and value in self.joints:
-            ends = [str(self.joints.index(value))]
-        ends = [str(self.joints.index(end)) if end in self.joints else end for end in ends]
+        told = default if value is None else str(self.joints.index(value)) if value in self.joints else str(value)
+        ends = [str(self.joints.index(end)) if end in self.joints else end
+                for end in (told.split("-") if count == 2 else [told])]  # fmt: skip
         if len(ends) != count:
             raise self.wrong(key, f"'{value}' is no length; write two points with a line between them, as 0-20")
         places = [point(end, f"{self.where}: {key}") for end in ends]

@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.opening import open_archive
-from tests.fuzz import keypoints, mutate, pickled, seeds
+from tests.fuzz import keypoints, mutate, pickled, seeds, skeletons
 from tests.fuzz.reader import Reader, written
 
 MOST_CLIPS = 4  # that are read of an archive
@@ -124,6 +124,8 @@ READERS = (
            (keypoints.strange_json,)),
     Reader("key points, .npy", (keypoints.npy,), keypoints.use("file.npy"), (keypoints.strange_array,)),
     Reader("key points, .npz", (keypoints.npz,), keypoints.use("file.npz")),
+    Reader("skeleton", (lambda: skeletons.seed("coco17"), lambda: skeletons.seed("hand22")), skeletons.use,
+           (skeletons.strange,), share=0.6),
     Reader("pickled weights", (seeds.weights_pickle,), _weights(".pkl"), (pickled.make, pickled.weights)),
 )  # fmt: skip
 

@@ -73,6 +73,8 @@ def test_everything_can_be_given(tmp_path):
     assert (dog.root, dog.centre, dog.origin, dog.scale) == (1, 2, (9, 11), ((2,), (0,)))
     assert (0, 1) in dog.bones and (1, 0) not in dog.bones  # turned to lead to the root that was given
     assert dog.parent[1] == 1 and (dog.trunk, dog.face, dog.pairs) == ((0, 1, 2), (3, 4), [(5, 7)])
+    assert own(tmp_path, told.replace("'(9+11)/2'", "0")).origin == (0,)
+    assert own(tmp_path, told.replace("'(9+11)/2'", "tail")).origin == (4,)
     assert (dog.units, dog.y_up, dog.scored, dog.title) == ("mm", False, True, "A dog")
 
 
