@@ -5,10 +5,10 @@ It saves and evaluates in the last tenth of the epochs only.
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from collections.abc import Callable
 
+from skeleton_lab.engine.optim import half_cosine
 from skeleton_lab.engine.recipe import FLAGS, TRAIN_LINES, WITHOUT_EFFECT, Recipe
 
 
@@ -30,9 +30,7 @@ def cosine(
         return warm_up_from + t * (base - warm_up_from) / warm_up
     if prefix:
         t, total = t - warm_up, total - warm_up
-    if t >= total:
-        return minimum
-    return minimum + (base - minimum) * (1 + math.cos(math.pi * t / total)) / 2
+    return half_cosine(t, total, base, minimum)
 
 
 def schedule(options: Namespace, iterations: int) -> Callable[[int, int], float]:

@@ -81,6 +81,14 @@ ROOMS = (
         "config/st_gcn/ntu-xsub/train.yaml",
         presets=("config/st_gcn.twostream/ntu-xsub/train.yaml",),
     ),
+    Room(
+        "PYSKL",
+        "pyskl",
+        "P",
+        "config/stgcnpp/ntu60_xsub_3dkp/j.yaml",
+        presets=("config/protogcn/ntu60_xsub/j.yaml",),
+    ),
+    Room("DeGCN", "degcn", "D", "config/nturgbd-cross-subject/default.yaml"),
     Room("FS-VAE", "fsvae", None, variant="fsvae"),
     Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
 )
@@ -115,7 +123,11 @@ MODELS = (
     Model("hypergcn-large", "Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml"),
     Model("hypergcn-ucla", "Hyper-GCN", "config/ucla/hyper_joint.yaml"),
     Model("stgcn-twostream", "ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml"),
+    Model("degcn-jbf", "DeGCN", "config/nturgbd-cross-subject/default.yaml", "model.jbf.Model"),
     Model("stgcn-kinetics", "ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml"),
+    Model("stgcnpp", "PYSKL", "config/stgcnpp/ntu60_xsub_3dkp/j.yaml"),
+    Model("stgcnpp-coco", "PYSKL", "config/stgcnpp/ntu60_xsub_hrnet/j.yaml"),
+    Model("protogcn", "PYSKL", "config/protogcn/ntu60_xsub/j.yaml"),
 )
 # a parameter that every network of the name has, and no other room's
 TELLING = (
@@ -126,6 +138,10 @@ TELLING = (
     ("SkateFormer", "stages.0.blocks.0.transformer.gconv"),
     ("Hyper-GCN", "l1.gcn1.conv_d.weight"),
     ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
+    ("PYSKL's ProtoGCN", "backbone.prn.query_matrix.weight"),
+    ("PYSKL's ST-GCN++", "backbone.gcn.0.gcn.conv.weight"),
+    ("DeGCN", "streams.0.block-0_tcngcn.gcn.A"),
+    ("DeGCN's joint-bone fusion", "streams1.0.block-0_tcngcn.gcn.A"),
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
 trust.know(room.path for room in ROOMS)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model.skefreqmixformer import GROUPS
 from skeleton_lab.nn.fused.graph_conv import project, project_backward, slices
@@ -80,6 +81,7 @@ class GatedAggregate(Function):
         return z
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz):
         x, W, bias, M, A, taps, z, s, *kept = (None if t is None else t.to(dz.dtype) for t in ctx.saved_tensors)
         B, _, V, T = x.shape

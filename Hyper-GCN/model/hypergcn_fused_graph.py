@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model.hypergcn import HEADS, HyperGraphConv
 from model.hypergcn_fused_norms import Statistics, norm, norm_backward
@@ -82,6 +83,7 @@ class GraphUnit(Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         x, y, out, mean, invstd, bodies, W, M, rows, joints, gamma, idle, *rest = ctx.saved_tensors
         weights, kept = Weights(*rest[: len(Weights._fields)]), Kept(*rest[len(Weights._fields) :])

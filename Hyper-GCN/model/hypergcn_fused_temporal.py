@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model.hypergcn_fused_norms import Statistics, norm, norm_backward
 from skeleton_lab.nn.fused.batch_norm import fold, normed_again
@@ -176,6 +177,7 @@ class TemporalUnit(Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         a, hl, y1, y2, y3, last, out, bodies, W, gamma, beta, *rest = ctx.saved_tensors
         branches, c, early, late = ctx.branches, ctx.branches.width, len(ctx.branches.early), len(ctx.branches.late)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.fused.graph_conv import slices
 from skeleton_lab.nn.fused.temporal_conv import product_dtype
@@ -109,6 +110,7 @@ class WindowAggregate(Function):
         return h
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dh):
         x, A, P = (t.to(dh.dtype) for t in ctx.saved_tensors)
         _, C, V, T = x.shape
@@ -211,6 +213,7 @@ class NormReLUCollapse(Function):
         return o.view(B, len(O), T, -1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, do):
         h, project, gamma, beta, mean, var, bodies, O = ctx.saved_tensors  # noqa: E741
         h, do, project, O = cast(do.dtype, h, do.flatten(2), project, side_by_side(O))  # noqa: E741

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect
@@ -150,6 +151,7 @@ class Space(Function):
         return z
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz):
         x, A, W, gamma, y, z, bodies, mean, invstd = ctx.saved_tensors
         V, C = x.shape[2:]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model import msg3d
 from model.msg3d_fused_windows import side_by_side
@@ -113,6 +114,7 @@ class Collapse(Function):
         return y.view(z.shape)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         project, gamma, beta, collapse, out_gamma, z, bodies, mean, invstd, *kept = ctx.saved_tensors
         dz, dout_gamma, dout_beta = ctx.outer.backward(rows(dy), z, out_gamma, mean, invstd, bodies)

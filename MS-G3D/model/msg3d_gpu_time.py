@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model import msg3d
 from model.msg3d_gpu import Norm, aten, cast, channels_first, channels_last, masked_, rows
@@ -51,6 +52,7 @@ class Time(Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d):
         (x, h, z, r, relu, bodies, E, gamma, beta, exit_gamma, L, R, R_gamma, mean, invstd, exit_mean, exit_invstd,
          R_mean, R_invstd, *kernels) = ctx.saved_tensors  # fmt: skip

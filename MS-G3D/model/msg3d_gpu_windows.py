@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model import msg3d
 from model.msg3d_fused_windows import Windows
@@ -71,6 +72,7 @@ class Aggregate(Function):
         return h
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dh):
         windows, (x, A, P) = ctx.windows, cast(dh.dtype, *ctx.saved_tensors)
         (B, T, V, C), E = x.shape, dh.shape[3]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from net import st_gcn
 from net.st_gcn_gpu import BlockSetting, graphs_on_gpu, trained_on_gpu
@@ -49,6 +50,7 @@ class NormReLUConv(Function):
         return frames_conv(normalised(h, gamma, beta, mean, var, eps).relu_(), W, None, how)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         h, gamma, beta, mean, var, bodies, W = ctx.saved_tensors
         a = normalised(h, gamma, beta, mean, var, ctx.eps).relu_()
@@ -115,6 +117,7 @@ class Dropout(Function):
         return masked(x, keep, ctx.share)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         keep = unpacked(*ctx.saved_tensors).as_strided(ctx.shape, ctx.stride)
         return masked(dy, keep, ctx.share), None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from net import st_gcn
 from skeleton_lab.nn.fused.batch_norm import (
@@ -86,6 +87,7 @@ class Block(Function):
         return y, *statistics1, *statistics2
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy, *_):
         x, targets, W, gamma1, beta1, Wt, gamma2, h, c, y, keep, mean1, invstd1, mean2, invstd2, offset = (
             ctx.saved_tensors

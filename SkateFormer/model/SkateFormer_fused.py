@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.activation_checkpoint import checkpointed
 from skeleton_lab.nn.fuse import fuses, is_fused_layer
@@ -53,6 +54,7 @@ class NormLinear(Function):
         return z.view(-1, *x.shape[:-1]).movedim(0, -1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz):
         x, gamma, beta, W = ctx.saved_tensors
         dz = dz.flatten(0, -2)
@@ -82,6 +84,7 @@ class NormMLP(Function):
         return z.view_as(x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz):
         x, gamma, beta, W1, W2, mean, invstd, h = ctx.saved_tensors
         dz, tokens = dz.flatten(0, -2), x.flatten(0, -2)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.fused.graph_conv import slices
 
@@ -91,6 +92,7 @@ class Attention(Function):
         return o
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, do):
         (f, bias, drawn), windows, p = ctx.saved_tensors, ctx.windows, ctx.p
         q, k, v = windows.split(f.to(do.dtype), 3)

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.fused.graph_conv import slices
 
@@ -186,6 +187,7 @@ class Mixture(Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         f, y, gconv, weight, *kept = ctx.saved_tensors
         mixing, df = ctx.mixing, torch.empty_like(f)

@@ -85,7 +85,7 @@ def measure(key: str, options: argparse.Namespace, device: torch.device) -> Resu
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with half(device) if options.amp else contextlib.nullcontext():
-            loss = Criterion()(model(*inputs), y)
+            loss = Criterion(net=model)(model(*inputs), y)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()

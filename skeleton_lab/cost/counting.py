@@ -17,48 +17,31 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab.cost.flags import BUDGET_GIB
 from skeleton_lab.engine.losses import Criterion
-from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, GIB, SLACK, STATES, Memory, PeakMemory
+from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, GIB, SLACK, Memory, PeakMemory
 
 JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Per sample, except ``parameters``."""
+    """By the code that runs on a CPU, per sample, except ``parameters``."""
 
     flops_forward: int  # of a training forward, 2 per multiply-add, matrix products and convolutions only
     saved_bytes: int  # distinct storages kept for backward, without parameters and input
     peak_bytes: int  # most memory of live tensors at any time of forward and backward, without parameters and input
     parameters: int  # trainable values
-    states: int = STATES  # values that a parameter takes with its gradient and the optimiser's memory
-    resident_bytes: int = 0  # data that lie on the GPU throughout
-    # (bytes per sample, bytes of gradients) of the moments of a step that may be its highest, the most gradients last;
-    # empty: all gradients are there when the activations are most.
-    moments: tuple[tuple[float, int], ...] = ()
-
-    @property
-    def memory(self) -> Memory:
-        moments = self.moments or ((self.peak_bytes, 4 * self.parameters),)
-        return Memory(self.parameters, moments, self.states, self.resident_bytes)
-
-    def live_bytes(self, batch: int) -> float:
-        """See ``Memory``."""
-        return self.memory.live_bytes(batch)
-
-    def step_bytes(self, batch: int) -> float:
-        """Memory that a training step needs on a GPU, in bytes."""
-        return self.memory.step_bytes(batch)
 
 
-def fits(cost: Cost, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
+def fits(memory: Memory, batch: int, budget_gib: float = BUDGET_GIB) -> bool:
     """Whether a training step with ``batch`` samples stays within the budget."""
-    return cost.step_bytes(batch) <= budget_gib * GIB
+    return memory.step_bytes(batch) <= budget_gib * GIB
 
 
-def largest_batch(cost: Cost, budget_gib: float = BUDGET_GIB) -> int:
+def largest_batch(memory: Memory, budget_gib: float = BUDGET_GIB) -> int:
     """The largest batch that fits; 0 if not even one sample does."""
-    most = int(max(0.0, budget_gib * GIB - CONTEXT_BYTES) // (SLACK * cost.peak_bytes))  # with nothing else there
-    return bisect.bisect_right(range(1, most + 1), budget_gib * GIB, key=cost.step_bytes)
+    each = max(max(sample for sample, _ in memory.moments), 1.0)
+    most = int(max(0.0, budget_gib * GIB - CONTEXT_BYTES) // (SLACK * each))  # with nothing else there
+    return bisect.bisect_right(range(1, most + 1), budget_gib * GIB, key=memory.step_bytes)
 
 
 def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
@@ -74,17 +57,15 @@ def measure(model: nn.Module, x: Tensor, y: Tensor, *more: Tensor) -> Cost:
     with PeakMemory() as memory:
         with FlopCounterMode(display=False, custom_mapping=in_place_products()) as flops, saved:
             output = model(x, *more)
-            loss = Criterion()(output, y)
+            loss = Criterion(net=model)(output, y)
         loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    moments = memory.moments(gradients)
-    highest = max(map(sum, moments)) - sum(t.numel() * t.element_size() for t in gradients)
+    highest = max(map(sum, memory.moments(gradients))) - sum(t.numel() * t.element_size() for t in gradients)
     return Cost(
         flops_forward=flops.get_total_flops() // len(x),
         saved_bytes=saved.total() // len(x),
         peak_bytes=max(highest, saved.total()) // len(x),  # all gradients count with the parameters
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        moments=tuple((activations / len(x), held) for activations, held in moments),
     )
 
 

@@ -20,6 +20,8 @@ from skeleton_lab.cost.flags import FLOATS, parser
 from skeleton_lab.data.feeders.base import MOST
 from skeleton_lab.engine.config import options as engine_options
 from skeleton_lab.engine.config import yaml_file
+from skeleton_lab.engine.losses import Criterion
+from skeleton_lab.engine.memory.forecast import STATES, Memory, forecast, narrowed
 from skeleton_lab.engine.network import construct
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.nn import fuse
@@ -49,6 +51,11 @@ class Recipe:
     epochs: int = 0
     workers: int = 0  # loader processes
 
+    @property
+    def states(self) -> int:
+        """Values that a parameter takes with its gradient and the optimiser's memory."""
+        return STATES if self.optimizer == "SGD" else STATES + 1
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -58,7 +65,8 @@ class Answer:
     recipe: Recipe
     sample: str
     cost: Cost
-    checkpointed: Cost | None = None  # with activation checkpointing, where the recipe does not fit without
+    memory: Memory  # of a step on a GPU
+    checkpointed: Memory | None = None  # with activation checkpointing, where the recipe does not fit without
 
 
 def configuration(this: Room, config: str | None) -> Path:
@@ -146,15 +154,14 @@ def supervised(this: Room, arguments: argparse.Namespace) -> Answer:
     """What a room's network costs to train."""
     recipe, model, samples = prepared(this, arguments)
     inputs = samples(arguments.samples or min(recipe.forward, max(2, min(8, MEASURED // recipe.frames))))
-    states = 3 if recipe.optimizer == "SGD" else 4
-    found = dataclasses.replace(measured(model, inputs, recipe.precision), states=states)
+    found, memory = measured(model, inputs, recipe.precision), on_gpu(model, inputs, recipe)
     again = None
-    if hasattr(model, "activation_checkpointing") and not fits(found, recipe.forward, arguments.budget):
+    if hasattr(model, "activation_checkpointing") and not fits(memory, recipe.forward, arguments.budget):
         model.activation_checkpointing = True
-        again = dataclasses.replace(measured(model, inputs, recipe.precision), states=states)
+        again = on_gpu(model, inputs, recipe)
     _, _, T, V, M = inputs[0].shape
     sample = f"{T} frames{WHOLE_WORDS if recipe.whole else ''}, {V} joints, {M} {'person' if M == 1 else 'people'}"
-    return Answer(this, recipe, sample, found, again)
+    return Answer(this, recipe, sample, found, memory, again)
 
 
 def measured(model: nn.Module, inputs: Sequence[Tensor], precision: str) -> Cost:
@@ -167,6 +174,12 @@ def measured(model: nn.Module, inputs: Sequence[Tensor], precision: str) -> Cost
     mixed = precision != "32"  # the CPU has bfloat16 for either kind; values are as wide as float16
     with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
         return counting.measure(model, x, y, *more)
+
+
+def on_gpu(model: nn.Module, inputs: Sequence[Tensor], recipe: Recipe) -> Memory:
+    """What a step of a recipe needs on a GPU, by the code that runs there; as if every body were there."""
+    memory = forecast(model, inputs, recipe.forward, recipe.states, "cuda", Criterion())
+    return memory.scaled(narrowed(model, [x[:2] for x in inputs], recipe.precision, torch.device("cpu")))
 
 
 class Pair(nn.Module):
@@ -182,7 +195,7 @@ class Pair(nn.Module):
         latents = []
         for name, part in zip(("se", "te"), x.split((FEATURES, TEXTS), 1)):
             mu, logvar = self.networks[name](part)
-            latents.append(mu + torch.randn(len(x), 1) * (0.5 * logvar).exp())
+            latents.append(mu + torch.randn(len(x), 1, device=x.device) * (0.5 * logvar).exp())
         both = torch.cat(latents)
         return torch.cat([y for name in ("sd", "td") for y in self.networks[name](both).split(len(x))], 1)
 
@@ -204,9 +217,10 @@ def zero_shot(this: Room, arguments: argparse.Namespace) -> Answer:
     batch = arguments.batch or BATCH
     recipe = Recipe("the published scripts", "skeleton_lab.zero_shot", 0, True, batch, batch, optimizer="Adam")
     count = arguments.samples or min(8, batch)
-    found = counting.measure(Pair(this.variant), torch.randn(count, FEATURES + TEXTS), torch.zeros(count).long())
-    found = dataclasses.replace(found, states=4, resident_bytes=2 * 4 * FEATURES * CLIPS)
-    return Answer(this, recipe, f"a feature of {FEATURES}, 3 texts of {TEXTS // 3}", found)
+    model, inputs = Pair(this.variant), torch.randn(count, FEATURES + TEXTS)
+    found = counting.measure(model, inputs, torch.zeros(count).long())
+    memory = dataclasses.replace(on_gpu(model, [inputs], recipe), resident=2 * 4 * FEATURES * CLIPS)
+    return Answer(this, recipe, f"a feature of {FEATURES}, 3 texts of {TEXTS // 3}", found, memory)
 
 
 def answer(name: str, arguments: argparse.Namespace) -> Answer:
@@ -223,7 +237,7 @@ def remedy(found: Answer, budget: float) -> str:
     batch, ways = found.recipe.batch, []
     if found.checkpointed is not None and fits(found.checkpointed, found.recipe.forward, budget):
         ways.append("--activation-checkpointing")
-    most = largest_batch(found.cost, budget)
+    most = largest_batch(found.memory, budget)
     if pieces := max((n for n in range(1, most + 1) if batch % n == 0), default=0):
         ways.append(f"--forward-batch-size {pieces}")
     return " or ".join(ways or ["shorter clips"])
@@ -235,8 +249,8 @@ def detail(found: Answer, budget: float) -> list[str]:
     pieces = f" in pieces of {recipe.forward}" if recipe.forward < recipe.batch else ""
     again = ", activations computed again" if recipe.checkpointing else ""
     kind = FLOATS[recipe.precision]
-    need = costs.step_bytes(recipe.forward) / GIB
-    ok = fits(costs, recipe.forward, budget)
+    need = found.memory.step_bytes(recipe.forward) / GIB
+    ok = fits(found.memory, recipe.forward, budget)
     verdict = "fits" if ok else f"does NOT fit: {remedy(found, budget)}"
     return [
         f"{found.room.folder}, {recipe.config}: {recipe.model}",
@@ -247,7 +261,7 @@ def detail(found: Answer, budget: float) -> list[str]:
         f"kept for backward        {_short(costs.saved_bytes / 1e6, 1)} MB per sample",
         f"highest in a step        {_short(costs.peak_bytes / 1e6, 1)} MB per sample",
         f"memory of the recipe     {need:.1f} GiB (forecast for a GPU); a budget of {budget:g} GiB: {verdict}",
-        f"largest batch in {budget:g} GiB   {largest_batch(costs, budget)} ({kind}, forecast)",
+        f"largest batch in {budget:g} GiB   {largest_batch(found.memory, budget)} ({kind}, forecast)",
     ]
 
 
@@ -263,10 +277,11 @@ def row(found: Answer, budget: float) -> str:
     """The answer as a line of the table."""
     recipe, costs = found.recipe, found.cost
     batch = str(recipe.batch) if recipe.forward == recipe.batch else f"{recipe.batch} by {recipe.forward}"
-    ok = fits(costs, recipe.forward, budget)
-    told = f"yes, up to batch {largest_batch(costs, budget):,}" if ok else f"no: {remedy(found, budget)}"
+    ok = fits(found.memory, recipe.forward, budget)
+    told = f"yes, up to batch {largest_batch(found.memory, budget):,}" if ok else f"no: {remedy(found, budget)}"
     sample = found.sample.replace(WHOLE_WORDS, "")
-    forward, need = f"{_short(costs.flops_forward / 1e9)} GFLOP", f"{costs.step_bytes(recipe.forward) / GIB:.1f} GiB"
+    forward = f"{_short(costs.flops_forward / 1e9)} GFLOP"
+    need = f"{found.memory.step_bytes(recipe.forward) / GIB:.1f} GiB"
     return f"{found.room.folder:14} {sample:38} {batch:>9} {forward:>12} {need:>9}  {told}"
 
 
@@ -292,7 +307,7 @@ def program(argv: Sequence[str] | None = None) -> None:
             wishes.frames = wishes.num_class = wishes.forward_batch_size = wishes.precision = None
             wishes.activation_checkpointing = False
         print(row(answer(this.folder, wishes), arguments.budget), flush=True)
-    print("batch '32 by 16': samples of a step, by so many at once. Memory: a forecast, by the operations of a CPU.")
+    print("batch '32 by 16': samples of a step, by so many at once. Memory: a forecast, by the operations of a GPU.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

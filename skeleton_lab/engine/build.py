@@ -68,7 +68,7 @@ def make_learner(options: Options, runtime: Runtime, earlier: dict[str, Any] | N
     """The network with its start or its weights (not where ``earlier`` is resumed), on the CPU, and the loss."""
     recipe, training = options.recipe, options.phase == "train"
     net = make_net(options)
-    criterion = Criterion(SMOOTHING if options.loss_type != "CE" else 0.0, recipe.extra_loss)
+    criterion = Criterion(SMOOTHING if options.loss_type != "CE" else 0.0, recipe.extra_loss, net)
     learner = Learner(net, net, criterion)
     say_header(options, runtime.log, learner.parameters)
     if recipe.initialise is not None:

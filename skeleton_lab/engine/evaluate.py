@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from skeleton_lab.engine.dataloader import BatchPlan, make_loader, unpack
+from skeleton_lab.engine.dataloader import BatchPlan, make_loader, underlying, unpack
 from skeleton_lab.engine.logging import Progress
 from skeleton_lab.engine.losses import heads_of, summed
 from skeleton_lab.engine.out_of_memory import OutOfMemory, is_out_of_memory, release
@@ -20,13 +21,16 @@ from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.errors import UsageError
 
+SEVERAL = 6  # axes of a batch with several clips of each sample: samples, clips, and the four of a clip
+
 
 @dataclass
 class Evaluation:
     """Logits and labels in data order, and what follows from them.
 
     Attributes:
-        logits: (N, K) float32, the sum of the heads'; labels: (N,) int64; both on the CPU.
+        logits: (N, K) float32, the sum of the heads', of samples with several clips as ``average`` says;
+        labels: (N,) int64; both on the CPU.
         top: k -> share of the samples whose label is among the k largest logits, a fraction.
         seconds: that it took.
         heads: (N, H, K) float32, the logits of every head; H is 1 for nearly all networks.
@@ -128,12 +132,14 @@ def _predict(
     if len(loader) == 0:
         raise UsageError(f"{title}: there are fewer samples than processes")
     heads, labels = [], []
+    mode = getattr(underlying(loader), "average_clips", "prob")
     progress = Progress(title, len(loader), 0, runtime.device, runtime.team.first, lambda _: rest)
     try:
         with _in_evaluation_mode(model):
             for batch in loader:
                 inputs, y = unpack(batch, index_t)
-                heads.append(_forward(model, inputs, runtime))
+                several = inputs[0].dim() == SEVERAL
+                heads.append(_of_clips(model, inputs, runtime, mode) if several else _forward(model, inputs, runtime))
                 labels.append(y)
                 progress.advance()
                 if runtime.stop.signum and runtime.team.world == 1:
@@ -154,6 +160,30 @@ def _in_evaluation_mode(model: Any) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def _of_clips(model: Any, inputs: list[Tensor], runtime: Runtime, mode: str) -> Tensor:
+    """(N, 1, K) of samples with several clips each, in passes of no more clips than there are samples."""
+    size, clips = inputs[0].shape[:2]
+    flat = [x.flatten(0, 1) for x in inputs]
+    passes = [_forward(model, [x[k : k + size] for x in flat], runtime) for k in range(0, size * clips, size)]
+    return average(summed(torch.cat(passes).float()).view(size, clips, -1), mode).unsqueeze(1)
+
+
+def average(logits: Tensor, mode: str = "prob") -> Tensor:
+    """What a network says of a sample, (N, K), by what it says of its clips: logits (N, clips, K).
+
+    ``score``: the mean of the logits. ``prob``: logarithms of the mean of the probabilities, whose softmax that mean
+    is again (PYSKL's ``average_clips``).
+
+    Raises:
+        UsageError: another mode.
+    """
+    if mode == "score":
+        return logits.mean(1)
+    if mode == "prob":
+        return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1])
+    raise UsageError(f"average_clips is 'prob' or 'score', not {mode!r}")
 
 
 def _forward(model: Any, inputs: list[Tensor], runtime: Runtime) -> Tensor:

@@ -23,16 +23,23 @@ class Criterion:
     """What a program minimises: ``criterion(output, y)``, of what a network returns (see ``heads_of``).
 
     Args:
-        smoothing: of the labels; extra: a loss of the whole output, added to the heads' cross entropies.
+        smoothing: of the labels.
+        extra: a loss of the whole output, added to the heads' cross entropies; net: has one of its own where it has a
+            method ``extra_loss(output, y)``.
     """
 
-    def __init__(self, smoothing: float = 0.0, extra: Callable[[Any], Tensor | float] | None = None) -> None:
+    def __init__(
+        self, smoothing: float = 0.0, extra: Callable[[Any], Tensor | float] | None = None, net: Any = None
+    ) -> None:
         self.smoothing = smoothing
         self.extra = extra
+        self.of_net: Callable[[Any, Tensor], Tensor | float] | None = getattr(net, "extra_loss", None)
 
     def __call__(self, output: Any, y: Tensor) -> Tensor:
         """The sum of the heads' losses."""
         loss = sum(cross_entropy(head, y, self.smoothing) for head in heads_of(output))
+        if self.of_net is not None:
+            loss = loss + self.of_net(output, y)
         return loss if self.extra is None else loss + self.extra(output)
 
     def of_batches(self, heads: Tensor, y: Tensor, size: int) -> list[float]:

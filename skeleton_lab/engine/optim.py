@@ -6,6 +6,7 @@ takes the options and n and returns the function (e, t) -> rate.
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -36,6 +37,16 @@ def steps(options: Namespace, iterations: int) -> Callable[[int, int], float]:
     """A tenth at each of ``step``."""
     milestones = milestones_of(options)
     return lambda epoch, t: decayed(epoch, options.base_lr, milestones)
+
+
+def half_cosine(t: int, total: int, base: float, minimum: float = 0.0) -> float:
+    """From ``base`` at step 0 along half a cosine to ``minimum`` at step ``total``, and no further."""
+    return minimum if t >= total else minimum + (base - minimum) * (1 + math.cos(math.pi * t / total)) / 2
+
+
+def cosine(options: Namespace, iterations: int) -> Callable[[int, int], float]:
+    """Half a cosine to 0 over the whole run, step by step: base_lr, num_epoch."""
+    return lambda epoch, t: half_cosine(t, options.num_epoch * iterations, options.base_lr)
 
 
 def make_optimizer(net: nn.Module, options: Namespace, *, cuda: bool, clips: bool) -> torch.optim.Optimizer:

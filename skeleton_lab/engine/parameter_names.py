@@ -11,7 +11,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weight
 AVERAGED = ("ema", "ema_state_dict", "state_dict_ema", "model_ema", "ema_model")  # moving averages of the weights
 COUNTER = "n_averaged"  # beside the names of torch.optim.swa_utils.AveragedModel
 LOOSE = ("module.", "_orig_mod.")  # of DataParallel and torch.compile: never part of a network
-PREFIXES = (*LOOSE, "model.", "net.", "backbone.", "cls_head.")
+PARTS = ("backbone.", "cls_head.")  # of PYSKL's and MMAction2's recognizers; their files may hold one alone
+PREFIXES = (*LOOSE, "model.", "net.", *PARTS)
 ALIASES = {"fc_cls.": "fc."}  # PYSKL's and MMAction2's classifier
 DEEPEST = 5
 
@@ -78,11 +79,15 @@ def last(names: Iterable[str]) -> str:
 
 
 def fitted(key: str, own: Collection[str]) -> str:
-    """The name of a network's parameter that ``key`` means: the first of its chain that there is, else ``stripped``."""
+    """The name of a network's parameter that ``key`` means.
+
+    The first of its chain that there is; that of a bare part with the part's own word in front; else ``stripped``.
+    """
     for name in chain(key, PREFIXES):
         if name in own:
             return name
         for foreign, ours in ALIASES.items():
             if name.startswith(foreign) and (alias := ours + name[len(foreign) :]) in own:
                 return alias
-    return stripped(key)
+    bare = stripped(key)
+    return next((part + bare for part in PARTS if part + bare in own), bare)

@@ -10,6 +10,7 @@ from skeleton_lab.engine import score_files
 from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.evaluate import Evaluation, evaluate
 from skeleton_lab.engine.runtime import Run
+from skeleton_lab.utils.accuracy import mean_class_accuracy
 
 
 def measure(run: Run, loader: DataLoader, title: str, rest: float = 0.0) -> Evaluation:
@@ -36,6 +37,9 @@ def report_evaluation(run: Run, result: Evaluation, *, split: str = "test", file
     log(text.format(**values), file=file)
     for k, accuracy in result.top.items():
         log(lines["top"].format(k=k, acc=100 * accuracy), file=file)
+    if "mean_class" in lines:
+        accuracy = mean_class_accuracy(result.labels.numpy(), result.logits.argmax(1).numpy())
+        log(lines["mean_class"].format(acc=100 * accuracy), file=file)
     if "done" in lines:
         log(lines["done"], file=file)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.base import Batch, ctvm
 from skeleton_lab.engine.dataloader import Seeded, collate
 from skeleton_lab.utils.atomic import write_atomically
 
@@ -83,6 +83,7 @@ def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels
     dataset = feeder if hasattr(feeder, "__getitems__") else Seeded(feeder, 0)
     data = collate(dataset.__getitems__(Batch(hard.tolist())))[0]
     data = np.asarray(data[0] if isinstance(data, (tuple, list)) else data)  # of several inputs the first is shown
+    data = ctvm(data, getattr(feeder, "axes", "CTVM"))
     edges = np.array(list(getattr(feeder, "edges", ())), dtype=np.int64).reshape(-1, 2)
     write_atomically(
         work_dir / "hardest.npz",

@@ -50,8 +50,9 @@ def clip_shape(feeder: Any) -> tuple[int, ...] | None:
     if not len(feeder):
         return None
     item = feeder[0] if isinstance(feeder, Feeder) else None
-    shape = None if item is None else np.shape(item[0][0] if isinstance(item[0], (tuple, list)) else item[0])
-    return tuple(shape) if shape is not None and len(shape) == 4 else None
+    shape = () if item is None else np.shape(item[0][0] if isinstance(item[0], (tuple, list)) else item[0])
+    shape = shape[1:] if len(shape) == 5 else shape  # the first axis is that of several clips
+    return tuple(shape[feeder.axes.index(axis)] for axis in "CTVM") if len(shape) == 4 else None
 
 
 def check_clips(shape: tuple[int, ...], options: Namespace, net: nn.Module, where: str) -> None:

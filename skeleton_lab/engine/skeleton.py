@@ -51,7 +51,7 @@ def fit(options: Options, feeders: tuple[Any, Any] = (None, None)) -> list[str]:
     else:
         return lines
     shape = None if clips is None else size_checks.clip_shape(clips)
-    changes = arguments(options, found, None if shape is None else shape[0])
+    changes = replaced(options, found, None if shape is None else shape[0])
     options.model_args = {**options.model_args, **changes}
     options.skeleton = written(found)
     return [*lines, _line(found, clips, changes)]
@@ -83,7 +83,8 @@ def configured(options: Options) -> str | None:
 
     None where a graph of one's own does not tell, by an attribute ``skeleton``.
     """
-    graph, given = options.model_args.get("graph"), options.model_args.get("graph_args") or {}
+    graph, arguments = options.model_args.get("graph"), options.model_args
+    given = arguments.get("graph_args") or arguments.get("graph_cfg") or {}
     if graph is not None and "skeleton" not in given:
         return getattr(import_class(graph, "graph"), "skeleton", None)
     told = given.get("skeleton", given.get("layout"))
@@ -91,11 +92,11 @@ def configured(options: Options) -> str | None:
         return getattr(import_class(options.feeder, "feeder"), "usual", None)
     try:
         return layouts.layout(told).name
-    except UsageError:  # a layout of ST-GCN's that is no skeleton of the registry
+    except UsageError:  # a published layout that is no skeleton of the registry
         return None
 
 
-def arguments(options: Options, skeleton: Layout, channels: int | None) -> dict[str, Any]:
+def replaced(options: Options, skeleton: Layout, channels: int | None) -> dict[str, Any]:
     """The arguments of the network that are others for this skeleton, with their new values.
 
     A graph of one's own stays, and with it all but the numbers of joints and channels: one that takes ``skeleton`` gets

@@ -48,7 +48,7 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
         raise UsageError(
             "batch normalisation needs more than one value per channel: larger --batch-size or --frames"
         ) from error
-    loss, logits = Criterion()(output, y), logits_of(output)
+    loss, logits = Criterion(net=model)(output, y), logits_of(output)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -17,6 +17,12 @@ GRID = np.arange(0.2, 1.2001, 0.05)  # the weights that ``fit`` tries
 RANGE, EVALUATIONS, SEED = (0.2, 1.2), 200, 0  # of ``search``, as FreqMixFormer publishes it
 
 
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Softmax of logits (S, N, K), along the classes; logarithms of probabilities give these again."""
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
 def combine(scores: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     """(S, N, K) and S weights -> (N, K)."""
     return np.tensordot(np.asarray(weights, dtype=scores.dtype), scores, axes=1)

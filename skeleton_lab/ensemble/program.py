@@ -18,9 +18,10 @@ import numpy as np
 
 from skeleton_lab.data.archives import sample_names
 from skeleton_lab.data.archives.locate import locate
-from skeleton_lab.ensemble.fusion import FITTED, accuracy, combine, fit, optimiser, search
+from skeleton_lab.ensemble.fusion import FITTED, accuracy, combine, fit, optimiser, probabilities, search
 from skeleton_lab.ensemble.score_files import SCORES, Scores, own_labels, read_labels, read_scores, stack
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError, guarded
+from skeleton_lab.utils.accuracy import mean_class_accuracy
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
 
@@ -45,14 +46,21 @@ class Recipe:
     Attributes:
         labels: data set -> the file that has its test labels, seen from the room's folder.
         streams: each has a flag ``--STREAM-dir``.
-        tables: model -> data set -> weights of all the streams together, where they are not STREAM_WEIGHTS; the
+        layouts: data set -> layout of that file, where it holds several divisions.
+        stream_weights: of each stream, where there are three or more.
+        probabilities: they are added up, not logits; mean_class: the mean class accuracy is told too.
+        tables: model -> data set -> weights of all the streams together, where they are not ``stream_weights``; the
             models are the choices of a flag ``--model``, the first one is its default.
         searched: the weights are searched for; fixed ones are all 1.
         digits: decimals of the two accuracy lines.
     """
 
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    layouts: Mapping[str, str] = field(default_factory=dict)
     streams: Sequence[str] = tuple(STREAM_WEIGHTS)
+    stream_weights: Mapping[str, float] = field(default_factory=lambda: STREAM_WEIGHTS)
+    probabilities: bool = False
+    mean_class: bool = False
     tables: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     searched: bool = False
     digits: int = 4
@@ -66,7 +74,7 @@ class Recipe:
         table = self.tables.get(model, {}).get(dataset)
         if table and tuple(streams) == tuple(self.streams):
             return list(table)
-        return [STREAM_WEIGHTS[stream] for stream in streams]
+        return [self.stream_weights[stream] for stream in streams]
 
 
 def find_labels(options: argparse.Namespace, recipe: Recipe, room: Path, first: Scores) -> tuple[np.ndarray, Path]:
@@ -76,8 +84,10 @@ def find_labels(options: argparse.Namespace, recipe: Recipe, room: Path, first: 
         ArchiveError: they are of other samples, as far as counts, classes, names and the run's own labels tell.
     """
     own = first.path.with_name("evaluation.npz")
-    path = labels_path(options, room / recipe.labels[options.dataset], own, room)
-    labels = read_labels(path, first.names, options.layout)
+    usual = room / recipe.labels[options.dataset]
+    path = labels_path(options, usual, own, room)
+    told = recipe.layouts.get(options.dataset) if path == usual else None
+    labels = read_labels(path, first.names, options.layout or told)
     n, k = first.logits.shape
     hint = f"; --labels {own} has the run's own" if own.exists() else ""
     if len(labels) != n:
@@ -191,6 +201,7 @@ def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> i
     files = [read_scores(folder) for folder in folders.values()]
     scores, notices = stack(files)
     labels, source = find_labels(options, recipe, room, files[0])
+    scores = probabilities(scores) if recipe.probabilities else scores
     if options.alpha is not None and (options.weights or recipe.searched or len(streams) != 2):
         notices.append("--alpha has no effect: it is the weight of the second of two streams with fixed weights")
     for notice in notices:
@@ -209,6 +220,10 @@ def ensemble(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> i
         print(f"weights: {named(streams, weights)}")
         print(f"Top1 Acc: {100 * top1:.{recipe.digits}f}%")
         print(f"Top5 Acc: {100 * top5:.{recipe.digits}f}%")
+        if recipe.mean_class:
+            mean = mean_class_accuracy(labels, combine(scores, weights).argmax(1))
+            result["ensemble"]["mean_class"] = mean
+            print(f"Mean class Acc: {100 * mean:.{recipe.digits}f}%")
     if options.fit or searching:
         fitted = fitted_weights(scores, labels, grid=options.fit)
         top1, top5 = accuracy(combine(scores, fitted), labels)

@@ -72,8 +72,7 @@ class Network:
         if checkpointing not in self._counts:
             if self.checkpoints:
                 self.model.activation_checkpointing = checkpointing
-            states = 3 if self.recipe.optimizer == "SGD" else 4
-            counted = steps.counted(self.model, self.samples(1), self.recipe.forward, states)
+            counted = steps.counted(self.model, self.samples(1), self.recipe.forward, self.recipe.states)
             self._counts[checkpointing] = counted
         return self._counts[checkpointing]
 
@@ -149,13 +148,13 @@ def zero_shot(this: Room, machine: Machine) -> Row:
     model, y = Pair(str(this.variant)), torch.zeros(batch, dtype=torch.long)
     x = torch.randn(batch, FEATURES + TEXTS)
     if machine.card is not None:
-        counted = Count(kernels.of_step(model, [x], y, cuda=False), batch, answer.cost.memory)
+        counted = Count(kernels.of_step(model, [x], y, cuda=False), batch, answer.memory)
         seconds, most, told = counted.seconds(machine.card, batch), None, FORECAST
     else:
         way = Settings(batch, False, "32")
         seconds, most = steps.measured(model, lambda _: [x], way, machine.device, steps.TRIES)
         told = MEASURED
-    memory = answer.cost.step_bytes(batch) if most is None else most
+    memory = answer.memory.step_bytes(batch) if most is None else most
     fits = memory <= machine.budget * GIB
     return Row(
         this.folder, answer.recipe.config, batch, CYCLES, fits, "" if fits else None, True, memory / GIB,

@@ -51,7 +51,7 @@ def counted(model: nn.Module, samples: Sequence[Tensor], batch: int, states: int
     """A step of ``batch`` samples like the first of ``samples``, counted as it runs on CUDA, without computing it."""
     inputs = [torch.empty(batch, *x.shape[1:], dtype=x.dtype, device=REAL) for x in samples]
     y = torch.empty(batch, dtype=torch.long, device=REAL)
-    memory = forecast(model, samples, batch, states, "cuda", Criterion())
+    memory = forecast(model, samples, batch, states, "cuda", Criterion(net=model))
     return Count(kernels.of_step(model, inputs, y), batch, memory)
 
 
@@ -78,7 +78,7 @@ def measured(
         began = time.perf_counter()
         with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
             output = model(*inputs)
-            loss = Criterion()(output, y)
+            loss = Criterion(net=model)(output, y)
         model.zero_grad(set_to_none=True)
         loss.backward()
         if on_gpu:

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from replay import labels, logits
 from torch import Tensor, nn
 
+from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.engine.memory import as_device
+from skeleton_lab.engine.memory.forecast import STATES, Memory, forecast
 
 
 def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -15,3 +17,8 @@ def step_as_on_cuda(net: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         y = logits(net.train()(*inputs))
         as_device.backward(F.cross_entropy(y, labels(y)))
     return y.detach()
+
+
+def memory_on_cuda(net: nn.Module, batch: int, *samples: Tensor) -> Memory:
+    """Of a training step of ``batch`` samples like these, with SGD."""
+    return forecast(net, samples, batch, STATES, "cuda", Criterion(), alone=True)

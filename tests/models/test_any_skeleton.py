@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 import yaml
 from own_archives import CLASSES, save_own
+from places import ROOT
 from sandbox import FEW
 
 from skeleton_lab import registry
@@ -184,23 +186,38 @@ def test_published_sizes_follow_from_the_skeleton(room, config, name):
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_its_skeleton_and_tests_from_its_own_configuration(lab, tmp_path, capsys):
-    """One's own skeleton travels in config.yaml: its file may be gone when the run is tested."""
+def documented(heading: str) -> str:
+    """The arguments of the first ``python main.py`` of a section of docs/rooms.md."""
+    section = (ROOT / "docs" / "rooms.md").read_text().split(f"## {heading}")[1]
+    return section.split("python main.py ")[1].split("\n")[0]
+
+
+def test_a_run_keeps_its_skeleton_and_is_tested_from_its_own_configuration(lab, tmp_path, capsys):
+    """The documented command on an archive of a skeleton of one's own, which travels in config.yaml."""
     (tmp_path / "triangle.yaml").write_text(TRIANGLE)
-    data = save_own(tmp_path / "own.npz", str(tmp_path / "triangle.yaml"), "xyz")
-    split = f"data_path={data},label_path=null,split="
-    flags = f"--train-feeder-args {split}train --test-feeder-args {split}test --save-score True"
-    work = tmp_path / "run"
-    line = f"-c config/st_gcn/ntu-xsub/train.yaml {flags} -w {work} {FEW} --skeleton {tmp_path}/triangle.yaml"
-    assert lab("ST-GCN", f"recognition {line}") == 0
-    assert "Skeleton: triangle, 5 joints, 3 coordinates, placed about the body" in capsys.readouterr().out
-    (tmp_path / "triangle.yaml").unlink()
+    lab.enter("CTR-GCN")
+    save_own(Path("my.npz"), str(tmp_path / "triangle.yaml"), "xyz")
+    work = Path("../work_dir/mine")
+    assert lab("CTR-GCN", f"{documented('Any skeleton')} {FEW} --save-epoch 0") == 0
+    trained = capsys.readouterr().out
+    assert "Skeleton: triangle, 5 joints, 3 coordinates, placed about the body" in trained
     kept = yaml.safe_load((work / "config.yaml").read_text())
     assert layouts.layout(kept["skeleton"]).joints[4] == "tail" and kept["model_args"]["num_class"] == len(CLASSES)
-    again = f"recognition -c {work}/config.yaml --phase test --weights {work}/epoch1_model.pt -w {tmp_path}/test"
-    assert lab("ST-GCN", again) == 0
-    assert "Top1" in capsys.readouterr().out.replace("Top 1", "Top1")
-    assert lab("ST-GCN", f"recognition {line.replace(' --skeleton', ' --resume --skeleton')}") == 2  # the file is gone
+    weights = next(work.glob("runs-1-*.pt"))
+    again = f"--config {work}/config.yaml --phase test --weights {weights} --work-dir {tmp_path}/test"
+    assert lab("CTR-GCN", again) == 0
+    losses = [re.findall(r"Mean test loss of 1 batches: (\S+)", out)[-1] for out in (trained, capsys.readouterr().out)]
+    assert losses[0] == losses[1]
+
+
+def test_a_file_of_ones_own_is_kept_as_a_whole(tmp_path):
+    (tmp_path / "triangle.yaml").write_text(TRIANGLE)
+    data = save_own(tmp_path / "own.npz", str(tmp_path / "triangle.yaml"), "xyz")
+    with registry.room("ST-GCN") as here:
+        options = chosen(here, data, skeleton=str(tmp_path / "triangle.yaml"))
+        skeleton.fit(options, make_feeders(options))
+        (tmp_path / "triangle.yaml").unlink()
+        assert make_net(options).graph.num_node == 5 and make_feeders(options)[0].skeleton.name == "triangle"
 
 
 class Rings:

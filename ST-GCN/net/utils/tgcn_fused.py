@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from net.utils import tgcn
 from skeleton_lab.nn.fuse import fuses
@@ -34,6 +35,7 @@ class Aggregate(Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         x, W, A = (t.to(dy.dtype) for t in ctx.saved_tensors)
         dy = dy.flatten(2)

@@ -130,7 +130,7 @@ def skeleton_of(text: str, where: str) -> Layout:
         raise ArchiveError(f"{where} is a text of {len(text)} characters; the longest that is read has {LONGEST}")
     text = text.strip()
     try:
-        if "\n" in text:
+        if "\n" in text or ":" in text:
             with parsing(where):
                 return layouts.parsed(text, "own", where)
     except UsageError as error:

@@ -34,6 +34,7 @@ class Clips:
         scored: the last channel is no coordinate but the score of a joint.
         img_shape: (N, 2) int64 height and width of each clip's picture in pixels where the archive tells, else None.
         class_names: of the classes 0..K-1 where the archive tells, else None.
+        frames: (N,) int64 recorded frames of each clip, empty ones at its end too, where the archive tells, else None.
         unread: what the archive holds besides, and neither split reads: a line each.
         C, T, V, M: coordinates, frames (padded length; the longest clip of a ragged archive), joints, persons.
 
@@ -66,6 +67,7 @@ class Clips:
         self.scored = False
         self.img_shape: np.ndarray | None = None
         self.class_names: tuple[str, ...] | None = None
+        self.frames: np.ndarray | None = None
         self.unread: list[str] = []
         self._order = order
         self._people: int | None = None  # so many are read of each clip; None: all
@@ -118,7 +120,12 @@ class Clips:
         view.subjects = None if self.subjects is None else self.subjects[indices]
         view.has_skeleton = None if self.has_skeleton is None else self.has_skeleton[indices]
         view.img_shape = None if self.img_shape is None else self.img_shape[indices]
+        view.frames = None if self.frames is None else self.frames[indices]
         return view
+
+    def in_stored_order(self) -> Clips:
+        """The clips in the order in which the archive holds them: of a pickle not that of its split lists."""
+        return self.subset(np.argsort(self._stored(np.arange(len(self))), kind="stable"))
 
     def _stored(self, idx: np.ndarray) -> np.ndarray:
         idx = np.asarray(idx, np.int64)

@@ -168,6 +168,8 @@ def stored(
                 if index is None:
                     _build(folder, f"{stem}-{identity}-", source, key, fill, total, show)
                     index = _index(folder)
+    except LabError:  # about the archive; that a file of it is missing is an OSError too
+        raise
     except OSError as error:
         needs = "set SKELETON_LAB_CACHE to a folder with more room"
         raise LabError(f"unpacking {source} into {root} failed: {error.strerror or error}; {needs}") from error

@@ -61,6 +61,8 @@ class Feeder(Dataset):
         usual: skeleton of the published archives, whose clips are read as they are stored.
         D: coordinates of a joint; a channel behind them is a score.
         placed: clips are moved and scaled by the body before anything else (``image_points``, docs/data.md).
+        axes: of what the network gets for a clip: coordinates C, frames T, joints V, persons M. There may be one more
+            in front, of several clips of a sample; ``average_clips`` says how a test joins what the network says.
     """
 
     seed = 0
@@ -75,6 +77,8 @@ class Feeder(Dataset):
     usual: str | None = None
     D = 3
     placed = False
+    axes = "CTVM"
+    average_clips = "prob"
     required: tuple[str, ...] = ("data_path",)
     unused: tuple[str, ...] = ()
 
@@ -194,6 +198,12 @@ class Feeder(Dataset):
 def log_once(line: str) -> None:
     """A line of the run's log, the first time that it is said."""
     logging.getLogger("skeleton_lab").info(line)
+
+
+def ctvm(x: np.ndarray, axes: str) -> np.ndarray:
+    """Clips (..., C, T, V, M) of clips whose last four axes are ``axes``; of several of a sample the first."""
+    x = x[:, 0] if x.ndim == 6 else x
+    return x.transpose(*range(x.ndim - 4), *(x.ndim - 4 + axes.index(axis) for axis in "CTVM"))
 
 
 def refuse_unknown(feeder: type, unknown: dict[str, Any]) -> None:

@@ -125,6 +125,8 @@ OPTIMISATION = _group(
     Flag("step", "ints", [20, 40, 60], "epochs at which the learning rate drops", optional=True, at_least=0),
     Flag("lr_decay_rate", "float", 0.1, "factor of each drop", optional=True, at_least=0),
     Flag("warm_up_epoch", "int", 0, "epochs of warm-up", optional=True, at_least=0),
+    Flag("cosine_epoch", "int", 0, "epochs of a cosine behind the warm-up, before the steps", optional=True,
+         at_least=0),
     Flag("lr_scheduler", "str", None, "the schedule", optional=True, choices=("cosine",)),
     Flag("min_lr", "float", 0.01, "learning rate at the end of the cosine", optional=True, at_least=0),
     Flag("warmup_lr", "float", 0.01, "learning rate at the start of the warm-up", optional=True, at_least=0),

@@ -16,6 +16,7 @@ from skeleton_lab.engine.config.devices import precision_of
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.dataloader import underlying, unpack
 from skeleton_lab.engine.distributed import set_precision
+from skeleton_lab.engine.evaluate import SEVERAL
 from skeleton_lab.engine.memory import budget
 from skeleton_lab.engine.memory.forecast import GIB, Memory, forecast, narrowed
 from skeleton_lab.engine.memory.settings import HALVES, Settings, ways
@@ -84,6 +85,7 @@ class Counts:
         self.states = 3 if options.optimizer == "SGD" else 4
         self.around = budget.around(self.device)
         inputs, _ = unpack(loader.collate_fn([underlying(loader)[0]]), options.recipe.index_t)
+        inputs = [x.flatten(0, 1) if x.dim() == SEVERAL else x for x in inputs]
         self.samples: list[Tensor] = [x[:1] for x in inputs]
         self.step, self.narrow = functools.cache(self._step), functools.cache(self._narrow)
 

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.fused.temporal_conv import left_product, pointwise_backward, product_dtype, weight_gradient
 
@@ -123,6 +124,7 @@ class Aggregate(Function):
         return z
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz):
         x, W, bias, relate, mix, A, pooled, pq, *kept = (t.to(dz.dtype) for t in ctx.saved_tensors)
         B, _, V, T = x.shape
@@ -213,6 +215,7 @@ class SharedAggregate(Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         x, W, A = (t.to(dy.dtype) for t in ctx.saved_tensors)
         _, _, V, T = x.shape

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 max_pool_backward = torch.ops.aten.max_pool2d_with_indices_backward
 
@@ -72,6 +73,7 @@ class MaxPool3(Function):
         return max3(x, stride)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
         return max3_backward(dy, x, ctx.stride), None

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeleton_lab.nn import layers
@@ -46,11 +47,14 @@ def conv_norm(
     return added(temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift), residual, relu)
 
 
-def added(y: Tensor, residual: Tensor | None, relu: bool = False) -> Tensor:
-    """relu(y + residual) if wanted, in the memory of y where autograd and types let it."""
+def added(y: Tensor, residual: Tensor | None, relu: bool = False, slope: float = 0.0) -> Tensor:
+    """relu(y + residual) if wanted, leaky with ``slope``, in the memory of y where autograd and types let it."""
     if residual is not None:
         y = y + residual if y.requires_grad or y.dtype != residual.dtype else y.add_(residual)
-    return F.relu(y, inplace=residual is not None or not y.requires_grad) if relu else y
+    if not relu:
+        return y
+    inplace = residual is not None or not y.requires_grad
+    return F.leaky_relu(y, slope, inplace) if slope else F.relu(y, inplace)
 
 
 @fuses(layers.UnitTCN)
@@ -90,6 +94,7 @@ class NormReLUBranches(Function):
         return *y, mean, invstd
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *dy):
         h, gamma, beta, mean, invstd, bodies, *weights = ctx.saved_tensors
         dy = [h.new_zeros(shape) if d is None else d for d, shape in zip(dy, ctx.shapes)]
@@ -155,10 +160,14 @@ def exit_biases(branches: Sequence[nn.Sequential]) -> list[Tensor | None]:
 
 def relu_branches(branches: Sequence[nn.Sequential], x: Tensor, bodies: Tensor | None) -> list[Tensor]:
     """Training: every branch up to its exit norm and without ``exit_biases``, each (B, c, V, T')."""
-    entries, entry_norms = [branch[0] for branch in branches], [branch[1] for branch in branches]
+    h = pointwise(x, torch.cat([branch[0].weight for branch in branches])).transpose(2, 3)
+    return relu_branches_of(branches, h, bodies)
+
+
+def relu_branches_of(branches: Sequence[nn.Sequential], h: Tensor, bodies: Tensor | None) -> list[Tensor]:
+    """The same of what the entry convolutions give without their biases, h (B, C, V, T)."""
+    biases, entry_norms = [branch[0].bias for branch in branches], [branch[1] for branch in branches]
     exits = [branch[3].conv for branch in branches[:-1]]
-    h = pointwise(x, torch.cat([conv.weight for conv in entries])).transpose(2, 3)
-    biases = [conv.bias for conv in entries]
     check_values(h, bodies)
     settings = [setting(conv) for conv in exits]
     weights = [conv.weight for conv in exits]

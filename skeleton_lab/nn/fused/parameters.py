@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 class Concatenate(Function):
@@ -29,6 +30,7 @@ class Concatenate(Function):
         return tuple(part.view(shape) for part, shape in zip(parts, shapes))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gradients):
         rows = zip(gradients, ctx.rows)
         return None, *(part for gradient, sizes in rows for part in gradient.contiguous().split(sizes))

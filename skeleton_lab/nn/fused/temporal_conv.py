@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 
 def joint_major(x: Tensor) -> Tensor:
@@ -55,6 +56,7 @@ class Pointwise(Function):
         return y.view(B, W.shape[0], V, -(-T // stride)).transpose(2, 3)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy: Tensor):
         x, W = ctx.saved_tensors
         if x.is_cuda:

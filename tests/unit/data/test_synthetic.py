@@ -13,6 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from places import ROOT
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
@@ -463,6 +464,14 @@ def test_key_points_are_an_archive_of_ones_own(both, tmp_path):
     assert (clips.skeleton.name, clips.units, clips.scored, len(clips.class_names)) == ("coco17", "px", True, 3)
     assert clips.img_shape.tolist() == [[1080, 1920]] * 12 and clips.subject_names[clips.subjects[0]] == "P001"
     assert examine(tmp_path / "a.npz").sound
+
+
+def test_the_command_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^skeleton-lab synthetic (.*)$", (ROOT / "docs/data.md").read_text(), re.MULTILINE)
+    for line in lines:
+        assert synthetic.main([*line.split(), "--train", "3", "--test", "2", "--frames", "20", "--quiet"]) == 0
+    assert open_archive("NTU60_CS.npz", "test").V == 25 and open_archive("people.npz", "test").V == 17
 
 
 def test_an_estimator_errs(both):

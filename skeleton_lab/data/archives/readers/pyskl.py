@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.labels import subjects_of
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
 from skeleton_lab.data.archives.parsing import parsing
-from skeleton_lab.data.archives.readers import safe_pickle
+from skeleton_lab.data.archives.readers.pyskl_annotations import FOLDER, PointFiles, content_of, picture_of, points_of
 from skeleton_lab.data.archives.split_names import PARTS, Choice, Wish, choose, divisions
 from skeleton_lab.errors import ArchiveError, UsageError, listing
 
@@ -28,14 +27,16 @@ SHOWN = 8  # names in a line
 def open_pyskl(path: Path, split: str, layout: str | None, cache_dir: str | Path | None = None) -> PackedClips:
     """The clips of one split, in list order, centred as the Kaggle file is, two persons each.
 
-    Splits may be called val or test, and stand before or behind the name of their division: ``xsub_val``, ``test1``.
+    A plain list of annotations is one split, whatever it is called. Splits may be called val or test, and stand before
+    or behind the name of their division: ``xsub_val``, ``test1``.
     ``layout`` "pyskl:xview" or "pyskl:1" picks the division where the pickle holds several, "pyskl:test" the test
     clips where it has val as well; a last ":raw" leaves out the centring. Annotations without a person are left out;
     ``unread`` of the clips names them, and the splits that are neither train nor test.
 
     Raises:
         ArchiveKeyError: no such split. UsageError: the division is not said, or the layout not understood.
-        ArchiveError: damaged, not this format, or with key points in other files (Kinetics-400).
+        ArchiveError, ArchiveNotFoundError: damaged, not this format, or key points in other files (Kinetics-400) that
+            are not there.
     """
     wish, centre = _wishes(path, layout)
     store = _store(path, centre, cache_dir)
@@ -55,6 +56,7 @@ def open_pyskl(path: Path, split: str, layout: str | None, cache_dir: str | Path
     chosen = clips.subset(there)
     chosen.T = max(int(chosen.lengths(np.arange(len(chosen)))[1].max()), 1)
     chosen.subjects = subjects_of(chosen.names)
+    chosen.frames = index["frames"][there]
     chosen.unread = _unread(index, choice, [name for name in listed if name in nobody], split)
     if crowded := int((index["people"][there] > PERSONS).sum()):
         chosen.unread.append(f"people beyond the first two of {crowded} {split} clips")
@@ -62,6 +64,17 @@ def open_pyskl(path: Path, split: str, layout: str | None, cache_dir: str | Path
         if wish.division is None or not line.startswith("splits"):
             _say(f"{path}: not read: {line}")
     return chosen
+
+
+def raw_layout(path: Path, layout: str | None) -> str | None:
+    """A layout that leaves out the centring, where ``path`` is a pickle; of other archives ``layout`` as it is."""
+    if not path.is_file():
+        return layout
+    with parsing(path), open(path, "rb") as file:
+        start = file.read(1)
+    if start not in STARTS or "raw" in (layout or "").split(":"):
+        return layout
+    return f"{layout or 'pyskl'}:raw"
 
 
 def divisions_of(path: Path, layout: str | None = None) -> dict[str, dict[str, str]]:
@@ -79,7 +92,7 @@ def divisions_of(path: Path, layout: str | None = None) -> dict[str, dict[str, s
 
 def _store(path: Path, centre: bool, cache_dir: str | Path | None) -> tuple[Path, dict[str, np.ndarray]]:
     return stored(
-        path, "centred" if centre else "raw", state_of([path]),
+        path, "centred" if centre else "raw", state_of([path, *sorted((path.parent / FOLDER).glob("*.pkl"))]),
         lambda writer: _fill(writer, path, centre), cache_dir=cache_dir, show=True,
     )  # fmt: skip
 
@@ -133,86 +146,60 @@ def _wishes(path: Path, layout: str | None) -> tuple[Wish, bool]:
 
 
 def _fill(writer: Writer, path: Path, centre: bool):
-    content = safe_pickle.load(path)
-    if not isinstance(content, dict) or not {"split", "annotations"} <= set(content):
-        raise ArchiveError(f"{path} is a pickle, but not of PYSKL: expected a dict with 'split' and 'annotations'")
+    content, listed, annotations = content_of(path)
     names: list[str] = []
     labels: list[int] = []
     nobody: list[str] = []
     people: list[int] = []
-    shapes: list[tuple[int, int]] = []
-    with parsing(path):
-        splits = {
-            f"split_{name}": np.array([*map(safe_pickle.text, listed)], str)
-            for name, listed in content["split"].items()
-        }
-        annotations = list(content["annotations"])
-    joints: tuple[int, int] | None = None
-    for number, annotation in enumerate(annotations):
-        with parsing(path, f"annotation {number}"):
-            name = safe_pickle.text(annotation["frame_dir"])
+    frames: list[int] = []
+    pictures: list[tuple[int, int]] = []
+    joints: tuple[int, int, bool] | None = None
+    files = PointFiles(path)
+    for number, name, annotation in annotations:
         with parsing(path, f"annotation {number} ({listing([name])})"):
-            x = _coordinates(f"{path}: {listing([name])}", annotation, centre)
+            where = f"{path}: {listing([name])}"
+            points, score = points_of(where, name, annotation, files)
+            x = _coordinates(where, points, score, centre)
             label = int(annotation["label"])
-            shape = _img_shape(annotation)
-            flat = annotation["keypoint"].shape[-1] == 2
+            picture = picture_of(annotation)
         if x is None:
             nobody.append(name)
             continue
-        if x.shape[2:] != (joints := joints or x.shape[2:]):
-            raise ArchiveError(f"{path}: {name} has (V, C) = {x.shape[2:]}, earlier clips {joints}")
+        if (kind := (*x.shape[2:], score is not None)) != (joints := joints or kind):
+            raise ArchiveError(f"{path}: {name} has {_kind(kind)}, earlier clips {_kind(joints)}")
         if not 0 <= label < 2**31:
             raise ArchiveError(f"{path}: {name} has label {label}")
         names.append(name)
         labels.append(label)
-        people.append(len(annotation["keypoint"]))
-        shapes.append(shape)
+        people.append(len(points))
+        frames.append(len(x))
+        pictures.append(picture)
         writer.add(x[None], name)
     if joints is None:
         raise ArchiveError(f"{path} holds no annotations" + (f" but {len(nobody)} that show nobody" if nobody else ""))
     if len(set(names) | set(nobody)) < len(names) + len(nobody):
         raise ArchiveError(f"{path} holds two annotations of one clip")
-    V, C = joints
-    extra = {"names": np.array(names), "labels": np.array(labels, np.int64), "nobody": np.array(nobody, str)}
-    extra |= {"people": np.array(people), "img_shape": np.array(shapes, np.int64), "flat": np.array(flat)}
+    V, C, flat = joints
+    extra = {
+        "names": np.array(names), "labels": np.array(labels, np.int64), "nobody": np.array(nobody, str),
+        "people": np.array(people), "frames": np.array(frames, np.int64), "img_shape": np.array(pictures, np.int64),
+        "flat": np.array(flat),
+    }  # fmt: skip
+    splits = {f"split_{name}": np.array(names, str) for name, names in listed.items()}
     return (C, writer.longest, V, PERSONS), {**extra, **about.in_pickle(content, path), **splits}
 
 
-def _img_shape(annotation: dict[str, Any]) -> tuple[int, int]:
-    """Height and width of a clip's picture, (0, 0) where the annotation does not tell."""
-    told = annotation.get("img_shape", annotation.get("original_shape"))
-    if told is None:
-        return 0, 0
-    height, width = (int(side) for side in told)
-    if height < 1 or width < 1:
-        raise ArchiveError(f"img_shape is {(height, width)}; a picture has at least one pixel")
-    return height, width
+def _kind(kind: tuple[int, int, bool]) -> str:
+    return f"(V, C) = {kind[:2]}" + (", the last a score" if kind[2] else "")
 
 
-def _coordinates(where: str, annotation: dict[str, Any], centre: bool) -> np.ndarray | None:
-    """(T, M=2, V, C) float32 of one annotation, None without a person or frame; of 2-D key points the score is the
-    third channel."""
-    if "keypoint" not in annotation:
-        kind = "Kinetics-400 keeps its key points in other files (raw_file)" if "raw_file" in annotation else "damaged"
-        raise ArchiveError(f"{where}: annotation without 'keypoint': {kind}; that is not supported")
-    x = annotation["keypoint"]
-    if not isinstance(x, np.ndarray):
-        raise ArchiveError(f"{where}: keypoint is a {type(x).__name__}, not an array")
-    if not x.size and (x.ndim < 2 or not all(x.shape[:2])):
+def _coordinates(where: str, points: np.ndarray, score: np.ndarray | None, centre: bool) -> np.ndarray | None:
+    """(T, M=2, V, C) float32 of key points (M, T, V, C), None without a person or frame; a score is the third
+    channel."""
+    if not points.size:
         return None
-    if x.ndim != 4 or x.dtype.kind != "f" or x.shape[3] not in (2, 3) or not all(x.shape):
-        raise ArchiveError(
-            f"{where}: keypoint of shape {x.shape}, type {x.dtype}; accepted is float (M, T, V, C=2 or 3)"
-        )
-    told = annotation.get("total_frames", x.shape[1])
-    if not isinstance(told, (int, np.integer)) or x.shape[1] != told:
-        shown = told if isinstance(told, (int, float)) else type(told).__name__
-        raise ArchiveError(f"{where}: keypoint has {x.shape[1]} frames, total_frames is {shown}")
-    x = x.astype(np.float32)
-    if x.shape[3] == 2:
-        if "keypoint_score" not in annotation:
-            raise ArchiveError(f"{where}: 2-D key points without 'keypoint_score'")
-        score = safe_pickle.numbers(annotation["keypoint_score"]).astype(np.float32).reshape(x.shape[:3])
+    x = points.astype(np.float32)
+    if score is not None:
         x = np.concatenate([x, score[..., None]], axis=3)
     elif centre:
         x = _centred(x)

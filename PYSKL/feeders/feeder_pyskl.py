@@ -1,0 +1,186 @@
+"""PYSKL's data set: clips of any archive, sent through a pipeline of PYSKL's or ProtoGCN's configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skeleton_lab.data.archives import array_clips
+from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.locate import locate
+from skeleton_lab.data.archives.opening import SPLITS, open_archive
+from skeleton_lab.data.archives.readers.pyskl import raw_layout
+from skeleton_lab.data.archives.split_names import divisions
+from skeleton_lab.data.feeders import base, pyskl_pipelines
+from skeleton_lab.data.feeders.observation import Observed
+from skeleton_lab.data.feeders.pipeline import Work
+from skeleton_lab.data.feeders.pyskl_compose import Chance, Compose
+from skeleton_lab.data.feeders.pyskl_frames import FormatGCNInput, UniformSample
+from skeleton_lab.data.feeders.pyskl_streams import GenSkeFeat
+from skeleton_lab.errors import UsageError
+from skeleton_lab.skeletons import layouts
+from skeleton_lab.skeletons.layouts import Layout
+
+AVERAGES = ("prob", "score")
+WHOLE_PICTURE = (1, 1)  # of coordinates that are shares of it
+
+
+class Feeder(base.Feeder):
+    """``feeders.feeder_pyskl.Feeder`` of the configurations; items are (x, label, index).
+
+    x is (M, T, V, C): persons, frames, joints, channels; with ``num_clips`` above 1 (clips, M, T, V, C), whose scores a
+    test averages. Samples come in the order of the annotations. A step ``DecompressPose`` has nothing to do: that is
+    done when the pickle is read.
+
+    Args:
+        data_path: PYSKL pickle, or archive in any other layout (docs/data.md), or the clips of one.
+        split: a list of the pickle ("xsub_train"), or "train", "test" (with ``layout`` where there are several).
+        pipeline: the published list of steps, ``{type: name, ...}`` each; by default that of ST-GCN++ on 3-D joints.
+            Where the clips have another skeleton, it is changed for theirs (docs/pyskl-data.md).
+        test_mode: no random frames; None: unless the split is one to train on.
+        data_type: stream j, b, k, jm, bm, km; window_size: frames of a clip; num_clips, p_interval, num_person: as of
+            the steps; None: as the pipeline says.
+        times: so often an epoch goes through the clips (RepeatDataset).
+        average_clips: of several clips the mean of the probabilities ("prob") or of the logits ("score").
+        skeleton: name or YAML file, where the archive does not tell (`skeleton-lab skeletons`).
+        layout, label_path: of the archive, where its content does not tell.
+        debug: only the first 100 samples.
+
+    Raises:
+        FeederArgumentError: unknown or missing argument. UsageError: a number, step or split cannot work.
+        ArchiveError, ArchiveNotFoundError, ArchiveKeyError: the archive is missing or not usable.
+    """
+
+    room_dir = Path(__file__).resolve().parents[1]
+    axes = "MTVC"
+
+    def __init__(
+        self,
+        data_path: str | Clips | None = None,
+        split: str = "train",
+        pipeline: Sequence[dict[str, Any]] | None = None,
+        test_mode: bool | None = None,
+        data_type: str | None = None,
+        window_size: int | None = None,
+        num_clips: int | None = None,
+        p_interval: Any = None,
+        num_person: int | None = None,
+        times: int = 1,
+        average_clips: str = "prob",
+        skeleton: str | None = None,
+        layout: str | None = None,
+        label_path: str | None = None,
+        debug: bool = False,
+        **unknown: Any,
+    ) -> None:
+        self.accept({**locals(), "num_person": None})
+        if average_clips not in AVERAGES:
+            raise UsageError(f"feeder argument average_clips is 'prob' or 'score', not {average_clips!r}")
+        part, layout = published_split(split, layout)
+        clips = array_clips.given(data_path, layout)
+        if clips is None:
+            path = locate(str(data_path), self.room_dir)
+            clips = open_archive(path, part, label_path=label_path, layout=raw_layout(path, layout))
+            clips = clips.in_stored_order()
+        self.flat = bool(clips.scored or clips.C == 2)
+        steps = pyskl_pipelines.checked(pipeline if pipeline is not None else pyskl_pipelines.PUBLISHED)
+        found = self._skeleton(clips, skeleton)
+        if found is not None and (skeleton is not None or not pyskl_pipelines.fits(steps, found, self.flat)):
+            steps = pyskl_pipelines.adapted(steps, found, self.flat)
+        window = window_size if window_size != -1 else None
+        feats = None if data_type is None else [data_type]
+        steps = pyskl_pipelines.changed(
+            steps, clip_len=window, num_clips=num_clips, p_interval=p_interval, feats=feats, num_person=num_person
+        )
+        self.compose, self.average_clips = Compose(steps), average_clips
+        self.test_mode = bool(test_mode) if test_mode is not None else part != "train"
+        self.num_clips = self.compose.all(UniformSample)[-1].num_clips
+        self.repeat = base.checked_count("times", times)
+        names = clips.names or [f"{part}_{i}" for i in range(len(clips))]
+        super().__init__(clips, [self._run], names, debug)
+        self._tell(found)
+
+    def _skeleton(self, clips: Clips, given: str | None) -> Layout | None:
+        """Of the clips: as given, else as they say, else by their number of joints, where that tells."""
+        if given is not None:
+            return layouts.resolve(given, None, clips.V, str(clips.path))
+        return clips.skeleton or layouts.told_by_joints(clips.V)
+
+    def _tell(self, found: Layout | None) -> None:
+        """Bones to draw and, unless the pipeline adds joints, the skeleton that the network gets."""
+        streams = self.compose.all(GenSkeFeat)
+        extended = streams and len(streams[0].parents) != self.clips.V
+        self.skeleton: Layout | None = None if extended else found
+        if streams:
+            self.edges = [(joint, int(above)) for joint, above in enumerate(streams[0].parents) if joint != above]
+        if self.flat and self.clips.img_shape is None and self.clips.units != "image" and not extended:
+            base.log_once(
+                f"{self.clips.path} does not tell the sizes of its pictures: they are taken as 1920 x 1080 pixels"
+            )
+
+    def take_people(self, count: int) -> None:
+        """Hand over this many people: of more the first, fewer are followed by empty ones. Said once."""
+        step = self.compose.all(FormatGCNInput)[-1]
+        if step.num_person != count:
+            base.log_once(f"The pipeline gives {step.num_person} people and the network takes {count}.")
+            step.num_person = count
+
+    def _run(self, work: Work) -> None:
+        """The pipeline for every sample: ``x`` (B, clips, M, T, V, C) float32."""
+        seeds = work.draws.bits("pipeline")[:, 0].tolist()
+        made = [self._one(work.clips, int(clip), seed) for clip, seed in zip(work.sample, seeds)]
+        work.x = torch.from_numpy(np.stack(made))
+
+    def _one(self, clips: Any, clip: int, seed: int) -> np.ndarray:
+        item = self.annotation(clips, clip)
+        x = self.compose(item, Chance.seeded(seed))["keypoint"]
+        return np.asarray(x, np.float32)
+
+    def annotation(self, clips: Clips, clip: int) -> dict[str, Any]:
+        """A clip as an annotation of PYSKL's pickles."""
+        at = np.array([clip])
+        frames = int(clips.lengths(at)[1][0])
+        if clips.frames is not None and not isinstance(clips, Observed):
+            frames = int(clips.frames[clip])
+        frames = max(frames, 1)
+        x = clips.gather(at, np.arange(frames)[None])[0].swapaxes(0, 1)  # (M, T, V, C)
+        item: dict[str, Any] = {
+            "frame_dir": self.sample_name[clip], "label": int(self.label[clip]), "start_index": 0, "modality": "Pose",
+            "test_mode": self.test_mode, "total_frames": frames, "keypoint": x,
+        }  # fmt: skip
+        if clips.scored:
+            item["keypoint"], item["keypoint_score"] = x[..., :-1], x[..., -1]
+        if clips.img_shape is not None:
+            item["img_shape"] = tuple(clips.img_shape[clip].tolist())
+        elif clips.units == "image":
+            item["img_shape"] = WHOLE_PICTURE
+        return item
+
+    def inputs(self, work: Work) -> tuple[Tensor, ...]:
+        """(B, M, T, V, C); with several clips (B, clips, M, T, V, C)."""
+        return (work.x[:, 0] if self.num_clips == 1 else work.x,)
+
+
+def published_split(split: str | None, layout: str | None) -> tuple[str, str | None]:
+    """The lab's split and layout of a split as PYSKL's configurations name it: xsub_val is "test" of "pyskl:xsub:val".
+
+    Raises:
+        UsageError: its name does not tell whether it is for training.
+    """
+    if split is None or split in SPLITS:
+        return split or "train", layout
+    found = divisions([str(split)])
+    if not found or (layout is not None and set(layout.split(":")) - {"pyskl", "raw"}):
+        raise UsageError(
+            f"feeder argument split '{split}': 'train', 'test', or a list of the pickle that says in its name whether "
+            f"it is for train, val or test{', and then no layout' if found else ''}"
+        )
+    ((division, parts),) = found.items()
+    part = next(iter(parts))
+    words = ["pyskl", division, "" if part == "train" else part]
+    return ("train" if part == "train" else "test"), ":".join(filter(None, words))

@@ -1,0 +1,13 @@
+"""PYSKL: python main.py --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir work_dir/stgcnpp ..."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where skeleton_lab is
+
+from recipe import RECIPE
+
+from skeleton_lab.engine import run
+
+if __name__ == "__main__":
+    raise SystemExit(run(RECIPE, __file__))
