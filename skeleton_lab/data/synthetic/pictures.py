@@ -16,8 +16,8 @@ from skeleton_lab.data.synthetic.recorder import Plan
 
 SKELETON, UNITS, CHANNELS = "coco17", "px", "xys"
 HEIGHT, WIDTH, FOCAL = 1080, 1920, 1055.0  # pixels
-DISTANCE, ASIDE = (2.3, 4.5), 0.25  # metres to the camera; of that to either side
-NEAREST = 1.0  # metres: what comes nearer is not drawn larger
+DISTANCE, ASIDE, LOWER = (2.3, 4.5), 0.25, 0.2  # metres to the camera, at least; of that to either side; metres
+MARGIN = 0.95  # of the picture, that the people fill at most
 KINECT = np.array([4, 8, 5, 9, 6, 10, 12, 16, 13, 17, 14, 18])  # COCO's joints behind the face
 HEAD, NECK, LEFT, RIGHT = 3, 2, 4, 8  # the face is put before the head: a Kinect sees none
 # Nose, eyes, ears: metres to the left of the head's middle, up, and to the front.
@@ -59,10 +59,11 @@ class Pictures:
 def seen(joints: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Joints (T, M, 25, 3) in metres to key points (T, M, 17, 3); who is not there stays zero."""
     there = joints.any(axis=(2, 3))
-    distance = random.uniform(*DISTANCE)
-    camera = np.array([random.uniform(-ASIDE, ASIDE) * distance, random.uniform(-0.2, 0.2), distance])
-    x, y, z = np.moveaxis(key_points(joints.astype(np.float64)) + camera, -1, 0)
-    z = np.maximum(z, NEAREST)
+    aside, lower = random.uniform(-ASIDE, ASIDE), random.uniform(-LOWER, LOWER)
+    bodies = key_points(joints.astype(np.float64))
+    distance = max(random.uniform(*DISTANCE), _all_in_the_picture(bodies[there], aside))
+    x, y, z = np.moveaxis(bodies + np.array([aside * distance, lower, distance]), -1, 0)
+    z = np.where(there[..., None], z, distance)
     # A Kinect's x axis points to its left; columns of a picture are counted to the right, rows downwards.
     points = np.stack([WIDTH / 2 - FOCAL * x / z, HEIGHT / 2 - FOCAL * y / z], -1)
     torso = 0.5 * FOCAL / distance
@@ -71,6 +72,13 @@ def seen(joints: np.ndarray, random: np.random.Generator) -> np.ndarray:
         made[:, m] = _estimated(points[:, m], torso, random)
         there[:, m] &= ~_span(random, len(there), int(there[:, m].sum()), OVERLOOKED, BLINK)
     return made * there[..., None, None]
+
+
+def _all_in_the_picture(bodies: np.ndarray, aside: float) -> float:
+    """The distance from which all joints (n, 17, 3) are seen, with a margin."""
+    x, y, z = np.abs(bodies[..., 0]), np.abs(bodies[..., 1]) + LOWER, bodies[..., 2]
+    wide, high = MARGIN * WIDTH / 2 / FOCAL - abs(aside), MARGIN * HEIGHT / 2 / FOCAL
+    return float(max((x / wide - (1 + abs(aside) / wide) * z).max(), (y / high - z).max()))
 
 
 def key_points(joints: np.ndarray) -> np.ndarray:
