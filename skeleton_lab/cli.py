@@ -31,6 +31,8 @@ class Verb:
         scripts: of a verb with a room, the script that does it: the first one that the room has.
         words: flags that the verb stands for, by the name of the script.
         configured: the script takes ``--config``; without one it gets the room's own.
+        of_room: the program's first word is a supervised room.
+        kinds: programs of a verb without a room, by the word behind the verb; other words are for ``program``.
     """
 
     about: str
@@ -38,6 +40,12 @@ class Verb:
     scripts: tuple[str, ...] = ()
     words: tuple[tuple[str, tuple[str, ...]], ...] = ()
     configured: bool = False
+    of_room: bool = False
+    kinds: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def takes_room(self) -> bool:
+        return bool(self.scripts) or self.of_room
 
 
 TRAIN = ("main.py", "train.py")  # the second: of the zero-shot rooms
@@ -46,14 +54,21 @@ VERBS = {
     "test": Verb("test weights of the room's network", scripts=TRAIN, configured=True,
                  words=(("main.py", ("--phase", "test")), ("train.py", ("--mode", "eval")))),
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
+    "few-shot": Verb("classes by the nearest of a few clips, in a network's feature space",
+                     "skeleton_lab.one_shot.few_shot:main", of_room=True),
+    "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
-    "prepare": Verb("raw recordings to archives", "skeleton_lab.data.preprocessing.programs:prepare"),
+    "convert-config": Verb("a PYSKL configuration (.py) as YAML", "skeleton_lab.engine.config.convert_config:main"),
+    "prepare": Verb("raw recordings, and clips of your own, to archives",
+                    "skeleton_lab.data.preprocessing.programs:prepare",
+                    kinds=(("clips", "skeleton_lab.inference.clips.program:main"),)),
     "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
     "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
     "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),
     "plan": Verb("which rooms a machine or a card can train, and how long", "skeleton_lab.plan.__main__:main"),
+    "skeletons": Verb("the skeletons it knows, listed or drawn", "skeleton_lab.reporting.skeletons.__main__:main"),
     "synthetic": Verb("an archive of people who never lived", "skeleton_lab.data.synthetic.archive:main"),
     "extract": Verb("features of a trained network for zero-shot", "skeleton_lab.zero_shot.features.program:main"),
 }  # fmt: skip
@@ -78,7 +93,8 @@ complete -o default -F _skeleton_lab {name}"""
 
 def of_room(verb: Verb) -> list[Room]:
     """The rooms that are here and have the verb."""
-    return [room for room in registry.ROOMS if any((room.path / script).is_file() for script in verb.scripts)]
+    scripts = TRAIN[:1] if verb.of_room else verb.scripts
+    return [room for room in registry.ROOMS if any((room.path / script).is_file() for script in scripts)]
 
 
 def table() -> str:
@@ -86,7 +102,7 @@ def table() -> str:
     lines = [
         f"usage: {NAME} VERB [ROOM] [flags]       {NAME} VERB [ROOM] --help lists the flags",
         "",
-        *(f"  {f'{word} ROOM' if verb.scripts else word:<15} {verb.about}" for word, verb in VERBS.items()),
+        *(f"  {f'{word} ROOM' if verb.takes_room else word:<15} {verb.about}" for word, verb in VERBS.items()),
         "",
         f"rooms: {', '.join(room.folder for room in registry.ROOMS if room.path.is_dir())}",
         f"completion in bash: eval \"$({NAME} --completion bash)\"",
@@ -102,7 +118,7 @@ def completion(shell: str) -> str:
         f'    {word}) rooms="{" ".join(room.folder for room in of_room(verb))}" '
         f'images="{" ".join(room.image for room in of_room(verb))}" ;;'
         for word, verb in VERBS.items()
-        if verb.scripts
+        if verb.takes_room
     ]
     return COMPLETION.format(verbs=" ".join(VERBS), rooms="\n".join(cases), name=NAME)
 
@@ -152,8 +168,12 @@ def command(words: list[str]) -> int:
 
 
 def call(word: str, verb: Verb, argv: list[str]) -> int:
-    """A program of the package, in whose usage line the verb stands."""
-    module, function = verb.program.split(":")
+    """A program of the package, in whose usage line the verb stands, and the kind."""
+    chosen = verb.program
+    if argv and argv[0] in dict(verb.kinds):
+        chosen = dict(verb.kinds)[argv[0]]
+        word, argv = f"{word} {argv[0]}", argv[1:]
+    module, function = chosen.split(":")
     program = getattr(importlib.import_module(module), function)
     with started_as(f"{NAME} {word}"):
         return program(argv) or 0

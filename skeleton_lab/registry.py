@@ -88,6 +88,7 @@ ROOMS = (
         "config/stgcnpp/ntu60_xsub_3dkp/j.yaml",
         presets=("config/protogcn/ntu60_xsub/j.yaml",),
     ),
+    Room("DeGCN", "degcn", "D", "config/nturgbd-cross-subject/default.yaml"),
     Room("FS-VAE", "fsvae", None, variant="fsvae"),
     Room("MSF-GZSSAR", "msf-gzssar", None, variant="msf"),
 )
@@ -122,11 +123,14 @@ MODELS = (
     Model("hypergcn-large", "Hyper-GCN", "config/large/nturgbd-cross-subject/hyper_joint.yaml"),
     Model("hypergcn-ucla", "Hyper-GCN", "config/ucla/hyper_joint.yaml"),
     Model("stgcn-twostream", "ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml"),
+    Model("degcn-jbf", "DeGCN", "config/nturgbd-cross-subject/default.yaml", "model.jbf.Model"),
     Model("stgcn-kinetics", "ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml"),
     Model("stgcnpp", "PYSKL", "config/stgcnpp/ntu60_xsub_3dkp/j.yaml"),
     Model("stgcnpp-coco", "PYSKL", "config/stgcnpp/ntu60_xsub_hrnet/j.yaml"),
     Model("protogcn", "PYSKL", "config/protogcn/ntu60_xsub/j.yaml"),
 )
+# backbones of PYSKL's configurations: the network that it is here
+BACKBONES = {"STGCN": "stgcnpp", "ProtoGCN": "protogcn"}
 # a parameter that every network of the name has, and no other room's
 TELLING = (
     ("CTR-GCN", "l1.gcn1.convs.0.conv1.weight"),
@@ -138,6 +142,8 @@ TELLING = (
     ("ST-GCN", "st_gcn_networks.0.gcn.conv.weight"),
     ("PYSKL's ProtoGCN", "backbone.prn.query_matrix.weight"),
     ("PYSKL's ST-GCN++", "backbone.gcn.0.gcn.conv.weight"),
+    ("DeGCN", "streams.0.block-0_tcngcn.gcn.A"),
+    ("DeGCN's joint-bone fusion", "streams1.0.block-0_tcngcn.gcn.A"),
     ("ST-GCN's two streams", "origin_stream.st_gcn_networks.0.gcn.conv.weight"),
 )
 trust.know(room.path for room in ROOMS)

@@ -67,6 +67,12 @@ Hyper-GCN)
         --num-epoch 6 --step 4 5 --warm_up_epoch 1 --batch-size 16 \
         --train-feeder-args "window_size=24,$gently" --test-feeder-args window_size=24 "$@"
     ;;
+DeGCN)
+    archive NTU60_CS.npz
+    train --config config/nturgbd-cross-subject/default.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 8 --step 5 7 --warm_up_epoch 1 --cosine-epoch 0 --base-lr 0.05 --batch-size 16 \
+        --train-feeder-args "window_size=16,$gently" --test-feeder-args window_size=16 "$@"
+    ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     clips=one16.npz
     archive whole16.npz --resample 16
@@ -78,7 +84,7 @@ ST-GCN)  # takes clips as they are: of 16 frames, the first person
         --test_feeder_args "data_path='$demo/one16.npz',split=test" "$@"
     ;;
 *)
-    echo "error: ROOM '$room': choose CTR-GCN, MS-G3D, FreqMixFormer, SkateFormer, Hyper-GCN or ST-GCN" >&2
+    echo "error: ROOM '$room': choose CTR-GCN, MS-G3D, FreqMixFormer, SkateFormer, Hyper-GCN, ST-GCN or DeGCN" >&2
     exit 2
     ;;
 esac

@@ -28,7 +28,7 @@ class CTRGC(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        inner = 8 if in_channels in (3, 9) else in_channels // 8
+        inner = 8 if in_channels in (2, 3, 9) else in_channels // 8  # of coordinates
         self.conv1 = nn.Conv2d(in_channels, inner, 1)
         self.conv2 = nn.Conv2d(in_channels, inner, 1)
         self.conv3 = nn.Conv2d(in_channels, out_channels, 1)

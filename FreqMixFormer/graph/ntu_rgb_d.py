@@ -13,5 +13,6 @@ PAIRS = [
 
 
 class Graph(DirectedSkeleton):
+    skeleton = "ntu25"
     num_node = 25
     pairs = PAIRS

@@ -13,5 +13,6 @@ PAIRS = [
 
 
 class Graph(DirectedSkeleton):
+    skeleton = "uav17"
     num_node = 17
     pairs = PAIRS

@@ -7,6 +7,7 @@ from skeleton_lab.skeletons.edges import UCLA
 
 
 class Graph(DirectedSkeleton):
+    skeleton = "ucla20"
     num_node = 20
     pairs = UCLA
     vector_power = 6

@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import base, pipeline
 from skeleton_lab.data.feeders.frame_sampling import DrawClip
 from skeleton_lab.data.feeders.ntu import open_ntu
+from skeleton_lab.data.feeders.skeleton import Given
 from skeleton_lab.errors import UsageError
-from skeleton_lab.skeletons import bones
+from skeleton_lab.skeletons import rules
 
-TRUNK = 20  # the joint that the others are seen from, and that keeps its own place
+SHOULDERS = {"left_shoulder", "right_shoulder"}
 
 
 class Feeder(base.Feeder):
     """``feeders.feeder_ntu.Feeder`` of the published configurations.
 
-    Streams: joints relative to the spine between the shoulders; bones; with ``vel`` the motion of the absolute joints,
-    or of the bones. The spine's joint keeps its own coordinates in all of them.
+    Streams: joints relative to the root of the skeleton (NTU: the spine between the shoulders); bones, of NTU with all
+    fingers on the hands; with ``vel`` the motion of the absolute joints, or of the bones. The root keeps its own
+    coordinates in all of them.
 
     Args:
         data_path: archive in any accepted layout (docs/data.md), or the clips of one.
@@ -32,9 +36,11 @@ class Feeder(base.Feeder):
         bone, vel: the stream, see above.
         frame_sample: "resize" crops and interpolates; "clips" takes frames as they are, without ``p_interval``: short
             clips go round, of long ones frames are drawn.
-        align: turn the first person's shoulders of the first frame to the x axis.
+        align: turn the first person's shoulders of the first frame to the x axis; no effect on hands.
         num_person: persons in every item; one-person clips get zeros for the second. None: as stored.
         layout: archive layout, where the file's content does not tell (docs/data.md).
+        skeleton: of the clips, by name or as a YAML file, where the archive does not say it and it is not NTU's. Clips
+            of other skeletons than that are placed about the body (docs/data.md).
         random_choose, random_shift, random_move, normalization, use_mmap, num_clips, spatial_flip, drop_joint,
             drop_axis: no effect, as published.
 
@@ -45,6 +51,7 @@ class Feeder(base.Feeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    usual = "ntu25"
     unused = (
         "random_choose", "random_shift", "random_move", "normalization", "use_mmap", "num_clips", "spatial_flip",
         "drop_joint", "drop_axis",
@@ -74,6 +81,7 @@ class Feeder(base.Feeder):
         drop_axis: bool = False,
         num_person: int | None = 2,
         layout: str | None = None,
+        skeleton: Given = None,
         **unknown: Any,
     ) -> None:
         self.accept(locals())
@@ -84,13 +92,14 @@ class Feeder(base.Feeder):
             recipe = [pipeline.measure, pipeline.Crop(base.checked_interval(p_interval)), pipeline.Resize(window)]
         else:
             raise UsageError(f"feeder argument frame_sample is 'resize' or 'clips', got {frame_sample!r}")
-        if align:
-            recipe.append(pipeline.align)
+        clips, names, found = open_ntu(self, data_path, split, label_path, layout, skeleton)
+        if align and set(found.joints) >= SHOULDERS:
+            recipe.append(pipeline.Align(found.at("left_shoulder"), found.at("right_shoulder")))
         if random_rot:
             recipe.append(pipeline.Rotate())
         if bone or not vel:
-            recipe.append(pipeline.Bone(bones.NTU_HANDS if bone else bones.NTU_CENTRED, keep=TRUNK))
+            parent = rules.star(found).parent if bone else np.full(found.V, found.root)
+            recipe.append(pipeline.Bone(parent, keep=found.root))
         if vel:
             recipe.append(pipeline.motion)
-        clips, names = open_ntu(data_path, split, label_path, layout, 25, self.room_dir)
         super().__init__(clips, recipe, names, debug)

@@ -9,5 +9,6 @@ FINGERS = from_one([(22, 8), (23, 8), (24, 12), (25, 12)])
 
 
 class Graph(VirtualGraph):
+    skeleton = "ntu25"
     num_node = 25
     inward = NTU_RGB_D[:-4] + FINGERS

@@ -9,6 +9,7 @@ from skeleton_lab.skeletons.edges import UCLA
 class Graph(VirtualGraph):
     """``scale`` has no effect, as published."""
 
+    skeleton = "ucla20"
     num_node = 20
     inward = UCLA
 

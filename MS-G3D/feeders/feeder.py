@@ -7,6 +7,8 @@ from typing import Any
 
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import padded
+from skeleton_lab.data.feeders import skeleton as skeletons
+from skeleton_lab.data.feeders.skeleton import Given
 
 
 class Feeder(padded.WholeClipFeeder):
@@ -29,6 +31,8 @@ class Feeder(padded.WholeClipFeeder):
             A window that a flag of the program names sets it.
         bone, vel: bones instead of joints, differences of consecutive frames: streams of archives of joints.
         layout: archive layout, where the file's content does not tell (docs/data.md).
+        skeleton: of the clips, by name or as a YAML file, where the archive does not say it. Clips of other skeletons
+            than NTU's are placed about the body (docs/data.md), except a Kinetics folder's.
 
     Raises:
         FeederArgumentError: unknown or missing argument.
@@ -56,13 +60,15 @@ class Feeder(padded.WholeClipFeeder):
         crop: str | None = None,
         bone: bool = False,
         vel: bool = False,
+        skeleton: Given = None,
         **unknown: Any,
     ) -> None:
         self.accept(locals())
         window = padded.checked_window(window_size, random_choose)
-        clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout)
+        clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout, skeleton)
+        clips = self.know(clips, skeleton, skeletons.told(clips, skeleton))
         crop = padded.checked_crop(crop) or ("middle" if split == "test" else "")
         read = padded.ReadClip(window, random_shift, random_choose, crop)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]
-        more = padded.streams(bone, vel, clips.V, normalization) + ([padded.random_move] if random_move else [])
+        more = padded.streams(bone, vel, self.skeleton, normalization) + ([padded.random_move] if random_move else [])
         super().__init__(clips, read, more, names, debug, normalization)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from feeders.feeder import Feeder
 from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.feeders.skeleton import Given
 
 
 class KaggleFeeder(Feeder):
@@ -36,9 +37,10 @@ class KaggleFeeder(Feeder):
         crop: str | None = None,
         bone: bool = False,
         vel: bool = False,
+        skeleton: Given = None,
         **unknown: object,
     ) -> None:
         super().__init__(
             data_path, label_path, random_choose, random_shift, random_move, window_size, normalization, debug,
-            use_mmap, split, num_person, layout, crop, bone, vel, **unknown,
+            use_mmap, split, num_person, layout, crop, bone, vel, skeleton, **unknown,
         )  # fmt: skip

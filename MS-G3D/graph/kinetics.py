@@ -7,5 +7,6 @@ from skeleton_lab.skeletons.edges import OPENPOSE
 
 
 class AdjMatrixGraph(AdjacencyGraph):
+    skeleton = "coco18"
     num_nodes = 18
     inward = OPENPOSE

@@ -7,5 +7,6 @@ from skeleton_lab.skeletons.edges import NTU_RGB_D
 
 
 class AdjMatrixGraph(AdjacencyGraph):
+    skeleton = "ntu25"
     num_nodes = 25
     inward = NTU_RGB_D

@@ -124,7 +124,7 @@ class Model(nn.Module):
     Args:
         num_point, num_person: V and M.
         num_gcn_scales, num_g3d_scales: S of the spatial graphs and of the windows.
-        graph: dotted name of a class whose ``A_binary`` (V, V) is 1 at every edge.
+        graph, graph_args: dotted name of a class whose ``A_binary`` (V, V) is 1 at every edge, and its arguments.
 
     Raises:
         UsageError: a graph of other joints, no scale.
@@ -132,10 +132,10 @@ class Model(nn.Module):
 
     def __init__(
         self, num_class: int, num_point: int, num_person: int, num_gcn_scales: int, num_g3d_scales: int, graph: str,
-        in_channels: int = 3,
+        in_channels: int = 3, graph_args: dict | None = None,
     ):  # fmt: skip
         super().__init__()
-        self.graph = import_class(graph, "graph")()
+        self.graph = import_class(graph, "graph")(**(graph_args or {}))
         if self.graph.num_nodes != num_point:
             raise UsageError(f"num_point={num_point}, but {graph} has {self.graph.num_nodes} joints: make them agree")
         if min(num_gcn_scales, num_g3d_scales) < 1:

@@ -16,6 +16,7 @@ from skeleton_lab.data.archives.readers.kinetics import PERSONS
 from skeleton_lab.data.feeders import padded
 from skeleton_lab.data.feeders.base import checked_count
 from skeleton_lab.errors import ArchiveError, UsageError
+from skeleton_lab.skeletons import layouts
 
 DEBUG_FILES = 2
 
@@ -41,6 +42,7 @@ class Feeder_kinetics(padded.WholeClipFeeder):
 
     room_dir = Path(__file__).resolve().parents[1]
     joints = 18
+    usual = "coco18"
     required = ("data_path", "label_path")
 
     def __init__(
@@ -74,6 +76,7 @@ class Feeder_kinetics(padded.WholeClipFeeder):
             clips = open_archive(locate(data_path, self.room_dir), "test", label_path=label_path)
         if clips.layout not in ("kinetics", array_clips.LAYOUT):
             raise ArchiveError(f"{clips.path} is no folder of Kinetics clips; feeder.feeder.Feeder reads arrays")
+        self.know(clips, None, layouts.layout(self.usual))
         names = [f"{name}.json" for name in clips.names or range(len(clips))]
         super().__init__(
             clips, padded.ReadClip(window, random_shift, random_choose, padded.checked_crop(crop)), more, names
@@ -81,6 +84,9 @@ class Feeder_kinetics(padded.WholeClipFeeder):
         told = ignore_empty_sample and clips.has_skeleton is not None
         kept = np.flatnonzero(clips.has_skeleton) if told else np.arange(len(clips))
         self.restrict(kept[:DEBUG_FILES] if debug else kept)
+
+    def as_published(self, *_: Any) -> bool:
+        return True
 
     def take_people(self, count: int) -> None:
         """Of all that are read, so many with the best scores."""

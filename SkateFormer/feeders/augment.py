@@ -80,14 +80,15 @@ class Augment:
         matrices = {
             "1": augmentation.shear_matrices(draws.uniform("s1", 3, -0.5, 0.5), draws.uniform("s2", 3, -0.5, 0.5)),
             "2": augmentation.axis_rotations(
-                draws.integers("turn axis", 0, 3)[:, 0], draws.uniform("degrees", 1, -30.0, 30.0)[:, 0]
+                draws.integers("turn axis", 0 if work.D == 3 else 2, 3)[:, 0],  # in an image about the camera's axis
+                draws.uniform("degrees", 1, -30.0, 30.0)[:, 0],
             ),
             "3": augmentation.scale_matrices(draws.uniform("scale", 3, -1.0, 1.0)),
         }
         product = np.eye(3)
         for c, matrix in matrices.items():
             product = np.where(gates[c][chosen, None, None], matrix, np.eye(3)) @ product
-        work.x[rows[chosen]] = transforms.linear(work.x[rows[chosen]], product)
+        work.x[rows[chosen]] = transforms.linear(work.x[rows[chosen]], transforms.in_plane(product, work.D))
 
 
 class BoneLengths:
@@ -112,7 +113,7 @@ class BoneLengths:
             return
         frames = np.rint((work.index_t[rows] + 1) * n[:, None].astype(np.float32) / 2).astype(np.int64)
         lent = transforms.frames_last(work.clips.gather(other, frames))
-        work.x[rows] = self.transferred(work.x[rows], lent)
+        work.x[rows] = self.transferred(work.x[rows], lent, work.D)
 
     def reference(self, clips: Any, sample: np.ndarray, draws: Draws) -> np.ndarray:
         """(R,) clips of the same classes as ``sample`` (R,), any of them with the same chance."""
@@ -123,8 +124,11 @@ class BoneLengths:
         first, end = (np.searchsorted(labels, clips.labels[sample], side) for side in ("left", "right"))
         return order[draws.integers("reference", first, end)[:, 0]]
 
-    def transferred(self, x: Tensor, lent: Tensor) -> Tensor:
-        """Directions of x, lengths and root of ``lent``; both (R, M, V, 3, W)."""
+    def transferred(self, x: Tensor, lent: Tensor, D: int = 3) -> Tensor:
+        """Directions of x, lengths and root of ``lent``; both (R, M, V, C, W). Scores behind the D coordinates stay."""
+        if x.shape[3] > D:
+            points = self.transferred(x[..., :D, :], lent[..., :D, :], D)
+            return torch.cat([points, x[..., D:, :]], -2)
         bones = transforms.bone(x, self.parent)
         ratio = (_norm(transforms.bone(lent, self.parent)) + TINY) / (_norm(bones) + TINY)
         y = bones.mul_(ratio)
@@ -142,5 +146,5 @@ def _depth(parent: np.ndarray, joint: int) -> int:
 
 
 def _norm(x: Tensor) -> Tensor:
-    """Lengths (R, M, V, 1, W) of vectors (R, M, V, 3, W)."""
-    return (x[:, :, :, :1].square() + x[:, :, :, 1:2].square() + x[:, :, :, 2:].square()).sqrt()
+    """Lengths (R, M, V, 1, W) of vectors (R, M, V, D, W)."""
+    return sum(x[:, :, :, d : d + 1].square() for d in range(x.shape[3])).sqrt()

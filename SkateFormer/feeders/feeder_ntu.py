@@ -10,7 +10,8 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders import base, pipeline
 from skeleton_lab.data.feeders.frame_sampling import TimedFrames, UniformCrop
 from skeleton_lab.data.feeders.ntu import open_ntu
-from skeleton_lab.skeletons import bones
+from skeleton_lab.data.feeders.skeleton import Given
+from skeleton_lab.skeletons import bones, rules
 
 
 class Feeder(augment.TimedFeeder):
@@ -30,9 +31,12 @@ class Feeder(augment.TimedFeeder):
         debug: only the first 100 samples.
         thres: frames that a crop has at least, if the clip has them.
         uniform: take frames as they are, one of each stretch, instead of interpolating. Shorter crops are resized.
-        partition: 24 joints (NTU's 21st is left out), ordered for the partitions of the network.
+        partition: joints in the order of the network's partitions: of NTU 24, its 21st is left out; of others some may
+            be there twice, to fill their group.
         num_person: persons in every item; one-person clips get zeros for the second. None: as stored.
         layout: archive layout, where the file's content does not tell (docs/data.md).
+        skeleton: of the clips, by name or as a YAML file, where the archive does not say it and it is not NTU's. Clips
+            of other skeletons than that are placed about the body (docs/data.md).
 
     Raises:
         FeederArgumentError: unknown or missing argument.
@@ -41,6 +45,7 @@ class Feeder(augment.TimedFeeder):
     """
 
     room_dir = Path(__file__).resolve().parents[1]
+    usual = "ntu25"
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Feeder(augment.TimedFeeder):
         partition: bool = False,
         num_person: int | None = 2,
         layout: str | None = None,
+        skeleton: Given = None,
         **unknown: Any,
     ) -> None:
         self.accept(locals())
@@ -66,19 +72,20 @@ class Feeder(augment.TimedFeeder):
         interval = base.checked_interval(p_interval)
         crop = UniformCrop(interval, least) if uniform else pipeline.Crop(interval, least)
         recipe = [pipeline.measure, crop, TimedFrames(window, uniform, random=len(interval) == 2)]
+        chances = base.checked_share("intra_p", intra_p), base.checked_share("inter_p", inter_p)
+        clips, names, found = open_ntu(self, data_path, split, label_path, layout, skeleton)
+        parent = rules.tokens_parent(found)
         if split == "train":
-            chances = base.checked_share("intra_p", intra_p), base.checked_share("inter_p", inter_p)
-            recipe.append(augment.Augment(str(aug_method), *chances))
+            recipe.append(augment.Augment(str(aug_method), *chances, augment.BoneLengths(parent)))
         if data_type in ("b", "bm"):
-            recipe.append(pipeline.Bone(bones.NTU_SKATE))
+            recipe.append(pipeline.Bone(parent))
         if data_type in ("jm", "bm"):
             recipe.append(pipeline.motion)
         if partition:
-            recipe.append(pipeline.Joints(bones.NTU_PARTS))
-        clips, names = open_ntu(data_path, split, label_path, layout, 25, self.room_dir)
+            recipe.append(pipeline.Joints(order := rules.groups(found).order))
         super().__init__(clips, recipe, names)
         if partition:
-            self.edges = bones.ordered_edges(bones.NTU_SKATE, bones.NTU_PARTS)
+            self.edges = bones.ordered_edges(parent, order)
         self.choose(split, debug)
 
     def choose(self, split: str, debug: bool) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 
 from skeleton_lab.data.archives import scrambled
 from skeleton_lab.data.archives.ntu_protocol import PATTERN, sample
+from skeleton_lab.doctor import joints
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Facts
 from skeleton_lab.doctor.intake import Part
 from skeleton_lab.doctor.labels import MUTUAL
 from skeleton_lab.doctor.scan import Scan
+from skeleton_lab.errors import listing
 
 METRES = (0.05, 20.0)  # the median clip's largest coordinate lies between
 BINS = 20  # of the histogram of lengths
@@ -37,6 +39,9 @@ def facts(part: Part, found: Scan, labels: np.ndarray | None, classes: int) -> F
         pairs = np.bincount(usable, pair[(labels >= 0) & (labels < classes)], classes)
         made.histogram = counts.tolist()
         made.pairs = (pairs / np.maximum(counts, 1)).round(4).tolist()
+        made.class_names = list(part.class_names)
+    if found.joints is not None:
+        joints.facts(found.joints, made)
     return made
 
 
@@ -49,8 +54,10 @@ def check(part: Part, found: Scan, classes: int, diagnosis: Diagnosis) -> None:
     if _order(part, found, diagnosis):
         return  # persons and places mean nothing then
     _content(part, found, diagnosis)
-    if part.shape[3] == 25 and part.shape[4] == 3:
+    if part.ntu:
         _places(part, found, diagnosis)
+    if found.joints is not None and not part.ntu:
+        joints.check(part.key, found.joints, diagnosis)
     _persons(part, found, classes, diagnosis)
 
 
@@ -66,7 +73,7 @@ def _finite(part: Part, found: Scan, diagnosis: Diagnosis) -> None:
 
 def _order(part: Part, found: Scan, diagnosis: Diagnosis) -> bool:
     N, _, M, V, C = part.shape
-    if (M, V, C) != (2, 25, 3):
+    if (M, V, C) != (2, 25, 3) or not part.ntu:
         return False
     if part.flat:
         if found.odd.sum() >= scrambled.ENOUGH * N and not found.traces[2]:
@@ -178,6 +185,15 @@ def check_repetition(parts: Mapping[str, Part], scans: Mapping[str, Scan], diagn
 
 
 def _people(parts: Mapping[str, Part], diagnosis: Diagnosis) -> None:
+    said = [part.said for part in parts.values() if part.said is not None and part.said.subject_names]
+    if len(said) == 2:
+        both = [said[0].subject_names[k] for k in np.intersect1d(said[0].subjects, said[1].subjects)]
+        if both:
+            diagnosis.add(
+                WARNING, "subjects", f"subjects of both splits: {listing(both[:8])}"
+                + (f" and {len(both) - 8} more" if len(both) > 8 else ""),
+                "a network knows their way of moving; divide by subject",
+            )  # fmt: skip
     named = [part.names for part in parts.values() if part.names and all(map(PATTERN.fullmatch, part.names))]
     if len(named) < 2:
         return

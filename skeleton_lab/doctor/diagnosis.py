@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.errors import one_line
+from skeleton_lab.skeletons.layouts import Layout
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEVELS = (ERROR, WARNING, NOTE)
 SHOWN = 6  # classes in a line of text
+UNITS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "px": "pixels", "image": "shares of the picture"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Facts:
         pairs: share of the clips of each class that show two different persons.
         lengths: counts of clips per length, in ``length_edges``.
         extent: largest coordinate.
+        skeleton, units, scored: what the archive or its format says, "" where nothing does.
+        found: share of the bodies in which each joint was found; torso: median length of the skeleton's ``scale``.
+        pictures: the most frequent sizes (height, width) of the clips' pictures, of so many ``sizes``.
+        class_names: of the archive.
     """
 
     clips: int
@@ -63,11 +69,21 @@ class Facts:
     lengths: list[int] = field(default_factory=list)
     length_edges: list[float] = field(default_factory=list)
     extent: float = 0.0
+    skeleton: str = ""
+    units: str = ""
+    scored: bool = False
+    found: list[float] = field(default_factory=list)
+    torso: float = 0.0
+    pictures: list[list[int]] = field(default_factory=list)
+    sizes: int = 0
+    class_names: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Diagnosis:
-    """All about one archive. ``example`` (T, M, V, C) is a clip to draw; it is not part of the JSON."""
+    """All about one archive. ``example`` (T, M, V, C) is a clip to draw, with ``skeleton`` and ``scored``; none of the
+    three is part of the JSON.
+    """
 
     path: str
     layout: str
@@ -76,6 +92,8 @@ class Diagnosis:
     findings: list[Finding] = field(default_factory=list)
     archive: str | None = None  # the published one that this is, row by row
     example: np.ndarray | None = None
+    skeleton: Layout | None = None  # of the example
+    scored: bool = False
 
     def add(self, level: str, code: str, message: str, advice: str = "") -> None:
         self.findings.append(Finding(level, code, message, advice))
@@ -89,7 +107,7 @@ class Diagnosis:
         return not self.codes(ERROR)
 
     def as_json(self) -> dict[str, Any]:
-        content = {key: value for key, value in vars(self).items() if key != "example"}
+        content = {key: value for key, value in vars(self).items() if key not in ("example", "skeleton", "scored")}
         content["members"] = [asdict(m) for m in self.members]
         content["splits"] = {split: asdict(facts) for split, facts in self.splits.items()}
         content["findings"] = [asdict(f) for f in self.ordered()]
@@ -125,17 +143,32 @@ def _facts(split: str, facts: Facts) -> list[str]:
         lines.append(f"  frames   {low} to {high}, median {middle}, half of the clips {q1} to {q3}")
         told = ", ".join(f"{what} {count}" for what, count in facts.persons.items() if count)
         lines.append(f"  persons  {told or '-'}; largest coordinate {facts.extent:.2f}")
+    if facts.skeleton:
+        lines.append(f"  joints   {_joints(facts)}")
     counts = np.array(facts.histogram)
     if counts.any():
         there = np.flatnonzero(counts)
         lines.append(
             f"  labels   {len(there)} of {len(counts)} classes, {counts[there].min()} to {counts.max()} clips each; "
-            f"most: {_most(counts)}"
+            f"most: {_most(counts, facts.class_names)}"
         )
     return lines
 
 
-def _most(counts: np.ndarray) -> str:
+def _joints(facts: Facts) -> str:
+    told = [f"of the skeleton {one_line(facts.skeleton)}, {UNITS.get(facts.units, facts.units) or 'no unit'}"]
+    told += ["with scores"] if facts.scored else []
+    if facts.pictures:
+        sizes = ", ".join(f"{width}x{height}" for height, width in facts.pictures)
+        more = f" and {facts.sizes - len(facts.pictures)} more" if facts.sizes > len(facts.pictures) else ""
+        told.append(f"pictures of {sizes}{more}")
+    told.append(f"{100 * np.mean(facts.found or [0]):.0f} % found")
+    return ", ".join(told) + (f"; torso {facts.torso:.4g}" if facts.torso else "")
+
+
+def _most(counts: np.ndarray, names: list[str]) -> str:
     order = np.argsort(-counts, kind="stable")[:SHOWN]
     more = int((counts > 0).sum()) - SHOWN
-    return ", ".join(f"{k} ({counts[k]})" for k in order if counts[k]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(f"{names[k] if names else k} ({counts[k]})" for k in order if counts[k]) + (
+        f" and {more} more" if more > 0 else ""
+    )

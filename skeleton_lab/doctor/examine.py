@@ -57,7 +57,11 @@ def examine(
     checks.check_repetition(parts, scans, diagnosis)
     if classes:
         labels.check_published(classes, expect, path.stem, diagnosis)
-    diagnosis.example = next((s.example for s in scans.values() if s.example is not None), None)
+    shown = next((split for split, found in scans.items() if found.example is not None), None)
+    if shown is not None:
+        diagnosis.example, said = scans[shown].example, parts[shown].said
+        if said is not None:
+            diagnosis.skeleton, diagnosis.scored = said.skeleton, said.scored
     return diagnosis
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives import npy_format
+from skeleton_lab.data.archives import about, npy_format
 from skeleton_lab.data.archives.both_splits import alone, open_source, refuse_labels
 from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.labels import class_ids
 from skeleton_lab.data.archives.locate import held
 from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.data.archives.opening import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLITS
@@ -19,6 +20,7 @@ from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import h5, npz
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Member
 from skeleton_lab.errors import ArchiveError, LabError, UsageError, listing
+from skeleton_lab.skeletons.layouts import Layout
 
 BLOCK_BYTES = 32 << 20
 AGAIN = "get the file again; compare its size and checksum"
@@ -31,7 +33,8 @@ MOST_LABELS = 1 << 30  # bytes of a label member
 class Part:
     """One split: coordinates as they are, block by block, labels as they are, names where the file tells them.
 
-    ``shape`` is (N, T, M, V, C); ``flat`` says that the file has columns.
+    ``shape`` is (N, T, M, V, C); ``flat`` says that the file has columns.  ``said`` are the clips with what the archive
+    says of them (``archives.about``), None of a published layout of NPZ and HDF5.
     """
 
     split: str
@@ -41,6 +44,18 @@ class Part:
     y: np.ndarray | None = None
     names: list[str] | None = None
     flat: bool = False
+    said: Clips | None = None
+
+    @property
+    def ntu(self) -> bool:
+        """Whether the joints are those of NTU RGB+D in space, as far as anybody says."""
+        told = self.said.skeleton if self.said else None
+        scored = self.said is not None and self.said.scored
+        return self.shape[3:] == (25, 3) and not scored and (told is None or told.name == "ntu25")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return (self.said.class_names if self.said else None) or ()
 
     def clip(self, row: int) -> str:
         """``clip 3``, and its name where the file tells one."""
@@ -88,7 +103,7 @@ def _others(path: Path, label_path, layout: str | None, diagnosis: Diagnosis) ->
         shape = (len(clips), clips.T, clips.M, clips.V, clips.C)
         key = clips.key or split
         diagnosis.members.append(Member(key, (shape[0], clips.C, clips.T, clips.V, clips.M), "float32"))
-        parts.append(Part(split, key, shape, _reader(clips), clips.labels, clips.names))
+        parts.append(Part(split, key, shape, _reader(clips), clips.labels, clips.names, said=clips))
     return parts
 
 
@@ -127,9 +142,40 @@ def _members(path: Path, kind: type, diagnosis: Diagnosis) -> list[Part]:
     there = [split for split in SPLITS if {f"x_{split}", f"y_{split}"} & set(keys)]
     if len(there) == 1:
         diagnosis.add(WARNING, "one-split", f"there are only {there[0]} clips", BOTH)
-    _others_keys(keys, diagnosis)
-    parts = [_part(split, arrays, broken, diagnosis) for split in there or SPLITS]
-    return [part for part in parts if part is not None]
+    skeleton = _skeleton(file, diagnosis) if "skeleton" in arrays else None
+    _others_keys([key for key in keys if skeleton is None or key not in about.MEMBERS], diagnosis)
+    parts = [_part(split, arrays, broken, skeleton, diagnosis) for split in there or SPLITS]
+    whole = [part for part in parts if part is not None]
+    for part in whole if skeleton is not None else ():
+        part.said = _said(file, part, diagnosis)
+    return whole
+
+
+def _skeleton(file: npz.Npz | h5.H5, diagnosis: Diagnosis) -> Layout | None:
+    try:
+        return about.skeleton_in(file)
+    except LabError as error:
+        diagnosis.add(
+            ERROR, "skeleton", str(error), "docs/data.md says what the members of an archive of one's own are"
+        )
+        return None
+
+
+def _said(file: npz.Npz | h5.H5, part: Part, diagnosis: Diagnosis) -> Clips | None:
+    """What an archive of one's own says of a split; a member that does not fit is a finding."""
+    N, T, M, V, C = part.shape
+    try:
+        with np.errstate(invalid="ignore"):
+            labels, columns = class_ids(np.asarray(part.y), "")
+    except LabError:  # the labels' own findings say what is wrong
+        labels, columns = np.zeros(N, np.int64), None
+    clips = Clips(file.path, "5d", (C, T, V, M), labels, num_class=columns)
+    try:
+        about.read(file, part.split, clips)
+    except LabError as error:
+        diagnosis.add(ERROR, "members", str(error), "no program reads the archive like this")
+        return None
+    return clips
 
 
 def fault(error: LabError) -> tuple[str, str, str]:
@@ -174,7 +220,9 @@ def _header_before(file, array: StoredArray) -> int:
     return reach - file.read(reach).rfind(npy_format.MAGIC)
 
 
-def _part(split: str, arrays: dict[str, StoredArray], broken: set[str], diagnosis: Diagnosis) -> Part | None:
+def _part(
+    split: str, arrays: dict[str, StoredArray], broken: set[str], skeleton: Layout | None, diagnosis: Diagnosis
+) -> Part | None:
     for key in (f"x_{split}", f"y_{split}"):
         if key not in arrays and key not in broken:
             diagnosis.add(
@@ -184,7 +232,7 @@ def _part(split: str, arrays: dict[str, StoredArray], broken: set[str], diagnosi
     x, y = arrays.get(f"x_{split}"), arrays.get(f"y_{split}")
     if x is None:
         return None
-    shape = _shape(x, diagnosis)
+    shape = _shape(x, skeleton, diagnosis)
     if shape is None:
         return None
     part = Part(split, x.key, shape, _blocks(x, shape), flat=len(x.shape) == 3)
@@ -213,7 +261,7 @@ def _labels(y: StoredArray, x: StoredArray, diagnosis: Diagnosis) -> np.ndarray 
         return None
 
 
-def _shape(x: StoredArray, diagnosis: Diagnosis) -> tuple[int, int, int, int, int] | None:
+def _shape(x: StoredArray, skeleton: Layout | None, diagnosis: Diagnosis) -> tuple[int, int, int, int, int] | None:
     """(N, T, M, V, C), or None with a finding."""
     if x.dtype.kind != "f":
         diagnosis.add(ERROR, "type", f"{x.key} has type {x.dtype}; coordinates are floating point numbers")
@@ -227,9 +275,16 @@ def _shape(x: StoredArray, diagnosis: Diagnosis) -> tuple[int, int, int, int, in
         return x.shape[0], x.shape[1], M, V, 3
     if len(x.shape) == 5:
         N, C, T, V, M = x.shape
-        if C in (2, 3) and 1 <= M <= PERSONS_5D and (V in (*JOINTS_5D, 18, 20)):
+        joints = (*JOINTS_5D, 18, 20) if skeleton is None else (skeleton.V,)
+        if C in (2, 3) and 1 <= M <= PERSONS_5D and V in joints:
             diagnosis.layout = "5-D layout"
             return N, T, M, V, C
+        if skeleton is not None and V != skeleton.V:
+            diagnosis.add(
+                ERROR, "skeleton", f"{x.key} has {V} joints, its skeleton {skeleton.name} has {skeleton.V}",
+                "name the skeleton of these joints, or make the file again",
+            )  # fmt: skip
+            return None
     diagnosis.add(
         ERROR, "shape", f"{x.key} has shape {x.shape}{_guess(x.shape)}",
         "accepted are (N, T, 150), (N, T, 75), (N, T, 102) and (N, C, T, V, M) in exactly that order",

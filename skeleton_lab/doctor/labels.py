@@ -29,7 +29,9 @@ def read(part: Part, diagnosis: Diagnosis) -> tuple[np.ndarray | None, int]:
         return None, 0
     if y.ndim == 2:
         return _one_hot(part, y, key, diagnosis), y.shape[1]
-    return _ids(part, y, key, KNOWN if part.shape[3] == 25 else (), diagnosis)
+    named = len(part.class_names)
+    known = (named,) if named else KNOWN if part.ntu else ()
+    return _ids(part, y, key, known, diagnosis)
 
 
 def _one_hot(part: Part, y: np.ndarray, key: str, diagnosis: Diagnosis) -> np.ndarray:
@@ -79,7 +81,8 @@ def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: 
     missing = np.setdiff1d(np.arange(classes), labels)
     if len(missing):
         level = WARNING if len(missing) <= classes // 2 else NOTE
-        shown = " ".join(map(str, missing[:12].tolist())) + (
+        told = part.class_names or tuple(map(str, range(classes)))
+        shown = (", " if part.class_names else " ").join(told[k] for k in missing[:12]) + (
             f" and {len(missing) - 12} more" if len(missing) > 12 else ""
         )
         diagnosis.add(level, "classes", f"{part.key}: {len(missing)} of {classes} classes have no clip: {shown}")
@@ -88,8 +91,8 @@ def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: 
 
 
 def _told(part: Part) -> np.ndarray | None:
-    """The labels that the names of NTU RGB+D tell."""
-    if not part.names or not all(PATTERN.fullmatch(name) for name in part.names):
+    """The labels that the names of NTU RGB+D tell, where the archive has no classes of its own."""
+    if not part.names or part.class_names or not all(PATTERN.fullmatch(name) for name in part.names):
         return None
     return np.array([sample(name).label for name in part.names])
 
@@ -116,7 +119,7 @@ def _against_names(part: Part, labels: np.ndarray, diagnosis: Diagnosis) -> None
 def _against_persons(part: Part, labels: np.ndarray, found: Scan, diagnosis: Diagnosis) -> None:
     """Actions of two people show two people, the others rarely do (25 joints, NTU classes)."""
     _, _, M, V, _ = part.shape
-    if (M, V) != (2, 25) or labels.max(initial=0) >= max(KNOWN):
+    if (M, V) != (2, 25) or not part.ntu or part.class_names or labels.max(initial=0) >= max(KNOWN):
         return
     pair = found.second & ~found.same
     strange = []

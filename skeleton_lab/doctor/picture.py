@@ -9,9 +9,11 @@ import numpy as np
 
 from skeleton_lab.doctor.diagnosis import ERROR, WARNING, Diagnosis
 from skeleton_lab.skeletons import bones
+from skeleton_lab.skeletons.schemes import SCORE
 from skeleton_lab.utils.importing import optional
 
 STRIP = 6  # frames of the clip
+NAMED = 12  # classes whose names have room
 TINTS = {ERROR: "#B00020", WARNING: "#8A5A00"}
 KINDS = ("none", "one", "two", "the same twice")
 SHADES = ("#9AA3AD", "#009E73", "#7A5195", "#B79F00")
@@ -55,6 +57,10 @@ def _labels(axes, diagnosis: Diagnosis, colours: dict[str, str]) -> None:
         axes.bar(np.arange(len(counts)) + (k - (len(told) - 1) / 2) * width, counts, width, label=split,
                  color=colours[split])  # fmt: skip
     axes.set(title="clips per class", xlabel="class (from 0)", ylabel="clips", xlim=(-1, len(counts)))
+    names = next((facts.class_names for facts in diagnosis.splits.values() if facts.class_names), [])
+    if 0 < len(names) <= NAMED:
+        axes.set_xticks(np.arange(len(names)), [textwrap.shorten(name, 90 // len(names) + 4) for name in names])
+        axes.set_xlabel("class")
     axes.legend(frameon=False)
 
 
@@ -93,9 +99,15 @@ def _clip(axes, diagnosis: Diagnosis, plots) -> None:
     frames = used[np.linspace(0, len(used) - 1, min(STRIP, len(used))).astype(int)]
     flat = np.nan_to_num(x[frames][..., :2])  # (F, M, V, 2)
     there = flat.any(axis=(2, 3))
-    step = 1.15 * max(float(np.ptp(flat[..., 0])), 1e-6)
+    skeleton = diagnosis.skeleton
+    found = x[frames][..., 2] >= SCORE if diagnosis.scored else np.ones(flat.shape[:3], bool)
+    if skeleton is not None and not skeleton.y_up:
+        flat[..., 1] *= -1
+    flat[~(found & there[..., None])] = np.nan
+    flat -= np.nanmin(flat[..., 0], initial=np.inf) * np.array([1, 0])
+    step = 1.15 * max(float(np.nanmax(flat[..., 0], initial=0)), 1e-6)
     parent = bones.BY_JOINTS.get(x.shape[2])
-    pairs = bones.edges(parent) if parent is not None else []
+    pairs = skeleton.bones if skeleton is not None else bones.edges(parent) if parent is not None else []
     for k, frame in enumerate(flat):
         for m in np.flatnonzero(there[k])[:2]:
             points = frame[m] + (k * step, 0)
@@ -107,7 +119,8 @@ def _clip(axes, diagnosis: Diagnosis, plots) -> None:
     axes.set_aspect("equal")
     axes.set_axis_off()
     more = f"; 2 of {there.sum(1).max()} persons" if there.sum(1).max() > 2 else ""
-    axes.set_title(f"a clip, from the front; frames {', '.join(map(str, frames))}{more}")
+    seen = "as in the picture" if diagnosis.scored else "from the front"
+    axes.set_title(f"a clip, {seen}; frames {', '.join(map(str, frames))}{more}")
 
 
 def _findings(axes, diagnosis: Diagnosis, plain) -> None:

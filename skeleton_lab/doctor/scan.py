@@ -11,6 +11,7 @@ import numpy as np
 from skeleton_lab.data.archives import scrambled
 from skeleton_lab.data.archives.prenormalize import CENTRE
 from skeleton_lab.doctor.intake import Part
+from skeleton_lab.doctor.joints import Measured
 
 NTU = (2, 25, 3)  # persons, joints, coordinates of the files that the orders of columns are about
 
@@ -30,6 +31,7 @@ class Scan:
         extent: largest absolute coordinate.
         digest: of the content, 8 bytes as an integer.
         traces: counts of ``orders.traces``. example: the first clip with content, (T, M, V, C).
+        joints: of an archive that says its skeleton, what its joints say.
     """
 
     n: np.ndarray
@@ -46,6 +48,7 @@ class Scan:
     digest: np.ndarray
     traces: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int64))
     example: np.ndarray | None = None
+    joints: Measured | None = None
 
     @classmethod
     def empty(cls, count: int) -> Scan:
@@ -64,10 +67,14 @@ def scan(part: Part, tick: Callable[[int], object]) -> Scan:
         ArchiveError: the data ends early or its checksum is wrong.
     """
     found = Scan.empty(part.shape[0])
+    if part.said is not None and part.said.skeleton is not None:
+        found.joints = Measured(part.said)
     at = 0
     for x in part.blocks():
         here = slice(at, at + len(x))
         _measure(found, here, x, part.flat)
+        if found.joints is not None:
+            found.joints.add(x, at)
         if found.example is None and found.n[here].any():
             found.example = x[int(found.n[here].argmax())].copy()
         at += len(x)

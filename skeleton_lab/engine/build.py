@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skeleton_lab.engine import size_checks
+from skeleton_lab.engine import freezing, shots, size_checks, skeleton
 from skeleton_lab.engine.checkpoint import random_states, restore_random_states
 from skeleton_lab.engine.config.class_list import only
 from skeleton_lab.engine.config.options import Options
@@ -21,6 +21,7 @@ from skeleton_lab.engine.pretrained import HINT, load_weights
 from skeleton_lab.engine.resume import prepare_training
 from skeleton_lab.engine.run_files import open_work_dir, say_header
 from skeleton_lab.engine.runtime import Learner, Loaders, Run, Runtime
+from skeleton_lab.engine.transfer import Transfer
 from skeleton_lab.errors import UsageError
 from skeleton_lab.utils import cpus
 
@@ -46,7 +47,9 @@ def build(
         restore_random_states(states, torch.device("cpu"))
     else:
         feeders = tuple(None if feeder is None else adopted(copy.copy(feeder), options) for feeder in feeders)
-    learner = make_learner(options, runtime, earlier is None)
+    for line in skeleton.fit(options, feeders):
+        runtime.log(line)
+    learner = make_learner(options, runtime, earlier)
     classes = classes_of(options, learner.net)
     loaders = make_loaders(options, runtime, classes, feeders)
     check_clips(options, learner.net, loaders, runtime)
@@ -61,8 +64,8 @@ def build(
     return run
 
 
-def make_learner(options: Options, runtime: Runtime, loads: bool) -> Learner:
-    """The network with its start or its weights (where ``loads``), on the CPU, and the loss."""
+def make_learner(options: Options, runtime: Runtime, earlier: dict[str, Any] | None = None) -> Learner:
+    """The network with its start or its weights (not where ``earlier`` is resumed), on the CPU, and the loss."""
     recipe, training = options.recipe, options.phase == "train"
     net = make_net(options)
     criterion = Criterion(SMOOTHING if options.loss_type != "CE" else 0.0, recipe.extra_loss, net)
@@ -70,13 +73,18 @@ def make_learner(options: Options, runtime: Runtime, loads: bool) -> Learner:
     say_header(options, runtime.log, learner.parameters)
     if recipe.initialise is not None:
         recipe.initialise(net)
-    if options.weights and loads:
+    transfer = Transfer(options, net) if training else None
+    if options.weights and earlier is None:
         runtime.log(recipe.loading.format(file=options.weights))
         typed = any(word.startswith("--ignore") for word in options.argv)
         load_weights(
             net, Path(options.weights), ignore=options.ignore_weights, rule=recipe.ignores, strict=not training,
-            complete=not training and not typed, hint=HINT, say=runtime.log,
+            complete=not training and not typed, transfer=transfer, hint=HINT, say=runtime.log,
         )  # fmt: skip
+    if transfer is not None and options.freeze:
+        learner.frozen = freezing.backbone(net, transfer, options.model) if earlier is None else freezing.of(earlier)
+        learner.still = freezing.freeze(net, learner.frozen)
+        runtime.log(freezing.described(net))
     return learner
 
 
@@ -151,6 +159,7 @@ def make_loaders(options: Options, runtime: Runtime, classes: int | None, feeder
         log(f"The best epoch is chosen on {len(validation)} training clips of held-out subjects, not on the test set.")
     elif loaders.test is None:
         log("There are no test_feeder_args: training goes without evaluation.")
+    shots.keep(options, feeder, log)
     if len(feeder) < options.batch_size:
         raise UsageError(
             f"--batch-size {options.batch_size}: there are only {len(feeder)} training samples, not one batch; lower it"

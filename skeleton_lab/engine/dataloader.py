@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from skeleton_lab.data.feeders.base import Batch, Feeder, checked_interval, log_once
 from skeleton_lab.engine.size_checks import people
 from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.utils.importing import check_arguments, import_class
 
 
@@ -144,7 +145,7 @@ def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
     """
     feeder_class = import_class(options.feeder, "feeder")
     check_arguments(arguments, f"feeder {options.feeder}")
-    arguments = dict(arguments)
+    arguments = with_skeleton(options, feeder_class, dict(arguments))
     observe = arguments.pop("observe", None)
     if "crop" in arguments and "crop" not in inspect.signature(feeder_class).parameters:
         log_once(f"feeder {options.feeder} takes no crop: it makes its clips as long as its window_size says")
@@ -159,6 +160,26 @@ def make_feeder(options: Namespace, arguments: dict[str, Any]) -> Dataset:
         raise UsageError(f"feeder {options.feeder}: {error.filename or ''}: {error.strerror or error}") from error
     feeder = adopted(feeder, options)
     return feeder if observe is None else observed(feeder, checked_interval(observe, "observe"))
+
+
+def with_skeleton(options: Namespace, feeder_class: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The feeder's arguments with ``--skeleton``, unless they say one themselves.
+
+    Raises:
+        UsageError: a feeder of the lab that reads the clips of one skeleton only, and it is another one.
+    """
+    given = getattr(options, "skeleton", None)
+    if given is None or "skeleton" in arguments:
+        return arguments
+    if "skeleton" in inspect.signature(feeder_class).parameters:
+        return {**arguments, "skeleton": given}
+    usual = getattr(feeder_class, "usual", None)
+    if usual is not None and layouts.layout(given).name != usual:
+        raise UsageError(
+            f"--skeleton: feeder {options.feeder} reads archives of {usual} only; take a configuration of another "
+            "feeder (of NTU RGB+D), which reads any"
+        )
+    return arguments
 
 
 def adopted(feeder: Dataset, options: Namespace) -> Dataset:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skeleton_lab.data.feeders.base import log_once
-from skeleton_lab.engine import container_hints
+from skeleton_lab.engine import container_hints, skeleton
 from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.build import Feeders, build
 from skeleton_lab.engine.compiling import missing_compiler
@@ -98,6 +98,7 @@ def main(options: Options, runtime: Runtime, feeders: Feeders | None = None) -> 
     """One phase in one process."""
     begun = time.monotonic()
     if options.phase == "model_size":
+        skeleton.fit(options)
         net = make_net(options)
         print(net)
         print(f"# Parameters: {sum(p.numel() for p in net.parameters() if p.requires_grad)}")

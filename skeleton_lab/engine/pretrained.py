@@ -6,7 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from skeleton_lab.engine import parameter_names
 from skeleton_lab.engine.checkpoint import load_tensors
 from skeleton_lab.errors import WeightsError
 from skeleton_lab.utils.importing import optional
+
+if TYPE_CHECKING:
+    from skeleton_lab.engine.transfer import Transfer
 
 HINT = "; --ignore-weights leaves entries out"  # of programs that have the flag
 DROPS: dict[str, Callable[[str, str], bool]] = {
@@ -77,6 +80,7 @@ def load_weights(
     rule: str = "contains",
     strict: bool = False,
     complete: bool = False,
+    transfer: Transfer | None = None,
     hint: str = "",
     say: Callable[[str], None] = print,
 ) -> int:
@@ -87,6 +91,7 @@ def load_weights(
         strict: missing keys are an error too (phase test), except those that a word drops.
         complete: with ``strict``: nothing may be missing, and words drop only what does not fit. For words of a
             configuration, which were meant for the start of its training.
+        transfer: at the start of a training: what belongs to other classes or another skeleton begins anew.
         hint: what an error about entries adds.
         say: takes the lines of the log.
 
@@ -97,10 +102,14 @@ def load_weights(
     own = net.state_dict()
     weights = named_for(own, read_weights(path, say), path)
     _drop(weights, own, ignore, rule, complete, say)
+    anew, line = transfer.choose(own, weights, path) if transfer is not None else (set(), "")
+    if line:
+        say(line)
+        weights = {key: value for key, value in weights.items() if key not in anew}
     unexpected = [key for key in weights if key not in own]
     shapes = [key for key, value in weights.items() if key in own and own[key].shape != value.shape]
     # files from before torch 0.4.1 do not count batches; as in torch itself they are complete without
-    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
+    missing = [key for key in own if not (key in weights or key in anew or key.endswith("num_batches_tracked"))]
     excused = [key for key in missing if not complete and any(DROPS[rule](key, word) for word in ignore)]
     lacking = [key for key in missing if strict and key not in excused]
     reason = net.misfit(weights) if shapes and hasattr(net, "misfit") else None

@@ -64,6 +64,7 @@ class Recipe:
         checkpoint: file of optimizer and scheduler beside it; empty: none.
         summaries: folder of TensorBoard's files; empty: none.
         saving: ``after_save_epoch``, ``last_tenth`` or ``interval``; evaluating: ``interval`` or ``last_tenth``.
+        evaluates_last: how many epochs at the end are evaluated besides.
         final_test: whether the best epoch is tested at the end.
         scores: score pickle: ``asked`` (--save-score), ``always`` or ``result`` (test_result.pkl).
         class_csv: per-class accuracy after each evaluation.
@@ -108,6 +109,7 @@ class Recipe:
     summaries: str = "runs"
     saving: str = "after_save_epoch"
     evaluating: str = "interval"
+    evaluates_last: int = 0
     final_test: bool = True
     scores: str = "asked"
     class_csv: bool = True
@@ -165,7 +167,7 @@ class Recipe:
 
     def evaluates_after(self, epoch: int, options: Namespace) -> bool:
         """Whether the network is evaluated after 1-based ``epoch``."""
-        if epoch == options.num_epoch:
+        if epoch > options.num_epoch - max(1, self.evaluates_last):
             return True
         if self.evaluating == "last_tenth":
             return epoch >= 0.9 * options.num_epoch

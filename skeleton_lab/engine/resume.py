@@ -11,6 +11,7 @@ from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.digests import of_data
 from skeleton_lab.engine.distributed import Team
+from skeleton_lab.engine.freezing import FROZEN
 from skeleton_lab.engine.last_checkpoint import check_fits, damaged, load_last, optimizer_fault, restore_beyond
 from skeleton_lab.engine.logging import Log
 from skeleton_lab.engine.optim import make_optimizer
@@ -74,7 +75,7 @@ def prepare_training(run: Run, earlier: dict[str, Any] | None) -> None:
         check_same(earlier["options"], identity.options)
     feeders = {"train": loaders.train, "test": loaders.test}
     identity.data = {split: of_data(underlying(loader)) for split, loader in feeders.items() if loader is not None}
-    identity.circumstances = circumstances(options, team.device.type, team.world)
+    identity.circumstances = circumstances(options, team.device.type, team.world) | {FROZEN: learner.frozen}
     if earlier is not None:
         resume(run, earlier)
         return

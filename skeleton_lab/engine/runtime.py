@@ -71,6 +71,7 @@ class Learner:
     Attributes:
         net: the network itself, whose names are the published ones; ``model``: the same, as Fabric calls it.
         rate: (epoch, step) -> learning rate.
+        frozen: names of the parameters that --freeze keeps; still: the modules of which nothing learns.
     """
 
     net: nn.Module
@@ -78,11 +79,14 @@ class Learner:
     criterion: Criterion
     optimizer: Any = None
     rate: Callable[[int, int], float] | None = None
+    frozen: list[str] = field(default_factory=list)
+    still: list[nn.Module] = field(default_factory=list)
 
     @property
     def parameters(self) -> int:
-        """Trainable values."""
-        return sum(p.numel() for p in self.net.parameters() if p.requires_grad)
+        """Trainable values, those that --freeze keeps among them."""
+        frozen = set(self.frozen)
+        return sum(p.numel() for name, p in self.net.named_parameters() if p.requires_grad or name in frozen)
 
 
 @dataclass

@@ -73,7 +73,7 @@ def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels
     write_atomically(
         work_dir / "evaluation.npz",
         lambda file: np.savez_compressed(
-            file, logits=logits, labels=labels, index=index, names=text_names, epoch=np.int64(epoch)
+            file, logits=logits, labels=labels, index=index, names=text_names, epoch=np.int64(epoch), **_classes(feeder)
         ),
     )
     hard = hardest(logits, labels)
@@ -89,9 +89,25 @@ def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels
         work_dir / "hardest.npz",
         lambda file: np.savez_compressed(
             file, data=data, label=labels[hard], pred=logits[hard].argmax(1), name=text_names[hard], index=hard,
-            edges=edges,
+            edges=edges, **_axes(feeder),
         ),
     )  # fmt: skip
+
+
+def _classes(feeder: Dataset) -> dict[str, np.ndarray]:
+    """The names of the classes, where the archive of the clips tells them."""
+    names = getattr(getattr(feeder, "clips", None), "class_names", None)
+    return {} if names is None else {"class_names": np.array(names, str)}
+
+
+def _axes(feeder: Dataset) -> dict[str, np.ndarray]:
+    """Whether the clips are flat and whether their y points up, where their archive tells the skeleton."""
+    clips = getattr(feeder, "clips", None)
+    skeleton = getattr(clips, "skeleton", None)
+    if skeleton is None:
+        return {}
+    flat, up = clips.scored or clips.C == 2, skeleton.y_up or bool(getattr(feeder, "placed", False))
+    return {"flat": np.array(flat), "y_up": np.array(up)}
 
 
 def hardest(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

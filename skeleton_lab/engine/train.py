@@ -8,6 +8,7 @@ import time
 import torch
 from torch import Tensor
 
+from skeleton_lab.engine import freezing
 from skeleton_lab.engine.checkpoint import weights_of
 from skeleton_lab.engine.dataloader import unpack
 from skeleton_lab.engine.logging import Progress, peak_memory
@@ -47,7 +48,7 @@ def train_epoch(run: Run, snapshot: Snapshot) -> None:
     state, options, loader = run.state, run.options, run.loaders.train
     plan, total, epoch = loader.batch_sampler, len(state.losses), state.epoch
     plan.epoch, plan.start = epoch, state.iteration
-    run.learner.net.train()
+    freezing.train(run.learner.net, run.learner.still)
     lr = run.learner.rate(epoch, state.step)
     run.log(run.recipe.train_lines["epoch"].format(number=run.recipe.number(epoch + 1), lr=lr))
     run.summaries.add("train", state.step, epoch=epoch + run.recipe.points_from_one)

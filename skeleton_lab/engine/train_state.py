@@ -16,10 +16,11 @@ from skeleton_lab.errors import UsageError
 # What decides the numbers of a run. Where files lie, how much is printed and on what it runs may change.
 ESSENTIAL = (
     "model", "model_args", "feeder", "train_feeder_args", "test_feeder_args", "debug", "optimizer", "base_lr", "step",
-    "lr_decay_rate", "warm_up_epoch", "lr_scheduler", "min_lr", "warmup_lr", "warmup_prefix", "nesterov",
-    "weight_decay", "grad_clip", "grad_max", "loss_type", "batch_size", "precision", "half", "amp_opt_level",
-    "start_epoch", "weights", "val_split", "val_share", "classes",
+    "lr_decay_rate", "warm_up_epoch", "cosine_epoch", "lr_scheduler", "min_lr", "warmup_lr", "warmup_prefix",
+    "nesterov", "weight_decay", "grad_clip", "grad_max", "loss_type", "batch_size", "precision", "half",
+    "amp_opt_level", "start_epoch", "weights", "val_split", "val_share", "classes", "shots", "freeze",
 )  # fmt: skip
+BEFORE = {"cosine_epoch": 0}  # what runs had that began before there was the flag
 KEPT = ("memory", "activation_checkpointing")  # what --memory was given and chose, beside the batch and precision
 PLACES = ("data_path", "label_path", "root", "cache_dir")
 # What may change, and is said: it decides the last digits, or when something is measured.
@@ -138,7 +139,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         UsageError: names the first option that differs, with both values.
     """
     for name, value in now.items():
-        if before.get(name) != value:
+        if before.get(name, BEFORE.get(name)) != value:
             raise UsageError(
                 f"--resume: {name} was {before.get(name)!r} and is {value!r} now; "
                 "give the options of the earlier run (its config.yaml), or leave --resume out for a new one"

@@ -8,11 +8,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def kaiming_fan_out(module: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d,)) -> None:
-    """Every convolution of ``kinds`` inside: weight normal(0, sqrt(2 / (out * kh * kw))), bias 0."""
+def kaiming_fan_out(module: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d,), slope: float = 0.0) -> None:
+    """Every convolution of ``kinds`` inside: weight normal(0, sqrt(2 / ((1 + slope^2) out * kh * kw))), bias 0.
+
+    ``slope``: of the leaky ReLU behind it.
+    """
     for conv in module.modules():
         if isinstance(conv, kinds):
-            nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+            nn.init.kaiming_normal_(conv.weight, slope, mode="fan_out")
             nn.init.zeros_(conv.bias)
 
 

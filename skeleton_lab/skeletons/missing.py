@@ -19,14 +19,11 @@ def filled(points: np.ndarray, found: np.ndarray, edges: Sequence[tuple[int, int
         (T, V, C) float64; None where no edge leads from a joint that was found to one that was not.
     """
     points = np.array(points, np.float64)
-    seen = found.any(0)
-    frames = np.arange(len(points))
-    for joint in np.flatnonzero(seen & ~found.all(0)):
-        at = np.flatnonzero(found[:, joint])
-        for c in range(points.shape[2]):
-            points[:, joint, c] = np.interp(frames, at, points[at, joint, c])
+    seen = np.any(found, axis=0)
+    if gaps := np.flatnonzero(seen & ~found.all(0)).tolist():
+        points[:, gaps] = _between(points[:, gaps], found[:, gaps])
     while not seen.all():
-        before = seen.sum()
+        before = int(seen.sum())
         for joint, parent in [*edges, *((parent, joint) for joint, parent in edges)]:
             if seen[parent] and not seen[joint]:
                 points[:, joint] = points[:, parent]
@@ -34,3 +31,15 @@ def filled(points: np.ndarray, found: np.ndarray, edges: Sequence[tuple[int, int
         if seen.sum() == before:
             return None
     return points
+
+
+def _between(points: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Joints (T, V, C), each found (T, V) in some frame, linearly between those frames and as the nearest outside."""
+    T = len(points)
+    frames = np.arange(T)[:, None]
+    before = np.maximum.accumulate(np.where(found, frames, -1))  # the last frame with the joint, -1 before the first
+    after = np.minimum.accumulate(np.where(found, frames, T)[::-1])[::-1]
+    before, after = np.where(before < 0, after, before), np.where(after == T, before, after)
+    share = (frames - before) / np.maximum(after - before, 1)
+    low, high = (np.take_along_axis(points, at[..., None], axis=0) for at in (before, after))
+    return low + share[..., None] * (high - low)

@@ -56,6 +56,10 @@ USES = [
         "python3 main.py --config config/kaggle/nturgbd-cross-subject/hyper_joint_smoke.yaml "
         "--work-dir /workspace/work_dir/hypergcn_ntu60_xsub_joint_smoke --device 0",
         "hypergcn_ntu60_xsub_joint_smoke/runs-1-1.pt"),
+    Use("DeGCN", ("DeGCN/data/ntu", "DeGCN/data/ntu120", "DeGCN/data/NW-UCLA"), "DeGCN/data/ntu/NTU60_CS.npz",
+        "python3 main.py --config config/nturgbd-cross-subject/default.yaml "
+        f"--work-dir /workspace/work_dir/degcn_ntu60_xsub_joint_smoke {FEW}",
+        "degcn_ntu60_xsub_joint_smoke/epoch_1_2.pt"),
     Use("ST-GCN", ("ST-GCN/data", "st-gcn/models"), "ST-GCN/data/NTU-RGB-D",
         "cd /workspace/st-gcn && python main.py recognition -c config/st_gcn/ntu-xsub/train.yaml "
         "--work_dir ./work_dir/my_experiment --device 0 1 2 3 --batch_size 6 --num_epoch 1 --base_lr 0.05",
@@ -118,7 +122,7 @@ def test_smoke_test_all(images):
     first, *middle, last = done.stdout.splitlines()
     count = len(list(ROOT.glob("*.docker")))
     assert first == f"Running {count} smoke tests in Docker..."
-    assert sum(bool(re.fullmatch(rf"\[\d/{count}\] \S+ OK \(\d+\.\ds\)", line)) for line in middle) == count
+    assert sum(bool(re.fullmatch(rf"\[\d+/{count}\] \S+ OK \(\d+\.\ds\)", line)) for line in middle) == count
     assert sum(line.startswith("Smoke test ok") for line in middle) == count
     assert last == "All smoke tests passed."
 

@@ -99,14 +99,14 @@ def _deflated() -> bytes:
 
 
 READERS = (
-    Reader("npz", (seeds.npz, lambda: seeds.npz(five=True)), _archive(".npz"), (seeds.strange_npz,)),
+    Reader("npz", (seeds.npz, lambda: seeds.npz(five=True), seeds.own), _archive(".npz"), (seeds.strange_npz,)),
     Reader("npz, deflated", (_deflated,), _archive(".npz"), (seeds.strange_npz,)),
     Reader("npz, both splits", (seeds.npz, _deflated), _both_splits, (seeds.strange_npz,)),
     Reader("npy", (seeds.npy,), _npy, (seeds.strange_npy,)),
     Reader("label pickle", (seeds.labels,), _label_pickle, (pickled.make,)),
     Reader("label npy", (lambda: seeds.npy(np.arange(3)), lambda: seeds.npy(np.eye(3))), _label_npy,
     (seeds.strange_npy,)),
-    Reader("PYSKL pickle", (seeds.pyskl,), _archive(".pkl"), (pickled.make,)),
+    Reader("PYSKL pickle", (seeds.pyskl, seeds.pyskl_flat), _archive(".pkl"), (pickled.make,)),
     Reader("NW-UCLA JSON", (seeds.ucla,), _ucla, (seeds.strange_json,)),
     Reader("NW-UCLA tar", (lambda: seeds.ucla_tar("w"), lambda: seeds.ucla_tar("w:xz"), lambda: seeds.ucla_tar("w:gz")),
            _archive(".tar")),

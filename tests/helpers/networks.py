@@ -20,4 +20,5 @@ NETWORKS = [
     ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {}, "stgcn"),
     ("ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml", {}, "stgcn"),
     ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", {}, "stgcn_twostream"),
+    ("DeGCN", "config/nturgbd-cross-subject/default.yaml", {}, "degcn"),
 ]

@@ -20,6 +20,7 @@ from skeleton_lab.plan.data import Data
 from skeleton_lab.plan.machine import Machine
 from skeleton_lab.plan.planning import Row
 from skeleton_lab.reporting import run_report
+from skeleton_lab.reporting.skeletons.__main__ import main as list_skeletons
 from skeleton_lab.reporting.viewer.__main__ import main as view
 from skeleton_lab.zero_shot.report import page as zero_shot_report
 
@@ -92,6 +93,13 @@ def plan(folder: Path, name: str = "a card") -> Path:
     ]
     path = folder / "plan.html"
     path.write_text(plan_page.html(where, Data(name, 1000, 0.7, 10**9), rows), "utf-8")
+    return path
+
+
+def skeletons(folder: Path) -> Path:
+    """The page of one that is known; that of all is more of the same."""
+    path = folder / "skeletons.html"
+    assert list_skeletons(["body25", "--output", str(path)]) == 0
     return path
 
 

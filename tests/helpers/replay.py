@@ -33,6 +33,7 @@ class Case(NamedTuple):
     prefix: str  # of its arrays in the fixture: "" for the main case, else "short/" ...
     kwargs: dict[str, Any]  # of the network
     inputs: tuple[Tensor, ...]  # x (N, C, T, V, M), and index_t (N, T) where the network takes it
+    onto_start: str = ""  # last word of the parameters whose filling is added to their start values
 
 
 class Fixture:
@@ -52,11 +53,22 @@ class Fixture:
         arguments = {"fused": self.fused, **(kwargs or self.facts["kwargs"]), **changes}
         return build(self.room, self.facts["model"], **arguments)
 
+    def filled(self, case: Case, **changes: Any) -> nn.Module:
+        """The network of a case with its weights."""
+        model = self.build(case.kwargs, **changes)
+        start = {name: p.detach().clone() for name, p in model.named_parameters()}
+        fill(model)
+        for name, p in model.named_parameters():
+            if case.onto_start and name.rpartition(".")[2] == case.onto_start:
+                p.data += start[name]
+        return model
+
     def cases(self) -> Iterator[Case]:
         """The main case first."""
         for given in self.facts.get("inputs", {}).values():
-            args = {k: v for k, v in given.items() if k not in ("maker", "npz_prefix")}
-            yield Case(given["npz_prefix"], self.facts["kwargs"], (make_skeleton(**args),))
+            args = {k: v for k, v in given.items() if k not in ("maker", "npz_prefix", "after_fill", "note")}
+            onto_start = re.findall(r"every parameter called (\w+)", given.get("after_fill", ""))
+            yield Case(given["npz_prefix"], self.facts["kwargs"], (make_skeleton(**args),), *onto_start)
         if "input" in self.facts:
             yield Case("", self.facts["kwargs"], made(self.facts["input"]))
             for name, variant in self.facts.get("variants", {}).items():
@@ -91,7 +103,9 @@ def build(room: str, name: str, fused: bool = True, **kwargs: Any) -> nn.Module:
 
 
 def logits(output: Any) -> Tensor:
-    """The first of several outputs."""
+    """The first of several outputs; the sum of several heads."""
+    if isinstance(output, list):
+        return torch.stack(output).sum(0)
     return output[0] if isinstance(output, tuple) else output
 
 
@@ -131,37 +145,43 @@ def check_names(fixture: Fixture) -> None:
 
 def check_eval(fixture: Fixture, prepare: Callable[[nn.Module], Any] = lambda model: None) -> None:
     """Logits of the filled network in eval mode, for every case; ``prepare(model)`` may set switches."""
-    for prefix, kwargs, inputs in fixture.cases():
-        if prefix + "eval_logits" in fixture.values:
-            model = fill(fixture.build(kwargs)).eval()
+    for case in fixture.cases():
+        if case.prefix + "eval_logits" in fixture.values:
+            model = fixture.filled(case).eval()
             prepare(model)
             with torch.no_grad():
-                actual = logits(model(*inputs))
-            compare(actual, fixture.values[prefix + "eval_logits"], fixture.tolerance("eval_logits"))
+                output = model(*case.inputs)
+            compare(logits(output), fixture.values[case.prefix + "eval_logits"], fixture.tolerance("eval_logits"))
+            for i, head in enumerate(output if isinstance(output, list) else []):
+                compare(head, fixture.values[f"{case.prefix}eval_head/{i}"], fixture.tolerance("eval_head"))
 
 
 def check_step(
-    fixture: Fixture, prepare: Callable[[nn.Module], Any] = lambda model: None, **gradients: Any
-) -> nn.Module:
+    fixture: Fixture, prepare: Callable[[nn.Module], Any] = lambda model: None,
+    loss: Callable[..., Tensor] = lambda output: F.cross_entropy(logits(output), labels(logits(output))),
+    **gradients: Any,
+) -> nn.Module:  # fmt: skip
     """Logits and loss of a training forward for every case; buffers and gradients of the main one, which is returned.
 
     ``gradients``: the arguments of ``check_gradients``.
     """
     checked = None
-    for prefix, kwargs, inputs in fixture.cases():
+    for case in fixture.cases():
+        prefix = case.prefix
         if prefix + "train_logits" not in fixture.values:
             continue
-        model = fill(fixture.build(kwargs, **fixture.facts.get("kwargs_override", {})))
+        model = fixture.filled(case, **fixture.facts.get("kwargs_override", {}))
         prepare(model)
-        y = logits(step(model, *inputs))
-        compare(y, fixture.values[prefix + "train_logits"], fixture.tolerance("train_logits"))
+        output = step(model, *case.inputs, loss=loss)
+        compare(logits(output), fixture.values[prefix + "train_logits"], fixture.tolerance("train_logits"))
         if prefix + "train_loss" in fixture.values:
-            loss = F.cross_entropy(y, labels(y))
-            compare(loss, fixture.values[prefix + "train_loss"], fixture.tolerance("train_loss"))
+            compare(loss(output), fixture.values[prefix + "train_loss"], fixture.tolerance("train_loss"))
         if not prefix:
             check_buffers(model, fixture)
             check_gradients(model, fixture, **gradients)
             checked = model
+        elif case.onto_start:
+            check_gradients(model, fixture, **gradients, group=f"{prefix}grad_norm/")
     return checked
 
 
@@ -216,15 +236,15 @@ def check_stages(
     they tell where two networks part.
     """
     compared = 0
-    for prefix, kwargs, inputs in fixture.cases():
-        stored = fixture.group(prefix + "stage/")
+    for case in fixture.cases():
+        prefix, stored = case.prefix, fixture.group(case.prefix + "stage/")
         if not stored:
             continue
-        model = fill(fixture.build(kwargs)).eval()
+        model = fixture.filled(case).eval()
         prepare(model)
         given, seen = watched(model)
         with torch.no_grad():
-            model(*inputs)
+            model(*case.inputs)
             for name, summary in stored.items():
                 output = seen[name] if name in seen else inner(model, name, given)
                 if output is None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from skeleton_lab import registry
 from skeleton_lab.cost import counting
+from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.nn import fuse, is_fused
 from skeleton_lab.utils.importing import import_class
 from skeleton_lab.zero_shot.model import variants
@@ -54,14 +55,10 @@ def network(request) -> Network:
     return Network(*request.param)
 
 
-def first(output) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
-
-
 def step(model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
     """Logits of one training step with fixed random draws."""
     torch.manual_seed(2)
-    logits = first(model.train()(*inputs))
+    logits = logits_of(model.train()(*inputs))
     F.cross_entropy(logits, torch.arange(len(logits))).backward()
     return logits.detach()
 
@@ -70,10 +67,10 @@ def test_shape_and_determinism(network):
     model = copy.deepcopy(network.model).eval()
     inputs = network.inputs()
     with torch.no_grad():
-        logits = first(model(*inputs))
+        logits = logits_of(model(*inputs))
         assert logits.shape == (4, network.classes) and logits.isfinite().all()
-        assert torch.equal(first(model(*inputs)), logits)
-        alone = first(model(*(t[1:2] for t in inputs)))
+        assert torch.equal(logits_of(model(*inputs)), logits)
+        alone = logits_of(model(*(t[1:2] for t in inputs)))
     torch.testing.assert_close(alone, logits[1:2], rtol=1e-3, atol=1e-4 * logits.abs().max().item())
 
 
@@ -92,7 +89,7 @@ def test_every_parameter_learns(network):
 def test_gradients_of_gradients_are_refused(network):
     """Backwards that are written by hand are differentiable once; twice would be wrong without a word."""
     model = copy.deepcopy(network.model).train()
-    logits = first(model(*network.inputs(2)))
+    logits = logits_of(model(*network.inputs(2)))
     trained = [p for p in model.parameters() if p.requires_grad]
     loss = F.cross_entropy(logits, torch.arange(2))
     gradients = torch.autograd.grad(loss, trained, create_graph=True, allow_unused=True)
@@ -130,7 +127,7 @@ def test_learns_two_samples(network):
     inputs, losses = network.inputs(2), []
     for _ in range(12):
         optimizer.zero_grad()
-        loss = F.cross_entropy(first(model(*inputs)), torch.arange(2))
+        loss = F.cross_entropy(logits_of(model(*inputs)), torch.arange(2))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -160,6 +157,7 @@ PAPERS = {
     "SkateFormer/model/SkateFormer.py": 6,
     "Hyper-GCN/model/hypergcn.py": 9,
     "ST-GCN/net/st_gcn.py": 11,
+    "DeGCN/model/degcn.py": 14,
     "skeleton_lab/zero_shot/model/frequency.py": "fsvae",
     "skeleton_lab/zero_shot/model/vae.py": "msf",
 }

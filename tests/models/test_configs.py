@@ -15,6 +15,7 @@ from sandbox import FEW, shrink
 
 from skeleton_lab import registry
 from skeleton_lab.engine.config.options import parse
+from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.engine.network import make_net
 
 RECIPES = yaml.safe_load((PARITY / "recipes.yaml").read_text())
@@ -137,7 +138,7 @@ def test_network_takes_what_the_feeder_gives(room, path, lab):
         inputs = [torch.as_tensor(part)[None] for part in feeder[1] if np.ndim(part)]  # x, and index_t where it is used
     with torch.no_grad():
         logits = network(*inputs)
-    logits = logits[0] if isinstance(logits, tuple) else logits
+    logits = logits_of(logits)
     assert logits.isfinite().all() and max(feeder.label) < logits.shape[1]
 
 

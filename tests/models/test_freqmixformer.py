@@ -92,7 +92,7 @@ def test_training_step_unmerged_and_recomputed(fused_fixture):
 def test_every_variant(fixture):
     """Windows of 48, 32 and 52 frames, NW-UCLA: training, then inference with the statistics that it left behind."""
     seen = []
-    for prefix, kwargs, inputs in fixture.cases():
+    for prefix, kwargs, inputs, _ in fixture.cases():
         model = fill(fixture.build(kwargs)).train()
         with torch.no_grad():
             compare(model(*inputs), fixture.values[prefix + "train_logits"], fixture.tolerance("train_logits"))

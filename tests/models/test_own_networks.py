@@ -23,9 +23,9 @@ from skeleton_lab.engine import run, smoke
 from skeleton_lab.engine.losses import Criterion, logits_of
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference.network import Network
+from skeleton_lab.inference.penultimate import WithFeatures
 from skeleton_lab.skeletons import graph_tools
 from skeleton_lab.utils import trust
-from skeleton_lab.zero_shot.features.penultimate import WithFeatures
 
 HELPER = """
 def import_class(name):

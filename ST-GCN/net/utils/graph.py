@@ -6,11 +6,13 @@ section 3.3 and figure 3.  Convention of the paper's code: row = source joint, c
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.edges import NTU_RGB_D, OPENPOSE, Edges, from_one
 
 # fmt: off
@@ -39,7 +41,8 @@ class Graph:
     """The subsets ``A`` (K, V, V) float64 of a layout under a partition strategy.
 
     Args:
-        layout: ``openpose`` (18 joints), ``ntu-rgb+d`` (25) or ``ntu_edge`` (24).
+        layout: ``openpose`` (18 joints), ``ntu-rgb+d`` (25) or ``ntu_edge`` (24), as published; or any skeleton: its
+            name, or a YAML file.
         strategy: ``uniform``: one subset; ``distance``: one for every hop; ``spatial``: hops, split into joints as near
             to the centre as the target or farther from it, and nearer ones.
         max_hop: neighbours up to this many edges away.
@@ -50,14 +53,12 @@ class Graph:
     """
 
     def __init__(self, layout: str = "openpose", strategy: str = "uniform", max_hop: int = 1, dilation: int = 1):
-        for what, value, known in (("layout", layout, LAYOUTS), ("strategy", strategy, STRATEGIES)):
-            if value not in known:
-                raise UsageError(
-                    f"graph_args: {what} '{value}' is not one of {', '.join(known)}.{nearest(value, known)}"
-                )
+        if strategy not in STRATEGIES:
+            close = nearest(strategy, STRATEGIES)
+            raise UsageError(f"graph_args: strategy '{strategy}' is not one of {', '.join(STRATEGIES)}.{close}")
         self.layout, self.strategy = layout, strategy
         self.max_hop, self.dilation = max_hop, dilation
-        self.num_node, self.center, edges = LAYOUTS[layout]
+        self.num_node, self.center, edges = found(layout)
         self.edge = [(i, i) for i in range(self.num_node)] + list(edges)
         self.hop_dis = hop_distance(self.num_node, self.edge, max_hop)
         self.A = self.subsets()
@@ -81,6 +82,27 @@ class Graph:
         for ring in rings[1:]:
             parts += [np.where(nearer, 0, ring), np.where(nearer, ring, 0)]
         return np.stack(parts)
+
+
+def found(name: str) -> Layout:
+    """A published layout, or a skeleton of the registry or of a file.
+
+    Raises:
+        UsageError: neither.
+    """
+    if name in LAYOUTS:
+        return LAYOUTS[name]
+    try:
+        skeleton = layouts.layout(name)
+    except UsageError as error:
+        close = nearest(name, LAYOUTS)
+        if Path(name).suffix in layouts.OWN:
+            raise
+        raise UsageError(
+            f"graph_args: layout '{name}' is not one of {', '.join(LAYOUTS)}, nor a skeleton that `skeleton-lab "
+            f"skeletons` lists.{close}"
+        ) from error
+    return Layout(skeleton.V, skeleton.centre, skeleton.bones)
 
 
 def hop_distance(num_node: int, edges: Edges, max_hop: int) -> np.ndarray:

@@ -45,7 +45,9 @@ def by_format(clips: Clips) -> None:
     name = FORMATS.get((clips.V, clips.C))
     if clips.layout == "kaggle" and clips.V == 17:
         name = "uav17"
-    _set(clips, name and layouts.layout(name))
+    _set(clips, layouts.layout(name) if name else None)
+    if name == "coco18":
+        clips.units = "image"
 
 
 def in_pickle(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
@@ -126,13 +128,17 @@ def skeleton_of(text: str, where: str) -> Layout:
     """
     if len(text) > LONGEST:
         raise ArchiveError(f"{where} is a text of {len(text)} characters; the longest that is read has {LONGEST}")
+    text = text.strip()
     try:
-        if "\n" in text.strip():
+        if "\n" in text or ":" in text:
             with parsing(where):
                 return layouts.parsed(text, "own", where)
-        if text.strip().endswith(layouts.OWN):
-            raise ArchiveError(f"{where} names the file '{text}'; an archive holds the text of that file itself")
-        return layouts.layout(text.strip())
+    except UsageError as error:
+        raise ArchiveError(str(error)) from None
+    if text.endswith(layouts.OWN):
+        raise ArchiveError(f"{where} names the file '{text}'; an archive holds the text of that file itself")
+    try:
+        return layouts.layout(text)
     except UsageError as error:
         raise ArchiveError(f"{where} is no skeleton: {error}") from None
 
@@ -229,13 +235,13 @@ def _subjects(file: Any, key: str, count: int, keys: set[str]) -> tuple[tuple[st
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def members(clips: Mapping[str, Clips]) -> dict[str, np.ndarray]:
+def members(clips: Mapping[str, Clips], pickled: bool = False) -> dict[str, np.ndarray]:
     """The members that say of clips, by split, what their shape and format do not say already; none of published ones.
 
-    Texts of NumPy's own kind, so that nothing needs a pickle.
+    Texts of NumPy's own kind, so that nothing needs a pickle.  ``pickled``: for a PYSKL pickle, not for NPZ or HDF5.
     """
     first = next(iter(clips.values()))
-    if first.skeleton is None or not any(_needs_words(part) for part in clips.values()):
+    if first.skeleton is None or not any(_needs_words(part, pickled) for part in clips.values()):
         return {}
     made = {"skeleton": np.array(written(first.skeleton)), "channels": np.array(channels(first))}
     if first.units is not None:
@@ -250,12 +256,15 @@ def members(clips: Mapping[str, Clips]) -> dict[str, np.ndarray]:
     return made
 
 
-def _needs_words(clips: Clips) -> bool:
-    """Whether a plain 5-D file of these clips would be read as something else, or as less."""
-    plain = Clips(clips.path, "5d", (clips.C, clips.T, clips.V, clips.M), clips.labels)
-    by_format(plain)
+def _needs_words(clips: Clips, pickled: bool) -> bool:
+    """Whether a plain file of these clips would be read as something else, or as less."""
+    plain = Clips(clips.path, "pyskl" if pickled else "5d", (clips.C, clips.T, clips.V, clips.M), clips.labels)
+    if pickled:
+        of_pickle(plain, {"flat": np.array(clips.scored or clips.C == 2), "img_shape": np.zeros(2)})
+    else:
+        by_format(plain)
     said, told = ((c.skeleton, c.units, c.scored, c.class_names) for c in (clips, plain))
-    return said != told or clips.img_shape is not None or clips.subject_names is not None
+    return said != told or clips.subject_names is not None or (clips.img_shape is not None and not pickled)
 
 
 def written(skeleton: Layout) -> str:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import held
@@ -126,8 +127,16 @@ def convert(
                 raise
             raise UsageError(f"--output {target} cannot be written: {error.strerror or error}") from error
     first = next(iter(materials.values()))
-    unread = tuple(dict.fromkeys(line for part in clips.values() for line in part.unread))
+    unread = tuple(dict.fromkeys(line for part in clips.values() for line in (*part.unread, *_lost(part, to))))
     return Converted(paths, {split: len(m) for split, m in materials.items()}, first.shape, first.num_class, unread)
+
+
+def _lost(clips: Clips, to: str) -> list[str]:
+    """What an archive says of its clips and ``to`` has no place for."""
+    said = [key.removesuffix("_train") for key in about.members({"train": clips})]
+    kept = {"npy": (), "ucla": (), "kinetics": about.OF_ALL, "pyskl": (*about.OF_ALL, "img_shape")}
+    lost = [key for key in said if key not in kept.get(to, said)]
+    return [f"{', '.join(lost)}: files of --to {to} have no place for it"] if lost else []
 
 
 def _division(source: Path, layout: str | None, benchmark: str | None, to: str | None) -> str | None:
@@ -156,7 +165,8 @@ def _by_suffix(target: Path, clips: dict[str, Clips]) -> str:
     suffix = "" if target.is_dir() else target.suffix.lower()
     if suffix == ".npz":
         first = next(iter(clips.values()))
-        return "kaggle" if first.C == 3 and first.V in (25, 17) else "5d"
+        named = first.skeleton is not None and first.skeleton.name not in ("ntu25", "uav17")
+        return "kaggle" if first.C == 3 and first.V in (25, 17) and not named and not first.scored else "5d"
     if suffix not in BY_SUFFIX:
         raise UsageError(f"--output {target}: say --to {', --to '.join(FORMATS)}")
     return BY_SUFFIX[suffix]

@@ -54,6 +54,16 @@ _PERFORMERS = """1-8|3 7-14|1 2 7 8 15-19|3 7 8 20|4 10 13 15-18 21|1 7 8 15-17 
 8 11 41 43 44 48 67 75 76 81 85 88 91-96|6 8 41-44 51 67 82 85 96-101|8 41 43 44 67 102-106"""
 PERFORMERS = {s: numbers(text) for s, text in enumerate(re.split(r"[|\n]", _PERFORMERS), 1)}
 
+# The one-shot protocol of NTU RGB+D 120 (Liu et al. 2020, section 4.2): classes A1, A7 ... A115 are novel, the other
+# 100 are auxiliary; of each novel class one clip is the anchor, all of its others are tested.
+ONE_SHOT_NOVEL = tuple(range(0, 120, 6))
+
+
+def anchor(label: int) -> str:
+    """Name of the anchor of a novel class: S001C003P008R001A### or, of the later classes, S018C003P008R001A###."""
+    return f"S{1 if label < 60 else 18:03d}C003P008R001A{label + 1:03d}"
+
+
 _TRAIN_60 = numbers("1 2 4 5 8 9 13-19 25 27 28 31 34 35 38")
 _TRAIN_120 = _TRAIN_60 + numbers("45-47 49 50 52-59 70 74 78 80-86 89 91-95 97 98 100 103")
 

@@ -18,12 +18,6 @@ from skeleton_lab.data.feeders.sample_rng import Draws
 
 REACH = 7  # frames that blurring looks to either side
 
-# left and right exchanged, of NTU's 25 joints
-MIRROR = np.arange(25)
-MIRROR[[4, 5, 6, 7, 8, 9, 10, 11]] = 8, 9, 10, 11, 4, 5, 6, 7
-MIRROR[[12, 13, 14, 15, 16, 17, 18, 19]] = 16, 17, 18, 19, 12, 13, 14, 15
-MIRROR[[21, 22, 23, 24]] = 23, 24, 21, 22
-
 Operation = Callable[[Work, np.ndarray, Draws], None]
 
 
@@ -86,7 +80,7 @@ def drop_person(work: Work, rows: np.ndarray, _: Draws) -> None:
 
 def mirror(work: Work, rows: np.ndarray, _: Draws) -> None:
     """Exchange left and right joints; coordinates are not mirrored, as published."""
-    work.x[rows] = work.x[rows][:, :, MIRROR]
+    work.x[rows] = work.x[rows][:, :, work.skeleton.mirror]
 
 
 def reverse(work: Work, rows: np.ndarray, _: Draws) -> None:
@@ -98,16 +92,19 @@ def reverse(work: Work, rows: np.ndarray, _: Draws) -> None:
 def add_noise(work: Work, rows: np.ndarray, draws: Draws) -> None:
     """Gaussian noise, also on persons who are not there, as published."""
     x = work.x[rows]
+    x, scores = x[..., : work.D, :], x[..., work.D :, :]
     noise = draws.normal("noise", x[0].numel()) * 0.05
-    work.x[rows] = x + torch.from_numpy(noise).to(x.dtype).view_as(x)
+    work.x[rows] = torch.cat([x + torch.from_numpy(noise).to(x.dtype).view_as(x), scores], -2)
 
 
 def smooth(work: Work, rows: np.ndarray, draws: Draws) -> None:
-    work.x[rows] = blur(work.x[rows], draws.uniform("sigma", 1, 0.1, 2.0)[:, 0])
+    x = work.x[rows]
+    blurred = blur(x[..., : work.D, :], draws.uniform("sigma", 1, 0.1, 2.0)[:, 0])
+    work.x[rows] = torch.cat([blurred, x[..., work.D :, :]], -2)
 
 
 def drop_axis(work: Work, rows: np.ndarray, draws: Draws) -> None:
-    axis = draws.integers("axis", 0, 3)[:, 0]
+    axis = draws.integers("axis", 0, work.D)[:, 0]
     work.x[torch.from_numpy(rows), :, :, torch.from_numpy(axis)] = 0
 
 

@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders.image_points import ImagePoints
 from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Step, Work
 from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import FeederArgumentError, UsageError, nearest
 from skeleton_lab.skeletons import bones
+from skeleton_lab.skeletons.layouts import Layout
 
 DEBUG_SAMPLES = 100
 MOST = 100_000  # frames of a clip, an hour; repetitions
@@ -53,7 +56,11 @@ class Feeder(Dataset):
         room_dir: the room's folder, where data is looked for besides the working directory.
         required: arguments that must be given; unused: those of the published feeder that change nothing, which is
             said once (``accept``).
-        joints: V of the clips, where the feeder takes no others.
+        joints: V of the clips that the published feeder takes; None: any.
+        skeleton: of the clips, None where nothing tells it; told: whether the feeder's argument or the archive says it.
+        usual: skeleton of the published archives, whose clips are read as they are stored.
+        D: coordinates of a joint; a channel behind them is a score.
+        placed: clips are moved and scaled by the body before anything else (``image_points``, docs/data.md).
         axes: of what the network gets for a clip: coordinates C, frames T, joints V, persons M. There may be one more
             in front, of several clips of a sample; ``average_clips`` says how a test joins what the network says.
     """
@@ -65,6 +72,11 @@ class Feeder(Dataset):
     observe = (1.0, 1.0)
     room_dir: Path | None = None
     joints: int | None = None
+    skeleton: Layout | None = None
+    told = False
+    usual: str | None = None
+    D = 3
+    placed = False
     axes = "CTVM"
     average_clips = "prob"
     required: tuple[str, ...] = ("data_path",)
@@ -76,7 +88,9 @@ class Feeder(Dataset):
         self.label = np.asarray(clips.labels, dtype=np.int64)
         self.sample_name = sample_name
         self.num_class: int | None = clips.num_class
-        self.edges = bones.edges(bones.BY_JOINTS[clips.V]) if clips.V in bones.BY_JOINTS else []
+        if self.skeleton is None:  # of a feeder that does not look at it
+            self.skeleton, self.told = skeletons.told(clips, None), skeletons.says(clips, None)
+        self.edges = [] if self.skeleton is None else bones.edges(self.skeleton.parent)
         if debug:
             self.restrict(range(min(DEBUG_SAMPLES, len(self.label))))
 
@@ -91,6 +105,25 @@ class Feeder(Dataset):
         note_unused(type(self), **{name: given[name] for name in self.unused})
         if given.get("num_person") is not None:
             self.num_person = checked_count("num_person", given["num_person"])
+
+    def know(self, clips: Any, given: skeletons.Given, found: Layout | None) -> Any:
+        """Settle the clips' skeleton, and with it how they are read; ``given``: the feeder's argument.
+
+        Clips of the usual skeleton are read as stored: their archives are prepared. Those of another are placed.
+
+        Returns:
+            The clips, which say their skeleton if it is another than the usual one.
+        """
+        self.skeleton, self.told = found, skeletons.says(clips, given)
+        self.placed = found is not None and not self.as_published(clips, given, found)
+        if self.placed and found is not None:
+            clips = skeletons.saying(clips, found)
+        self.D = skeletons.coordinates(clips) if self.placed else min(clips.C, 3)
+        return clips
+
+    def as_published(self, clips: Any, given: skeletons.Given, found: Layout) -> bool:
+        """Whether clips of this skeleton are what the published feeder reads."""
+        return found.name == self.usual and skeletons.coordinates(clips) == 3
 
     def __len__(self) -> int:
         return len(self.label) * self.repeat
@@ -114,6 +147,10 @@ class Feeder(Dataset):
         log_once(f"The clips have {stored} people and the network takes {count}: {kept}.")
         self.clips, self.num_person = self.clips.first_people(count), count
 
+    def seen(self, clips: Any) -> Any:
+        """Clips as the steps read them."""
+        return ImagePoints(clips, self.skeleton) if self.placed and self.skeleton is not None else clips
+
     def work(self, batch: Sequence[int]) -> Work:
         """Run the steps for the samples of a batch.
 
@@ -127,7 +164,9 @@ class Feeder(Dataset):
         index = np.where(index < 0, index + len(self), index)
         epoch = getattr(batch, "epoch", self.epoch)
         clips = self.clips if self.observe == (1, 1) else Observed(self.clips, self.observe, self.seed, epoch)
-        work = Work(clips, index % len(self.label), Draws(self.seed, epoch, index))
+        work = Work(self.seen(clips), index % len(self.label), Draws(self.seed, epoch, index), D=self.D)
+        if self.skeleton is not None:
+            work.skeleton = self.skeleton
         for step in self.steps:
             step(work)
         if self.num_person is not None:

@@ -10,8 +10,8 @@ every clip is moved and scaled by one point and one length, which both of its pe
         which the first person has both ends of it
     s   turns y up: (x, y) becomes (x, -y), and (x, y, z) becomes (x, -y, -z)
 
-Before that, joints whose score is below ``SCORE``, or without scores those at (0, 0), are missing, and are filled in
-from the frames around (``skeletons.missing``).  Scores stay what they are.
+Before that, joints whose score is below ``SCORE`` (0.3), or without scores those at (0, 0), are missing, and are filled
+in from the frames around (``skeletons.missing``).  Scores stay what they are.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import numpy as np
 
 from skeleton_lab.skeletons import missing
 from skeleton_lab.skeletons.layouts import Layout, Point
-
-SCORE = 0.3  # of a joint that was found
+from skeleton_lab.skeletons.schemes import SCORE
 
 
 class ImagePoints:
@@ -69,7 +68,7 @@ def placed(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.
     """
     D = x.shape[3] - scored
     points = x[..., :D].astype(np.float64)
-    there = x.any(axis=(2, 3))  # (T, M)
+    there = np.any(x, axis=(2, 3))  # (T, M)
     found = _found(x, scored)
     if img_shape is not None:
         points[..., :2] *= img_shape[::-1]
@@ -93,10 +92,9 @@ def placed(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.
 
 def _found(x: np.ndarray, scored: bool) -> np.ndarray:
     """(T, M, V) bool; of a person whose joints all have low scores, those that have one at all."""
-    if not scored:
-        return x.any(axis=3)
-    good = x[..., -1] >= SCORE
-    return np.where(good.any(axis=(0, 2))[:, None], good, x[..., -1] > 0)
+    good = x[..., -1] >= SCORE if scored else np.any(x, axis=3)
+    of_each = np.any(good, axis=(0, 2))
+    return np.where(of_each[:, None], good, x[..., -1] > 0) if scored else good
 
 
 def _point(body: np.ndarray, joints: Point) -> np.ndarray:
@@ -111,7 +109,7 @@ def _size(points: np.ndarray, found: np.ndarray, there: np.ndarray, skeleton: La
     their mean squared distance from their middle.
     """
     low, high = skeleton.scale
-    both = found[..., [*low, *high]].all(axis=2) & there  # (T, M)
+    both = np.all(found[..., [*low, *high]], axis=2) & there  # (T, M)
     for m in np.flatnonzero(both.any(axis=0)):
         body = points[both[:, m], m]
         length = float(np.median(np.linalg.norm(_point(body, high) - _point(body, low), axis=-1)))

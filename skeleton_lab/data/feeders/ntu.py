@@ -6,41 +6,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.feeders import pipeline
+from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders.base import Feeder, checked_count, checked_interval
-from skeleton_lab.errors import ArchiveError
-from skeleton_lab.skeletons import bones
+from skeleton_lab.data.feeders.skeleton import Given
+from skeleton_lab.skeletons import bones, layouts
+from skeleton_lab.skeletons.layouts import Layout
 
 NAMED_BY_FILE = ("npy", "pyskl", array_clips.LAYOUT)  # whose published feeders store scores under the file's own names
 
 
 def open_ntu(
+    feeder: Feeder,
     data_path: str | Path | Clips | None,
     split: str,
     label_path: str | None,
     layout: str | None,
-    joints: int,
-    room_dir: Path | None,
-) -> tuple[Clips, Sequence[str]]:
-    """The clips of a split and the names that their scores are stored under; clips that are open already as they are.
+    skeleton: Given,
+) -> tuple[Clips, Sequence[str], Layout]:
+    """The clips of a split, the names that their scores are stored under, and their skeleton, which the feeder knows.
+
+    Clips that are open already stay as they are.
+
+    Args:
+        feeder: of a ``usual`` skeleton; skeleton: of the clips, where it is another and they do not say so.
 
     Raises:
-        ArchiveError: they are not of so many joints with three coordinates; what ``open_archive`` raises.
+        ArchiveError: nothing tells the skeleton of the clips; what ``open_archive`` raises. UsageError: another one.
     """
+    assert feeder.usual is not None
+    expected = layouts.layout(feeder.usual if skeleton is None else skeleton)
     clips = array_clips.given(data_path, layout)
     if clips is None:
-        path = locate(str(data_path), room_dir)
+        path = locate(str(data_path), feeder.room_dir)
+        ntu = (
+            skeleton is None and feeder.usual == "ntu25"
+        )  # which is what files are that say nothing, unless they say it
+        joints = None if ntu else expected.V
         clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
-    if joints != clips.V or clips.C != 3:
-        raise ArchiveError(
-            f"{clips.path} holds {clips.V} joints of {clips.C} coordinates, this feeder takes {joints} joints of 3"
-        )
+    found = skeletons.required(clips, skeleton, expected)
+    clips = feeder.know(clips, skeleton, found)
     names = clips.names if clips.layout in NAMED_BY_FILE else None
-    return clips, names or [f"{split}_{i}" for i in range(len(clips))]
+    return clips, names or [f"{split}_{i}" for i in range(len(clips))], found
 
 
 class NTUFeeder(Feeder):
@@ -57,6 +70,8 @@ class NTUFeeder(Feeder):
         bone, vel: bone vectors instead of joints; differences of consecutive frames; both: motion of the bones.
         num_person: persons in every item; one-person clips get zeros for the second. None: as stored.
         layout: archive layout, where the file's content does not tell (docs/data.md).
+        skeleton: of the clips, by name or as a YAML file, where the archive does not say it and it is not NTU's. Clips
+            of other skeletons than that are placed about the body (docs/data.md).
         random_choose, random_shift, random_move, normalization, use_mmap: no effect, as published.
 
     Raises:
@@ -66,6 +81,7 @@ class NTUFeeder(Feeder):
     """
 
     joints: int = 25
+    usual = "ntu25"
     unused = ("random_choose", "random_shift", "random_move", "normalization", "use_mmap")
 
     def __init__(
@@ -86,6 +102,7 @@ class NTUFeeder(Feeder):
         vel: bool = False,
         num_person: int | None = 2,
         layout: str | None = None,
+        skeleton: Given = None,
         **unknown: Any,
     ) -> None:
         self.accept(locals())
@@ -96,15 +113,29 @@ class NTUFeeder(Feeder):
         ]
         if random_rot:
             recipe.append(pipeline.Rotate())
+        clips, names, found = open_ntu(self, data_path, split, label_path, layout, skeleton)
         if bone:
-            recipe.append(pipeline.Bone(bones.BY_JOINTS[self.joints]))
+            recipe.append(pipeline.Bone(self.parents(found)))
         if vel:
             recipe.append(pipeline.motion)
-        clips, names = open_ntu(data_path, split, label_path, layout, self.joints, self.room_dir)
         super().__init__(clips, recipe, names, debug)
+
+    def parents(self, skeleton: Layout) -> np.ndarray:
+        """(V,) int64, the joint that each bone of the bone streams starts from."""
+        return skeleton.parent
 
 
 class UAVFeeder(NTUFeeder):
-    """The same recipe for the 17 joints of UAV-Human (FreqMixFormer)."""
+    """The same recipe for the 17 joints of UAV-Human (FreqMixFormer), as published: three channels are coordinates.
+
+    With the argument ``skeleton`` its 17 joints are those of COCO, as the data set's own tools say.
+    """
 
     joints = 17
+    usual = "uav17"
+
+    def as_published(self, clips: Clips, given: Given, found: Layout) -> bool:
+        return given is None and found.name == self.usual
+
+    def parents(self, skeleton: Layout) -> np.ndarray:
+        return skeleton.parent if self.placed else bones.UAV

@@ -15,7 +15,7 @@ from skeleton_lab.data.archives.readers.nw_ucla import JOINTS
 from skeleton_lab.data.feeders import augmentation, pipeline
 from skeleton_lab.data.feeders.base import Feeder, checked_count
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
-from skeleton_lab.skeletons import bones
+from skeleton_lab.skeletons import bones, layouts
 
 ROOT_VARIABLE = "NW_UCLA_ROOT"
 FOLDER = Path("data/NW-UCLA/all_sqe")
@@ -49,6 +49,7 @@ class UCLAFeeder(Feeder):
     """
 
     joints = JOINTS
+    usual = "ucla20"
     frames = 52  # Hyper-GCN and SkateFormer: 64
     drop = 0.0  # in training, the probability to drop a coordinate, and to drop some joints in some frames
     required = ("data_path", "label_path")
@@ -90,6 +91,7 @@ class UCLAFeeder(Feeder):
         if not fitting or (clips.V, clips.C) != (JOINTS, 3):
             what = f"{clips.V} joints of {clips.C} coordinates" if fitting else f"an archive of layout {clips.layout}"
             raise ArchiveError(f"{clips.path} does not hold NW-UCLA recordings but {what}")
+        self.know(clips, None, layouts.layout(self.usual))
         Feeder.__init__(self, clips, self.recipe(train, bone, vel), range(len(clips)), debug)
         self.num_class = NUM_CLASS
 

@@ -17,10 +17,13 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.feeders import pipeline, transforms
+from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders.base import Feeder, checked_most
 from skeleton_lab.data.feeders.pipeline import Step, Work
+from skeleton_lab.data.feeders.skeleton import Given
 from skeleton_lab.errors import UsageError
-from skeleton_lab.skeletons import bones
+from skeleton_lab.skeletons import layouts
+from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.utils.progress import clip_bar
 
 SPLIT_WORDS = {"train": "train", "val": "test", "test": "test"}  # in names of arrays
@@ -152,17 +155,18 @@ def mean_map(clips: Any) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(std > 0, std, 1)
 
 
-def streams(bone: bool, vel: bool, joints: int, normalization: bool = False) -> list[Step]:
+def streams(bone: bool, vel: bool, skeleton: Layout | None, normalization: bool = False) -> list[Step]:
     """The steps from joints to bones, and to the differences of consecutive frames.
 
     Raises:
-        UsageError: no bones are known for so many joints; the mean to be subtracted is that of the joints.
+        UsageError: nothing tells the skeleton; the mean to be subtracted is that of the joints.
     """
     if (bone or vel) and normalization:
         raise UsageError("feeder arguments bone and vel do not go with normalization, whose mean is of the joints")
-    if bone and joints not in bones.BY_JOINTS:
-        raise UsageError(f"feeder argument bone: no bones are known for {joints} joints")
-    return [*([pipeline.Bone(bones.BY_JOINTS[joints])] if bone else []), *([pipeline.motion] if vel else [])]
+    if bone and skeleton is None:
+        raise UsageError("feeder argument bone: the archive does not say its skeleton; name it with --skeleton")
+    first = [pipeline.Bone(skeleton.parent)] if bone and skeleton is not None else []
+    return [*first, *([pipeline.motion] if vel else [])]
 
 
 def checked_crop(value: Any) -> str:
@@ -184,6 +188,13 @@ def checked_window(value: Any, random_choose: bool) -> int:
 class WholeClipFeeder(Feeder):
     """What the feeders of MS-G3D and ST-GCN share: whole clips, optionally normalised, and their random motion."""
 
+    usual = "ntu25"
+
+    def as_published(self, clips: Clips, given: Given, found: Layout) -> bool:
+        """NTU's, those of Kinetics-skeleton, which come centred, and arrays that say nothing, whatever they are."""
+        kinetics = found.name == "coco18" and clips.layout in ("kinetics", "npy")
+        return kinetics or not skeletons.says(clips, given) or super().as_published(clips, given, found)
+
     def __init__(
         self,
         clips: Any,
@@ -196,7 +207,7 @@ class WholeClipFeeder(Feeder):
         names = sample_name or clips.names or range(len(clips))
         super().__init__(clips, [read, *more], names, debug)
         if normalization:
-            read.mean, read.std = mean_map(self.clips)
+            read.mean, read.std = mean_map(self.seen(self.clips))
 
 
 def open_whole(
@@ -205,6 +216,7 @@ def open_whole(
     label_path: str | None,
     room_dir: Path | None,
     layout: str | None = None,
+    skeleton: Given = None,
 ) -> tuple[Clips, str]:
     """The clips, and the split that they are: as said, or told by the name of an array that holds only one.
 
@@ -219,7 +231,8 @@ def open_whole(
     name = Path(str(data_path)).name
     told = split or next((split for word, split in SPLIT_WORDS.items() if word in name), None)
     path = locate(str(data_path), room_dir)
-    clips = open_archive(path, told or "train", label_path=label_path, layout=layout)
+    joints = None if skeleton is None else layouts.layout(skeleton).V
+    clips = open_archive(path, told or "train", label_path=label_path, layout=layout, joints=joints)
     if told is None and clips.layout != "npy":
         raise UsageError(f"feeder argument split: {path} holds both splits, say split='train' or split='test'")
     return clips, told or "train"

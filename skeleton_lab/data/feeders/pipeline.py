@@ -8,7 +8,7 @@ recipes can be cut and extended freely.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,8 @@ from torch import Tensor
 
 from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.sample_rng import Draws
-
-LEFT_SHOULDER, RIGHT_SHOULDER = 4, 8  # of NTU's 25 joints
-
+from skeleton_lab.skeletons import layouts
+from skeleton_lab.skeletons.layouts import Layout
 
 NOT_YET: Any = None  # until a step puts something there
 
@@ -37,6 +36,8 @@ class Work:
     length: np.ndarray = NOT_YET  # (B,) int64, frames in the crop
     x: Tensor = NOT_YET  # (B, M, V, C, W), see transforms
     index_t: np.ndarray = NOT_YET  # (B, W) float32, where in the clip each frame lies, -1..1
+    D: int = 3  # coordinates of a joint; a channel behind them is a score
+    skeleton: Layout = field(default_factory=lambda: layouts.layout("ntu25"))
 
 
 Step = Callable[[Work], None]
@@ -85,13 +86,18 @@ def read_whole(work: Work) -> None:
 
 @dataclass
 class Rotate:
-    """One random rotation per sample about the origin of the data, angles uniform in +-``limit`` radians."""
+    """One random rotation per sample about the origin of the data, angles uniform in +-``limit`` radians.
+
+    About the three axes; of points in an image in their plane.
+    """
 
     limit: float = 0.3
 
     def __call__(self, work: Work) -> None:
         angles = work.draws.uniform("rotation", 3, -self.limit, self.limit)
-        work.x = transforms.linear(work.x, transforms.rotation_matrices(angles))
+        if work.D == 2:
+            angles[:, :2] = 0
+        work.x = transforms.linear(work.x, transforms.in_plane(transforms.rotation_matrices(angles), work.D))
 
 
 @dataclass
@@ -131,10 +137,18 @@ class PickFrames:
         work.index_t = transforms.clip_time(frames, work.length)
 
 
-def align(work: Work) -> None:
+@dataclass
+class Align:
     """Turn each clip so that the first person's shoulders lie along x in the first frame (Hyper-GCN)."""
-    shoulders = (work.x[:, 0, RIGHT_SHOULDER, :, 0] - work.x[:, 0, LEFT_SHOULDER, :, 0]).double().numpy()
-    work.x = transforms.linear(work.x, transforms.turn_to_x(shoulders))
+
+    left: int = 4  # of NTU's 25 joints
+    right: int = 8
+
+    def __call__(self, work: Work) -> None:
+        first = work.x[:, 0, :, : work.D, 0].double().numpy()
+        shoulders = np.zeros((len(first), 3))
+        shoulders[:, : work.D] = first[:, self.right] - first[:, self.left]
+        work.x = transforms.linear(work.x, transforms.in_plane(transforms.turn_to_x(shoulders), work.D))
 
 
 class Bone:
@@ -144,7 +158,7 @@ class Bone:
         self.parent, self.keep = torch.from_numpy(parent), keep
 
     def __call__(self, work: Work) -> None:
-        y = transforms.bone(work.x, self.parent)
+        y = transforms.bone(work.x, self.parent, work.D)
         if self.keep is not None:
             y[:, :, self.keep] = work.x[:, :, self.keep]
         work.x = y
@@ -162,4 +176,4 @@ class Joints:
 
 def motion(work: Work) -> None:
     """Differences of consecutive frames."""
-    work.x = transforms.motion(work.x)
+    work.x = transforms.motion(work.x, work.D)

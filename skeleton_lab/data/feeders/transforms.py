@@ -134,31 +134,46 @@ def turn_to_x(d: np.ndarray) -> np.ndarray:
 
 
 def linear(x: Tensor, matrices: np.ndarray) -> Tensor:
-    """``y = A x`` for every joint, frame and person.
+    """``y = A x`` for every joint, frame and person; channels behind the D coordinates stay what they are.
 
     Args:
-        x: (B, M, V, 3, W).
-        matrices: (B, 3, 3), rounded to the type of x.
+        x: (B, M, V, C, W).
+        matrices: (B, D, D), D <= C, rounded to the type of x.
     """
-    a = torch.from_numpy(matrices).to(x.dtype).view(-1, 3, 3, 1, 1, 1)
+    D = matrices.shape[-1]
+    a = torch.from_numpy(matrices).to(x.dtype).view(-1, D, D, 1, 1, 1)
     y, scratch = torch.empty_like(x), torch.empty_like(x[..., 0, :])
-    for row in range(3):
+    for row in range(D):
         out = y[..., row, :]
         torch.mul(x[..., 0, :], a[:, row, 0], out=out)
-        for column in (1, 2):
+        for column in range(1, D):
             out.add_(torch.mul(x[..., column, :], a[:, row, column], out=scratch))
+    y[..., D:, :] = x[..., D:, :]
     return y
 
 
-def bone(x: Tensor, parent: Tensor) -> Tensor:
-    """Every joint minus its parent; ``parent`` (V,) int64, see ``streams``."""
-    return x.index_select(2, parent).neg_().add_(x)
+def in_plane(matrices: np.ndarray, D: int) -> np.ndarray:
+    """(B, 3, 3) for points of D coordinates: (B, D, D). In an image what leads out of its plane is left out."""
+    return matrices[:, :D, :D]
 
 
-def motion(x: Tensor) -> Tensor:
-    """Next frame minus this one; zero in the last frame."""
+def bone(x: Tensor, parent: Tensor, D: int = 3) -> Tensor:
+    """Every joint minus its parent; ``parent`` (V,) int64, see ``streams``.
+
+    A score behind the D coordinates becomes that of the bone: the mean of its two joints (PYSKL).
+    """
+    y = x.index_select(2, parent).neg_().add_(x)
+    if x.shape[3] > D:
+        y[..., D:, :] = (x[..., D:, :] + x.index_select(2, parent)[..., D:, :]) / 2
+    return y
+
+
+def motion(x: Tensor, D: int = 3) -> Tensor:
+    """Next frame minus this one; zero in the last frame. A score behind the D coordinates: the mean of both frames."""
     y = torch.zeros_like(x)
     torch.sub(x[..., 1:], x[..., :-1], out=y[..., :-1])
+    if x.shape[3] > D:
+        y[..., D:, :-1] = (x[..., D:, 1:] + x[..., D:, :-1]) / 2
     return y
 
 

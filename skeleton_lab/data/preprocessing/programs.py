@@ -165,7 +165,10 @@ def _say_where_read(args: argparse.Namespace, home: Path) -> None:
 
 def prepare(argv: Argv = None) -> int:
     """``dataset_tools/prepare.py``."""
-    parser = _parser("Raw recordings to what feeders read: every published pipeline behind one command.")
+    parser = _parser(
+        "Raw recordings to what feeders read: every published pipeline behind one command. Recordings of your own, "
+        "with labels in a CSV file: `skeleton-lab prepare clips --help`."
+    )
     parser.add_argument("dataset", choices=(*DATASETS, "kinetics"))
     parser.add_argument(
         "--pipeline", choices=tuple(PIPELINES), default="ctrgcn", help="default: ctrgcn, the layout of Kaggle"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skeleton_lab.data.archives import class_splits
+from skeleton_lab.data.archives.ntu_protocol import ONE_SHOT_NOVEL
 from skeleton_lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ SIDES = {side: (phase, kind) for side, phase, kind in (
     ("seen", "train", "seen"), ("unseen", "train", "unseen"), ("val_seen", "val", "seen"),
     ("val_unseen", "val", "unseen"),
 )}  # fmt: skip
+ONE_SHOT = "ntu120_one_shot"  # with :auxiliary (100 classes) or :novel (20)
 LARGEST = 100_000  # class index; a range up to 10**12 is a typing error
 
 
@@ -34,6 +36,9 @@ def _published() -> dict[str, Callable[[], np.ndarray]]:
 
             found[f"ntu{n}_{n - s}_{s}:{side}"] = classes
             found[class_splits.names("r", s, n, phase)[kind == "unseen"]] = classes
+    novel = np.array(ONE_SHOT_NOVEL)
+    found[f"{ONE_SHOT}:novel"] = lambda: novel
+    found[f"{ONE_SHOT}:auxiliary"] = lambda: np.setdiff1d(np.arange(120), novel)
     return found
 
 
@@ -42,7 +47,7 @@ def parse(text: str, place: str = "--classes") -> np.ndarray:
 
     Args:
         text: numbers and ranges separated by commas or blanks, ``0-9,12``, among them names of published splits:
-            ``ntu60_55_5:seen`` (also unseen, val_seen, val_unseen) or ``rs55``.
+            ``ntu60_55_5:seen`` (also unseen, val_seen, val_unseen) or ``rs55``, ``ntu120_one_shot:auxiliary``.
 
     Raises:
         UsageError: anything else; the word is named.

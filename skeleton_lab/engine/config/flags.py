@@ -86,6 +86,8 @@ DATA = _group(
     Flag("train_feeder_args", "dict", {}, "arguments of the training feeder, merged into those of the YAML file: "
          "\"{'window_size':32}\", window_size=32,bone=True or {window_size: 32}"),
     Flag("test_feeder_args", "dict", {}, "the same for the test feeder"),
+    Flag("skeleton", "str", None, "skeleton of the clips: a name that `skeleton-lab skeletons` lists, or your own, "
+         "FILE.yaml; the network is made for it. None: what the archive says"),
     Flag("num_worker", "int", 32, "loader processes; 0: none",
          nullable=True, at_least=0, at_most=256),
     Flag("train_window_size", "int", None, "frames per training clip (window_size of the feeder)", at_least=-1),
@@ -94,6 +96,7 @@ DATA = _group(
          "is set; any explicit flag wins"),
     Flag("classes", "classes", None, "train and evaluate on these classes only, e.g. 0-9,12 or ntu60_55_5:seen; labels "
          "and outputs stay those of all classes"),
+    Flag("shots", "int", None, "train on so many clips of each class, drawn by --seed (few-shot)", at_least=1),
     Flag("val_split", "str", "none", "subjects: choose the best epoch on training subjects that are held out",
          choices=("none", "subjects")),
     Flag("val_share", "float", 0.1, "share of the training subjects that --val-split holds out", above=0, below=1),
@@ -103,8 +106,11 @@ MODEL = _group(
     "model",
     Flag("model", "str", None, "class of the network, e.g. model.ctrgcn.Model"),
     Flag("model_args", "dict", {}, "arguments of the network, merged like --train-feeder-args"),
-    Flag("weights", "str", None, "weights to start from, or to test"),
+    Flag("weights", "str", None, "weights to start from, or to test; a training begins anew with what belongs to other "
+         "classes or another skeleton"),
     Flag("ignore_weights", "strs", [], "names of weights that are not loaded from --weights"),
+    Flag("freeze", "str", None, "backbone: only the classifier learns, and what --weights does not have",
+         nullable=True, choices=("backbone",)),
     Flag("fused", "bool", True, "run the network's fused form, which computes the same with less; no: as the paper "
          "prints it"),
     Flag("activation_checkpointing", "bool", False, "compute activations again in the backward pass: about a third "
@@ -119,6 +125,8 @@ OPTIMISATION = _group(
     Flag("step", "ints", [20, 40, 60], "epochs at which the learning rate drops", optional=True, at_least=0),
     Flag("lr_decay_rate", "float", 0.1, "factor of each drop", optional=True, at_least=0),
     Flag("warm_up_epoch", "int", 0, "epochs of warm-up", optional=True, at_least=0),
+    Flag("cosine_epoch", "int", 0, "epochs of a cosine behind the warm-up, before the steps", optional=True,
+         at_least=0),
     Flag("lr_scheduler", "str", None, "the schedule", optional=True, choices=("cosine",)),
     Flag("min_lr", "float", 0.01, "learning rate at the end of the cosine", optional=True, at_least=0),
     Flag("warmup_lr", "float", 0.01, "learning rate at the start of the warm-up", optional=True, at_least=0),

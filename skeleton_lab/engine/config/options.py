@@ -191,6 +191,10 @@ def _check(options: Options) -> None:
     """What no flag alone can tell."""
     if not options.work_dir:
         raise UsageError("--work-dir is missing: name a folder for the results")
+    if options.skeleton is not None:
+        from skeleton_lab.skeletons import layouts  # here: few name one
+
+        layouts.layout(options.skeleton)
     if options.phase == "test" and not options.weights:
         raise UsageError("Please appoint --weights.")
     if options.observe and options.phase != "test":
@@ -211,6 +215,8 @@ def _check(options: Options) -> None:
             f"--batch-size {batch} is not a multiple of --forward-batch-size {forward}; "
             f"--forward-batch-size {math.gcd(batch, forward)} would do"
         )
+    if options.freeze and not options.weights:
+        raise UsageError("--freeze backbone keeps what --weights brings: name the weights of a trained network")
     if options.start_epoch >= options.num_epoch:
         raise UsageError(
             f"--start-epoch {options.start_epoch} leaves nothing to train: --num-epoch {options.num_epoch} is the last"

@@ -28,6 +28,8 @@ RULES: tuple[Rule, ...] = (
     ("base_lr", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("num_epoch", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("resume", lambda o: o.phase != "train", "--phase {phase} does not train"),
+    ("shots", lambda o: o.phase != "train", "--phase {phase} does not train"),
+    ("freeze", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("memory", lambda o: o.phase == "model_size", "--phase {phase} computes nothing"),
     ("train_window_size", lambda o: o.phase != "train", "--phase {phase} does not train"),
     *((f"{split}_window_size", partial(_overruled, split), f"--{split}-feeder-args names another window_size")

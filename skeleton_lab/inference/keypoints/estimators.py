@@ -1,67 +1,131 @@
-"""The frames of the JSON files that pose estimators write, and the numbers of these frames."""
+"""The frames of the JSON files that pose estimators write."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data.archives.parsing import parsing
-from skeleton_lab.errors import ArchiveError
-from skeleton_lab.inference.keypoints import persons
+from skeleton_lab.inference.keypoints import coco, persons
+from skeleton_lab.inference.keypoints.frames import Frames, Numbered, in_order, numbers_of
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.tracking import Person
 
-Frames = list[list[Person]]
-Numbered = list[tuple[int, list[Person]]]
-NUMBER = re.compile(r"(\d+)\D*$")
-SUFFIX = re.compile(r"(\.[A-Za-z]\w{1,4})+$")  # .jpg; not the .5 of a time
-LONGEST = 1_000_000  # frames, nine hours
-SPARSE = 20_000  # frames; a longer recording holds somebody in more than one of a hundred
-REGULAR = 5  # frames in equal steps that are no accident
 LANDMARKS = ("pose_world_landmarks", "worldLandmarks", "world_landmarks", "pose_landmarks", "landmarks")
 FRAME_KEYS = ("frame_id", "frame_index", "frame_idx", "frame_number", "frame", "image_id")
 ENDING = "_keypoints.json"
 
 
-def openpose_folder(path: Path, notices: Notices) -> Frames:
-    """``*_keypoints.json``, one file per frame, by the number in the name; frames without a file are empty."""
-    with parsing(path):
-        files = [p for p in path.iterdir() if p.name.endswith(ENDING)]
-    numbers = _numbers([file.name.removesuffix(ENDING) for file in files], path)
-    found = []
+LOOKED_INTO = 20  # files of a folder, for one that somebody is in
+SMALL = 1 << 22  # bytes of the JSON file of one frame, at most
+
+
+def is_folder_of_frames(path: Path) -> bool:
+    """Whether a folder holds one JSON file per frame: OpenPose's by their names, others by what is in them.
+
+    The folders of JSON clips that are archives (NW-UCLA, Kinetics-skeleton) hold objects, not lists of persons.
+    """
+    files = _files(path)
+    if not files or files[0].name.endswith(ENDING):
+        return bool(files)
+    for file in files[:LOOKED_INTO]:
+        with parsing(file):
+            content = json.loads(file.read_bytes()) if file.stat().st_size <= SMALL else None
+        if not isinstance(content, list) or (content and not _is_person(content[0])):
+            return False
+        if content:
+            return True
+    return False
+
+
+def _files(folder: Path) -> list[Path]:
+    """The JSON files of a folder, those of OpenPose alone where there are some, in the order of their names."""
+    with parsing(folder):
+        files = sorted(p for p in folder.iterdir() if p.name.endswith(".json"))
+    return [p for p in files if p.name.endswith(ENDING)] or files
+
+
+def _is_person(content: Any) -> bool:
+    return isinstance(content, dict) and "keypoints" in content and "image_id" not in content
+
+
+def folder(path: Path, notices: Notices) -> Frames:
+    """One file per frame, by the number in the name; frames without a file are empty.
+
+    ``*_keypoints.json`` of OpenPose, or what MMPose's inferencer writes of an image, and Ultralytics' ``to_json()``: a
+    list of persons.
+    """
+    files = _files(path)
+    numbers = numbers_of([file.name.removesuffix(ENDING) for file in files], path)
+    found: Numbered = []
     for number, file in sorted(zip(numbers, files)):
         with parsing(file):
-            found.append((number, _everybody(json.loads(file.read_bytes())["people"], persons.openpose)))
-    return _in_order(found, path, notices)
+            content = json.loads(file.read_bytes())
+            found.append((number, _listed(content) if isinstance(content, list) else _openpose_frame(content)))
+    return in_order(found, path, notices)
 
 
-def frames_of(content: Any, path: Path, notices: Notices) -> Frames | None:
-    """The frames of one JSON file; None where it is none of the known forms.
+def frames_of(content: Any, path: Path, notices: Notices) -> list[Frames] | None:
+    """The recordings of one JSON file, nearly always one; None where it is none of the known forms.
 
     OpenPose: a frame, or a list of them. MMPose: ``instance_info`` or ``predictions``, a list of frames with
-    ``instances``, or of lists of persons. AlphaPose and COCO: one list of persons with ``image_id`` (or the
-    ``annotations`` of a data set); AlphaPose's other form, frames by image name. Kinetics: ``data`` of frames with
-    ``skeleton``. Ultralytics and MediaPipe: a list of frames, each a list of persons or of landmarks.
+    ``instances``, or of lists of persons; of an image, the list of its persons. AlphaPose and COCO: one list of persons
+    with ``image_id``; COCO data sets: the ``annotations`` of ``images``; AlphaPose's other form, and lists of persons,
+    by the image's name. Kinetics: ``data`` of frames with ``skeleton``. Ultralytics and MediaPipe: a list of frames,
+    each a list of persons or of landmarks, or the text of one as ``to_json()`` returns it.
+
+    Raises:
+        ArchiveError: it is damaged, or its frames are of no one recording.
     """
+    with parsing(path):
+        if coco.is_data_set(content):
+            return coco.recordings(content, path, notices)
+        found = _frames(content, path, notices)
+    return None if found is None else [found._replace(joints=_joints(content))]
+
+
+def _frames(content: Any, path: Path, notices: Notices) -> Frames | None:
     if isinstance(content, dict):
         content = _opened(content)
-    if isinstance(content, dict) and content and all(_has_people(frame) for frame in content.values()):
-        with parsing(path):
-            numbers = _numbers([str(name) for name in content], path)
-            frames = [(n, _openpose_frame(frame)) for n, frame in zip(numbers, content.values())]
-            return _in_order(frames, path, notices)
-    if not isinstance(content, list) or not all(item is None or isinstance(item, (dict, list)) for item in content):
+    if isinstance(content, dict):
+        return _by_name(content, path, notices)
+    if not isinstance(content, list):
         return None
-    with parsing(path):
-        if all(isinstance(item, dict) for item in content):
-            return _of_dicts(content, path, notices)
-        if any(_holds_dicts(item) for item in content):
-            return [_listed(frame) for frame in content]
+    if content and all(isinstance(item, str) for item in content):
+        content = [json.loads(item) for item in content]
+    if not all(item is None or isinstance(item, (dict, list)) for item in content):
+        return None
+    if all(isinstance(item, dict) for item in content):
+        return _of_dicts(content, path, notices)
+    if any(_holds_dicts(item) for item in content):
+        return Frames([_listed(frame) for frame in content])
     return None
+
+
+def _by_name(content: dict[str, Any], path: Path, notices: Notices) -> Frames | None:
+    """Frames by the names of their images: each as OpenPose has it, or a list of persons."""
+    read: Callable[[Any], list[Person]]
+    if content and all(_has_people(frame) for frame in content.values()):
+        read = _openpose_frame
+    elif any(content.values()) and all(isinstance(frame, list) for frame in content.values()):
+        if not all(_is_person(person) for frame in content.values() for person in frame):
+            return None
+        read = _listed
+    else:
+        return None
+    numbers = numbers_of([str(name) for name in content], path)
+    return in_order([(n, read(frame)) for n, frame in zip(numbers, content.values())], path, notices)
+
+
+def _joints(content: Any) -> tuple[str, ...] | None:
+    """The names of joints that MMPose tells in ``meta_info``."""
+    meta = content.get("meta_info") if isinstance(content, dict) else None
+    told = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
+    if not isinstance(told, dict) or not all(str(k) in told for k in range(len(told))):
+        return None
+    return tuple(str(told[str(k)]) for k in range(len(told)))
 
 
 def _opened(content: dict[str, Any]) -> Any:
@@ -85,20 +149,20 @@ def _holds_dicts(item: Any) -> bool:
 def _of_dicts(content: Sequence[dict[str, Any]], path: Path, notices: Notices) -> Frames | None:
     keys = set().union(*content) if content else set()
     if "people" in keys or "bodies" in keys:
-        return _in_order(_told(content, _openpose_frame), path, notices)
+        return in_order(_told(content, _openpose_frame), path, notices)
     if "instances" in keys:
-        return _in_order(_told(content, lambda frame: _everybody(frame.get("instances"), persons.told)), path, notices)
+        return in_order(_told(content, lambda frame: _everybody(frame.get("instances"), persons.told)), path, notices)
     if "skeleton" in keys:
-        return _in_order(
+        return in_order(
             _told(content, lambda frame: _everybody(frame.get("skeleton"), persons.kinetics)), path, notices
         )
     landmarks = next((key for key in LANDMARKS if key in keys), None)
     if landmarks is not None:
-        return _in_order(_told(content, lambda frame: _landmarks(frame.get(landmarks))), path, notices)
+        return in_order(_told(content, lambda frame: _landmarks(frame.get(landmarks))), path, notices)
     if {"image_id", "keypoints"} <= keys:
-        numbers = _numbers([person["image_id"] for person in content], path)
-        return _in_order([(n, _everybody([p], persons.told)) for n, p in zip(numbers, content)], path, notices)
-    return None
+        numbers = numbers_of([person["image_id"] for person in content], path)
+        return in_order([(n, _everybody([p], persons.told)) for n, p in zip(numbers, content)], path, notices)
+    return Frames([_everybody(content, persons.told)]) if "keypoints" in keys else None
 
 
 def _told(content: Sequence[dict[str, Any]], read: Callable[[dict[str, Any]], list[Person]]) -> Numbered:
@@ -130,48 +194,3 @@ def _everybody(
     """Those who have key points: OpenPose also lists hands or faces without a body."""
     made = [read(person) for person in (() if people is None else people) if person is not None]
     return [person for person in made if person is not None]
-
-
-def _numbers(told: Sequence[Any], path: Path) -> list[int]:
-    """The number of each frame: a number, or the last one in a name, which is the same but for it in all frames."""
-    numbers, around = [], {}
-    for each in told:
-        whole = persons.whole(each)
-        if whole is not None:
-            numbers.append(whole)
-            continue
-        stem = SUFFIX.sub("", str(each))
-        match = NUMBER.search(stem)
-        if match is None:
-            raise ArchiveError(f"{path}: '{str(each)[:60]}' has no number of its frame")
-        around.setdefault((stem[: match.start()], stem[match.end(1) :]), str(each))
-        numbers.append(int(match[1][:20]))
-    if len(around) > 1:
-        names = [name[:60] for name in around.values()]
-        raise ArchiveError(
-            f"{path}: frames of {len(around)} recordings, such as '{names[0]}' and '{names[1]}'; give one at a time"
-        )
-    return numbers
-
-
-def _in_order(found: Numbered, path: Path, notices: Notices) -> Frames:
-    """Frames by number from the smallest one; those that nobody is in are empty.
-
-    Numbers that go up in equal steps, as of every fifth frame, are closed up.
-    """
-    if not found:
-        return []
-    numbers = sorted({number for number, _ in found})
-    first, step = numbers[0], math.gcd(*(number - numbers[0] for number in numbers)) or 1
-    if step > 1 and len(numbers) >= REGULAR:
-        notices.add("step", str(path), f"{path}: every {step}th frame from {first} on: read as frames that follow each "
-                    "other; --fps is that of these")  # fmt: skip
-    else:
-        step = 1
-    length = (numbers[-1] - first) // step + 1
-    if length > LONGEST or length > max(SPARSE, 100 * len(numbers)):
-        raise ArchiveError(f"{path}: {len(numbers)} frames, numbered {first} to {numbers[-1]}: no recording is so long")
-    frames: Frames = [[] for _ in range(length)]
-    for number, people in found:
-        frames[(number - first) // step] += people
-    return frames

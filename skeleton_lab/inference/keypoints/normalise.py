@@ -16,6 +16,7 @@ from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
 from skeleton_lab.skeletons import joint_maps, missing
+from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.skeletons.schemes import COCO17, SCHEMES, Scheme
 
 TORSO = 0.5  # metres
@@ -53,19 +54,19 @@ def placed(
     if len(known) < len(filled):
         notices.add("left out", name, f"{name}: somebody has shoulders or hips in no frame, and is left out")
     points = np.stack([filled[m] for m in known], 1)
-    there = np.stack([_bridged(there[:, m], f"{name}: person {k + 1}", notices) for k, m in enumerate(known)], 1)
+    there = np.stack([bridged(there[:, m], f"{name}: person {k + 1}", notices) for k, m in enumerate(known)], 1)
     if flat and up in ("z", "-z"):
         raise UsageError(f"--up {up}: the key points of {name} have no z")
     told = up or ("-y" if flat or not source.y_up else "y")
-    _look_upright(points, there, source, told, name, notices)
+    look_upright(points, there, source, told, name, notices)
     points = joint_maps.apply(turned(points, told), source.name, target.name)
     if flat or not source.y_up:
         points *= factor(points, there, target, flat, name)
     return (points * there[..., None, None]).astype(np.float32)
 
 
-def _bridged(there: np.ndarray, who: str, notices: Notices) -> np.ndarray:
-    """(T,) bool with the short gaps closed."""
+def bridged(there: np.ndarray, who: str, notices: Notices) -> np.ndarray:
+    """(T,) bool with the gaps of at most ``GAP`` frames closed; longer ones are said."""
     there, at = there.copy(), np.flatnonzero(there)
     gaps = [(a + 1, b) for a, b in pairwise(at.tolist()) if b - a > 1]
     long = [(first, end) for first, end in gaps if end - first > GAP]
@@ -78,7 +79,9 @@ def _bridged(there: np.ndarray, who: str, notices: Notices) -> np.ndarray:
     return there
 
 
-def _look_upright(points: np.ndarray, there: np.ndarray, source: Scheme, up: str, name: str, notices: Notices) -> None:
+def look_upright(
+    points: np.ndarray, there: np.ndarray, source: Scheme | Layout, up: str, name: str, notices: Notices
+) -> None:
     """Say where torsos (T, M, V, 2 or 3) lie flat or hang upside down over most frames, and which axis may be up."""
     low, high = (
         points[:, :, [source.at(side) for side in _pair(source, part)]].mean(2) for part in ("hip", "shoulder")
@@ -101,7 +104,7 @@ def _look_upright(points: np.ndarray, there: np.ndarray, source: Scheme, up: str
     notices.add("up", name, f"{line}; {hint}")
 
 
-def _pair(source: Scheme, part: str) -> tuple[str, str]:
+def _pair(source: Scheme | Layout, part: str) -> tuple[str, str]:
     return f"left_{part}", f"right_{part}"
 
 

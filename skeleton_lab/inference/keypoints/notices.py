@@ -14,6 +14,10 @@ class Notices:
     def add(self, kind: str, recording: str, line: str) -> None:
         self._told.setdefault(kind, {}).setdefault(recording, line)
 
+    def forget(self, kind: str) -> None:
+        """Drop the lines of a kind: what they warn of has been taken care of."""
+        self._told.pop(kind, None)
+
     def lines(self) -> list[str]:
         """The first line of every kind, and of how many more recordings something like it could be said."""
         made = []

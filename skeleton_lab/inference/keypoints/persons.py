@@ -11,6 +11,7 @@ from skeleton_lab.inference.keypoints.tracking import Person
 TRACKS = ("track_id", "idx", "person_id", "instance_id", "id")
 SCORES = ("keypoint_scores", "keypoint_score", "kp_score", "keypoints_scores")
 VISIBLE = ("visible", "visibility", "confidence", "conf", "score", "presence")
+WHOLE_BODY = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 PAIRS = (17, 18, 25, 33, 20)  # joints, where a flat list can be triples or pairs
 
 
@@ -38,6 +39,8 @@ def told(person: dict[str, Any]) -> Person | None:
     is left to the scheme.
     """
     given = person.get("keypoints")
+    if WHOLE_BODY[0] in person and isinstance(given, list):  # COCO-WholeBody's annotations, in the order of its joints
+        given = [*given, *(value for key in WHOLE_BODY for value in person[key])]
     if isinstance(given, dict):
         return _by_coordinate(given, _track(person))
     if given is None or not len(given):

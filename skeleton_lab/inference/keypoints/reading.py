@@ -13,24 +13,32 @@ from skeleton_lab.data.archives import npy_format
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import npz
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
-from skeleton_lab.inference.keypoints import arrays, estimators
+from skeleton_lab.inference.keypoints import arrays, estimators, formats
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
+from skeleton_lab.inference.keypoints.checking import FARTHEST, PERSONS, Keypoints, checked, infinite, nothing, say_kept
+from skeleton_lab.inference.keypoints.frames import Frames
 from skeleton_lab.inference.keypoints.notices import Notices
-from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked, seen, strongest
+from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked
 from skeleton_lab.skeletons.schemes import SCHEMES, SCORE, Scheme
 
-PERSONS = 2  # of the networks
-FARTHEST = 1e9  # of a coordinate, in whatever unit: what is beyond is no number of a pose
-SHARES = 0.99  # share of an image's x and y within 0..1 that says they are not pixels
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
 
 
-class Keypoints(NamedTuple):
-    """One recording: points (T, M, V, 2 or 3) float64 and which of them were found, (T, M, V) bool."""
+Named = Callable[[tuple[str, ...], str], tuple[Scheme, list[int]] | None]  # and the file's number of each of its joints
 
-    name: str
-    points: np.ndarray
-    found: np.ndarray
+
+class _How(NamedTuple):
+    """How a file is read: the arguments of ``read``."""
+
+    path: Path
+    choose: Choose
+    score: float
+    notices: Notices
+    named: Named | None
+    persons: int
+
+    def checked(self, name: str, points: np.ndarray, scores: np.ndarray | None, scheme: Scheme) -> Keypoints:
+        return checked(points, scores, scheme, name, self.path, self.score, self.notices, self.persons)
 
 
 def is_keypoints(path: Path) -> bool:
@@ -43,11 +51,13 @@ def is_keypoints(path: Path) -> bool:
         raise ArchiveNotFoundError(f"--input {path} does not exist (looked for {path.absolute()})")
     with parsing(path):
         if path.is_dir():
-            return any(p.name.endswith(estimators.ENDING) for p in path.iterdir())
+            return estimators.is_folder_of_frames(path)
         with open(path, "rb") as file:
             start = file.read(8)
     if not start:
         raise ArchiveError(f"{path} is empty (0 bytes)")
+    if formats.knows(path):
+        return True
     if start.startswith(npz.MAGIC):
         return not any(key.startswith(("x_train", "x_test")) for key in npz.Npz(path).keys())  # noqa: SIM118
     if start.startswith(npy_format.MAGIC):
@@ -64,41 +74,50 @@ def holds_clips(shape: tuple[int, ...]) -> bool:
 
 
 def read(
-    path: Path, choose: Choose, score: float = SCORE, notices: Notices | None = None
+    path: Path,
+    choose: Choose,
+    score: float = SCORE,
+    notices: Notices | None = None,
+    named: Named | None = None,
+    persons: int = PERSONS,
 ) -> tuple[list[Keypoints], Scheme]:
-    """All recordings of a file or of a folder of OpenPose frames, and their joints' order.
+    """All recordings of a file or of a folder of frames, and their joints' order.
 
     Args:
         choose: ``placing.scheme_of`` with the user's wish.
         score: joints with a lower one, with NaN or ``null`` in score or place, were not found.
         notices: takes what the user should know.
+        named: asked first, where a file names its joints. persons: of those who are seen most, how many are kept.
 
     Raises:
         ArchiveError: unknown, damaged, empty, or with infinite numbers. UsageError: another number of joints than the
         scheme has.
     """
     notices = Notices() if notices is None else notices
+    how = _How(path, choose, score, notices, named, persons)
     if path.is_dir():
-        return _of_people(path, estimators.openpose_folder(path, notices), choose, score, notices)
+        return _of_frames([estimators.folder(path, notices)], how)
+    if formats.knows(path):
+        return _of_frames([formats.read(path, choose, notices)], how)
     with parsing(path), open(path, "rb") as file:
         start = file.read(8)
     if start.startswith(npz.MAGIC):
         stored, scores, first = arrays.member(npz.Npz(path))
         found = stored.read(), None if scores is None else scores.read(), first
-        return of_array(path, *found, choose, score, notices)
+        return of_array(path, *found, choose, score, notices, persons)
     if start.startswith(npy_format.MAGIC):
-        return of_array(path, npy_format.open_npy(path).read(), None, False, choose, score, notices)
+        return of_array(path, npy_format.open_npy(path).read(), None, False, choose, score, notices, persons)
     with parsing(path):
         content = json.loads(path.read_bytes())
     frames = estimators.frames_of(content, path, notices)
     if frames is not None:
-        return _of_people(path, frames, choose, score, notices)
-    return of_array(path, *arrays.of_lists(path, content), choose, score, notices)
+        return _of_frames(frames, how)
+    return of_array(path, *arrays.of_lists(path, content), choose, score, notices, persons)
 
 
 def of_array(
     path: Path, array: np.ndarray, scores: np.ndarray | None, first: bool, choose: Choose, score: float,
-    notices: Notices,
+    notices: Notices, persons: int = PERSONS,
 ) -> tuple[list[Keypoints], Scheme]:  # fmt: skip
     """As ``read``, of an array in one of the ``FORMS`` and its scores; ``first``: people come before frames."""
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4, 5) or array.shape[-1] not in (2, 3, 4):
@@ -111,116 +130,92 @@ def of_array(
     beside = None
     if scores is not None and scores.dtype.kind in "iuf" and not np.isnan(scores).all():  # all NaN: a tool had none
         beside = arrays.arranged(scores.astype(np.float64).reshape(*array.shape[:-1], 1), first)[..., 0]
+    how = _How(path, choose, score, notices, None, persons)
+    made = [
+        (f"{_name(path)}_{k}" if len(clips) > 1 else _name(path), points, sure, scheme)
+        for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices))
+    ]
+    return _good(made, how.checked, notices), scheme
+
+
+def _good(items: Sequence[tuple], make: Callable[..., Keypoints], notices: Notices) -> list[Keypoints]:
+    """The recordings that ``make`` makes of items that begin with a name; those that hold nobody are said.
+
+    Raises ``ArchiveError``, that of the first, if none is left.
+    """
     found, errors = [], []
-    for k, (points, sure) in enumerate(arrays.split(clips, beside, scheme, path, notices)):
-        name = _name(path) + (f"_{k}" if len(clips) > 1 else "")
+    for item in items:
         try:
-            found.append(checked(points, sure, scheme, name, path, score, notices))
+            found.append(make(*item))
         except ArchiveError as error:
             errors.append(error)
-            notices.add(f"left out {name}", name, f"left out: {error}")
+            notices.add(f"left out {item[0]}", item[0], f"left out: {error}")
     if not found:
         raise errors[0]
-    return found, scheme
+    return found
 
 
 def _name(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def _of_people(
-    path: Path, frames: Sequence[Sequence[Person]], choose: Choose, score: float, notices: Notices
-) -> tuple[list[Keypoints], Scheme]:
-    shapes = {person.points.shape for frame in frames for person in frame}
+def _of_frames(recordings: Sequence[Frames], how: _How) -> tuple[list[Keypoints], Scheme]:
+    path, notices = how.path, how.notices
+    people = [person for frames in recordings for frame in frames.people for person in frame]
+    shapes = {person.points.shape for person in people}
     if not shapes:
-        raise ArchiveError(f"{path}: {len(frames)} frames, and nobody in any of them")
+        count = sum(len(frames.people) for frames in recordings)
+        raise ArchiveError(f"{path}: {count} frames, and nobody in any of them")
     if len(shapes) > 1:
         raise ArchiveError(f"{path}: persons of {' and '.join(str(shape[0]) for shape in sorted(shapes))} joints mixed")
     V, D = shapes.pop()
-    scheme, name = choose(V, str(path)), _name(path)
-    for t, frame in enumerate(frames):
+    names = recordings[0].joints
+    told = how.named(names, str(path)) if how.named is not None and names is not None and len(names) == V else None
+    scheme = told[0] if told else how.choose(V, str(path))
+    if told and told[1] != list(range(V)):
+        recordings = [_each(frames, lambda person: _reordered(person, told[1])) for frames in recordings]
+    everybody = np.concatenate([person.points for person in people])
+    unscored = D == 3 and all(person.scores is None for person in people)
+    if unscored and arrays.third_is_score(everybody, scheme, path, notices):
+        recordings = [
+            _each(frames, lambda person: person._replace(points=person.points[:, :2], scores=person.points[:, 2]))
+            for frames in recordings
+        ]
+    items = [(frames.name or _name(path), frames, scheme) for frames in recordings]
+    return _good(items, lambda name, frames, scheme: _linked(name, frames, scheme, how), notices), scheme
+
+
+def _each(frames: Frames, change: Callable[[Person], Person]) -> Frames:
+    return frames._replace(people=[[change(person) for person in frame] for frame in frames.people])
+
+
+def _reordered(person: Person, joints: list[int]) -> Person:
+    return person._replace(
+        points=person.points[joints], scores=None if person.scores is None else person.scores[joints]
+    )
+
+
+def _linked(name: str, frames: Frames, scheme: Scheme, how: _How) -> Keypoints:
+    """One recording, in which it is known who is who."""
+    path = how.path
+    for t, frame in enumerate(frames.people):
         if any((np.abs(person.points) > FARTHEST).any() for person in frame):
-            raise ArchiveError(_infinite(path, name, t))
+            raise ArchiveError(infinite(path, name, t))
         if len(frame) > CROWD:
             line = f"{path}: {len(frame)} people in frame {t}: only the first {CROWD} of a frame are looked at"
-            notices.add("crowd", str(path), line)
-    if D == 3 and all(person.scores is None for frame in frames for person in frame):
-        whole = np.concatenate([person.points for frame in frames for person in frame])
-        if arrays.third_is_score(whole, scheme, path, notices):
-            frames = [[Person(p.points[:, :2], p.points[:, 2], p.track) for p in frame] for frame in frames]
-    clip = linked(frames, score, PERSONS)
+            how.notices.add("crowd", str(path), line)
+    clip = linked(frames.people, how.score, how.persons)
     if clip.persons:
-        _say_kept(clip.persons, name, path, notices)
-        return [checked(clip.points, clip.scores, scheme, name, path, score, notices)], scheme
-    everything = np.stack([person.points for frame in frames for person in frame])[None]
-    sure = [person.scores for frame in frames for person in frame]
-    raise _nothing(everything, None if any(each is None for each in sure) else np.stack(sure)[None], name, path, score)
-
-
-def _say_kept(persons: int, name: str, path: Path, notices: Notices) -> None:
-    if persons > PERSONS:
-        notices.add("kept", name, f"{path}: {persons} people in {name}: the two who are seen most are kept")
-
-
-def _infinite(path: Path, name: str, frame: int) -> str:
-    return f"{path}: infinite key points in frame {frame} of {name}, beyond 1e9; write NaN for what was not found"
-
-
-def _nothing(points: np.ndarray, scores: np.ndarray | None, name: str, path: Path, score: float) -> ArchiveError:
-    if scores is not None and (known := scores[np.isfinite(scores) & (scores > 0)]).size and known.max() < score:
-        return ArchiveError(
-            f"{path}: no score of {name} reaches --score {score:g}, the highest is {known.max():.3g}; give a lower one"
-        )
-    return ArchiveError(f"{path}: {name} holds no key point that was found: all are zero or NaN")
-
-
-def checked(
-    points: np.ndarray,
-    scores: np.ndarray | None,
-    scheme: Scheme,
-    name: str,
-    path: Path,
-    score: float = SCORE,
-    notices: Notices | None = None,
-) -> Keypoints:
-    """Points (T, M, V, 2 or 3) and scores (T, M, V) as key points of which it is known whether they were found.
-
-    At most two persons are kept, and the scheme's joints: longer orders that begin with them are cut off.
-
-    Raises:
-        ArchiveError: infinite, or nothing was found.
-    """
-    notices = Notices() if notices is None else notices
-    points = np.asarray(points[..., : scheme.V, :], np.float64)
-    scores = None if scores is None else np.asarray(scores[..., : scheme.V], np.float64)
-    infinite = (np.abs(points) > FARTHEST).any((1, 2, 3)) | (False if scores is None else np.isinf(scores).any((1, 2)))
-    if infinite.any():
-        raise ArchiveError(_infinite(path, name, int(infinite.argmax())))
-    there = seen(points, scores, score)
-    if not there.any():
-        raise _nothing(points, scores, name, path, score)
-    present = there.any((0, 2))
-    _say_kept(int(present.sum()), name, path, notices)
-    kept = strongest(there * (1 if scores is None else np.nan_to_num(scores)), min(PERSONS, int(present.sum())))
-    points, there = points[:, kept], there[:, kept]
-    _say_scores(None if scores is None else scores[:, kept], name, path, score, notices)
-    _say_shares(points[there], scheme, name, path, notices)
-    return Keypoints(name, np.where(there[..., None], points, 0), there)
-
-
-def _say_scores(scores: np.ndarray | None, name: str, path: Path, score: float, notices: Notices) -> None:
-    if scores is not None and (low := int(((scores > 0) & (scores < score)).sum())):
-        line = f"{path}: {low} of {(scores > 0).sum()} joints of {name} have scores below {score:g}: taken as not found"
-        notices.add("scores", name, f"{line} (--score)")
-
-
-def _say_shares(known: np.ndarray, scheme: Scheme, name: str, path: Path, notices: Notices) -> None:
-    """MediaPipe and Kinetics have shares of the image's width and height, in which a body is squeezed."""
-    if known.shape[1] == 2 or scheme.name == "mediapipe33":
-        inside = ((known[:, :2] >= 0) & (known[:, :2] <= 1)).all(1).mean()
-        if inside >= SHARES:
-            line = f"{path}: x and y of {name} lie in 0..1: if these are shares of the image's width and height, "
-            notices.add("shares", name, line + "multiply by both first, or the body is squeezed")
+        say_kept(clip.persons, how.persons, name, path, how.notices)
+        found = how.checked(name, clip.points, clip.scores, scheme)
+        return found._replace(first=frames.first, step=frames.step, image=frames.image)
+    people = [person for frame in frames.people for person in frame]
+    if not people:
+        raise ArchiveError(f"{path}: {name}: nobody in any of its {len(frames.people)} frames")
+    sure = [person.scores for person in people]
+    everything = np.stack([person.points for person in people])[None]
+    scores = None if any(each is None for each in sure) else np.stack(sure)[None]
+    raise nothing(everything, scores, name, path, how.score)
 
 
 def of_archive(

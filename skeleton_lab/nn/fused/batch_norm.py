@@ -116,19 +116,32 @@ def norm_backward(
     return normed_backward(dy, x, gamma, mean, torch.rsqrt(var + eps), weight)
 
 
+def rectified(y: Tensor, slope: float) -> Tensor:
+    """relu(y), leaky with a ``slope`` above 0, in the memory of y."""
+    return F.leaky_relu_(y, slope) if slope else y.relu_()
+
+
+def rectified_backward(dy: Tensor, y: Tensor, slope: float) -> Tensor:
+    """Gradient of what went into ``rectified``, from the sign of its result y."""
+    if slope:
+        return torch.ops.aten.leaky_relu_backward(dy, y.to(dy.dtype), slope, True)
+    return torch.ops.aten.threshold_backward(dy, y, 0)
+
+
 class NormReLU(Function):
     """relu(norm(x) + residual), the residual and relu if wanted; also the batch's mean and 1 / sigma.
 
-    Remembers x and, for the sign of what relu let through, the result.  The residual gets what passes relu, the norm
-    ``normed_backward`` of it.
+    ``slope`` is relu's below 0, where it is leaky.  Remembers x and, for the sign of what relu let through, the result.
+    The residual gets what passes relu, the norm ``normed_backward`` of it.
     """
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, residual, weight, eps, relu):
+    def forward(ctx, x, gamma, beta, residual, weight, eps, relu, slope=0.0):
         y, mean, invstd = normed(x, gamma, beta, weight, eps)
         if residual is not None:
             y = y.add_(residual) if residual.dtype == y.dtype else y + residual
-        ctx.save_for_backward(x, gamma, mean, invstd, weight, y.relu_() if relu else None)
+        ctx.slope = slope
+        ctx.save_for_backward(x, gamma, mean, invstd, weight, rectified(y, slope) if relu else None)
         ctx.mark_non_differentiable(mean, invstd)
         ctx.set_materialize_grads(False)  # of these two
         return y, mean, invstd
@@ -137,13 +150,13 @@ class NormReLU(Function):
     @once_differentiable
     def backward(ctx, dy, *_):
         if dy is None:
-            return (None,) * 7
+            return (None,) * 8
         x, gamma, mean, invstd, weight, y = ctx.saved_tensors
         dy = dy.contiguous()
         if y is not None:
-            dy = torch.ops.aten.threshold_backward(dy, y, 0)
+            dy = rectified_backward(dy, y, ctx.slope)
         gradients = normed_backward(dy.to(x.dtype), x, gamma, mean, invstd, weight)
-        return *gradients, dy if ctx.needs_input_grad[3] else None, None, None, None
+        return *gradients, dy if ctx.needs_input_grad[3] else None, None, None, None, None
 
 
 class WithoutEffect(Function):
@@ -196,7 +209,7 @@ def batch_statistics(
 
 def batch_norm(
     bns: Sequence[_BatchNorm], x: Tensor, weight: Tensor | None = None, biases: Sequence[Tensor | None] = (),
-    residual: Tensor | None = None, relu: bool = False,
+    residual: Tensor | None = None, relu: bool = False, slope: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Training-mode normalisation of x by modules that own consecutive channels.
 
@@ -206,7 +219,7 @@ def batch_norm(
         weight: (B,) how many equal bodies each body stands for; None for one each.
         biases: one (or None) per module, what the convolutions before left out.
         residual: (B, C, T, V), added to the result.
-        relu: whether the sum passes ReLU.
+        relu: whether the sum passes ReLU; slope: of a leaky one, below 0.
 
     Returns:
         (B, C, T, V), joint-major.
@@ -216,7 +229,7 @@ def batch_norm(
     gamma, beta = affine(bns, biases)
     if residual is not None:
         residual = residual.transpose(2, 3)
-    y, mean, invstd = NormReLU.apply(x, gamma, beta, residual, weight, bns[0].eps, relu)
+    y, mean, invstd = NormReLU.apply(x, gamma, beta, residual, weight, bns[0].eps, relu, slope)
     move_statistics(bns, mean, invstd, values_of(x, weight), biases, inverse=True)
     return y.transpose(2, 3)
 

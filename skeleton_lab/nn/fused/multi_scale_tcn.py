@@ -47,11 +47,14 @@ def conv_norm(
     return added(temporal(x, conv, conv.weight * scale.view(-1, 1, 1, 1), shift), residual, relu)
 
 
-def added(y: Tensor, residual: Tensor | None, relu: bool = False) -> Tensor:
-    """relu(y + residual) if wanted, in the memory of y where autograd and types let it."""
+def added(y: Tensor, residual: Tensor | None, relu: bool = False, slope: float = 0.0) -> Tensor:
+    """relu(y + residual) if wanted, leaky with ``slope``, in the memory of y where autograd and types let it."""
     if residual is not None:
         y = y + residual if y.requires_grad or y.dtype != residual.dtype else y.add_(residual)
-    return F.relu(y, inplace=residual is not None or not y.requires_grad) if relu else y
+    if not relu:
+        return y
+    inplace = residual is not None or not y.requires_grad
+    return F.leaky_relu(y, slope, inplace) if slope else F.relu(y, inplace)
 
 
 @fuses(layers.UnitTCN)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAMES = 300  # longer clips are thinned out
+FRONT = (np.pi, 0.0)  # yaw and pitch: an image is looked at straight
 YAW, PITCH = np.pi - 0.5, 0.12  # from the sensor (which looks along +z), a little from the side and from above
 KINETICS_JOINTS = 18  # OpenPose in the image: the third channel is a confidence, no depth
 JUMPS = 0.05  # of a motion stream the box leaves out so much at both ends: where a clip ends, everything jumps
@@ -23,6 +24,8 @@ class Hardest:
     pred: np.ndarray  # (k,)
     name: list[str]
     edges: np.ndarray  # (E, 2) int64
+    flat: bool | None = None  # key points in an image; None: told by the number of joints
+    y_up: bool = True
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Clip:
     centre: np.ndarray  # (3,) of the bounding box
     radius: float  # horizontally, whatever the view is turned to
     height: float  # half of it
+    flat: bool = False  # looked at straight
 
     def as_json(self) -> dict:
         """Points as base64 of little-endian int16 (T, M, V, 3), absent persons zero.
@@ -52,6 +56,7 @@ class Clip:
             "radius": round(self.radius / unit),
             "height": round(self.height / unit),
             "name": self.name,
+            **({"view": [round(angle, 4) for angle in FRONT], "flat": True} if self.flat else {}),
         }
 
 
@@ -60,8 +65,10 @@ def prepare(hardest: Hardest, stream: str) -> list[Clip]:
     order = rebuild_order(hardest.edges, hardest.data.shape[3]) if stream == "bone" else None
     clips = []
     for data, label, pred, name in zip(hardest.data, hardest.label, hardest.pred, hardest.name):
-        points = data.transpose(1, 3, 2, 0)  # (T, M, V, C)
-        clips.append(clip(points, int(label), int(pred), name, order, JUMPS if "motion" in stream else 0))
+        points = _straight(data.transpose(1, 3, 2, 0), hardest)  # (T, M, V, C)
+        made = clip(points, int(label), int(pred), name, order, JUMPS if "motion" in stream else 0)
+        made.flat = bool(hardest.flat)
+        clips.append(made)
     return clips
 
 
@@ -77,6 +84,13 @@ def clip(
     if order is not None:
         points = _rebuilt(points, order)
     return Clip(points, present, label, pred, name, *_box(points[present].reshape(-1, 3), spare))
+
+
+def _straight(points: np.ndarray, hardest: Hardest) -> np.ndarray:
+    """(T, M, V, C) with y up; key points of an image as seen from the sensor, whose x axis points to its left."""
+    if hardest.flat:
+        return np.stack([-points[..., 0], points[..., 1] * (1 if hardest.y_up else -1)], -1)
+    return points if hardest.y_up else points * np.array([-1, -1] + [1] * (points.shape[3] - 2), points.dtype)
 
 
 def _three(points: np.ndarray) -> np.ndarray:

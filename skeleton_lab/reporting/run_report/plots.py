@@ -12,7 +12,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from skeleton_lab.reporting.html.clip_json import Clip, project
+from skeleton_lab.reporting.html.clip_json import FRONT, PITCH, YAW, Clip, project
 from skeleton_lab.reporting.html.line_chart import Chart
 from skeleton_lab.reporting.html.shell import percent
 from skeleton_lab.reporting.run_report.summary import ClassAccuracy, Confusion
@@ -151,7 +151,8 @@ def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], path: Path
 def skeleton(clip: Clip, edges: np.ndarray, title: str, path: Path) -> Path:
     """Frames of a clip, evenly spaced, side by side."""
     frames = np.unique(np.linspace(0, len(clip.points) - 1, STRIP).round().astype(int))
-    flat = project(clip.points[frames], clip.centre)[..., :2]  # (frames, M, V, 2)
+    view = FRONT if clip.flat else (YAW, PITCH)
+    flat = project(clip.points[frames], clip.centre, *view)[..., :2]  # (frames, M, V, 2)
     seen = flat[clip.present[frames]].reshape(-1, 2)
     half = np.array([clip.radius, clip.height * 1.1])  # of the box; the frames shown may fill less of it
     low, high = np.clip([seen.min(0), seen.max(0)], -half, half) if len(seen) else (-half, half)

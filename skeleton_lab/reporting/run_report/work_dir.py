@@ -30,6 +30,7 @@ class Evaluation:
     top5: float
     num_class: int
     epoch: int | None = None  # of the weights, if known
+    class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
 
 
 @dataclass
@@ -110,7 +111,12 @@ def load(work_dir: Path) -> Run:
 
 
 def class_names(run: Run) -> list[str]:
-    """K names: NTU RGB+D for 60 and 120 classes, NW-UCLA for 10 on its skeleton, else ``class k``."""
+    """K names: those of the archive; else NTU RGB+D for 60 and 120 classes, NW-UCLA for 10 on its skeleton, else
+    ``class k``.
+    """
+    told = run.evaluation.class_names if run.evaluation is not None else []
+    if told:
+        return told + [f"class {k}" for k in range(len(told), run.num_class)]
     return class_name_lists.published(run.num_class, ucla=run.num_class == 10 and _is_ucla(run))
 
 
@@ -227,7 +233,10 @@ def _read_evaluation(run: Run) -> None:
         return
     best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
     top5 = float((best == labels[:, None]).any(1).mean())
-    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, _epoch(run, arrays, labels, best[:, 0]))
+    names = arrays.get("class_names", np.arange(0))
+    told = names.tolist() if names.ndim == 1 and names.dtype.kind == "U" else []
+    epoch = _epoch(run, arrays, labels, best[:, 0])
+    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, epoch, told[:num_class])
 
 
 def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np.ndarray) -> int | None:
@@ -258,4 +267,7 @@ def _read_hardest(run: Run) -> None:
     edges = arrays.get("edges", np.zeros((0, 2)))
     edges = edges.reshape(-1, 2).astype(np.int64) if edges.size % 2 == 0 else np.zeros((0, 2), np.int64)
     edges = edges[((edges >= 0) & (edges < data.shape[3])).all(1)]
-    run.hardest = Hardest(data.astype(np.float32), label.astype(np.int64), pred.astype(np.int64), name, edges)
+    flat, up = (bool(arrays[key]) if key in arrays and arrays[key].size == 1 else None for key in ("flat", "y_up"))
+    run.hardest = Hardest(
+        data.astype(np.float32), label.astype(np.int64), pred.astype(np.int64), name, edges, flat, up is not False
+    )

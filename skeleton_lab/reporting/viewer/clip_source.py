@@ -16,6 +16,7 @@ from skeleton_lab.data.archives.labels import NTU_NAME
 from skeleton_lab.data.preprocessing import skeleton_text
 from skeleton_lab.data.preprocessing.recordings import Source, listed
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.skeletons.layouts import Layout
 
 NONE = -1  # label of a recording whose name does not tell
 MOST_BODIES = 6  # of a raw recording; more are reflections
@@ -23,12 +24,16 @@ NTU_CLASSES = 120
 
 
 class Collection(Protocol):
-    """Clips by row. ``labels`` (N,) int64; ``names`` of the samples, if known; ``where`` for messages."""
+    """Clips by row. ``labels`` (N,) int64; ``names`` of the samples, if known; ``where`` for messages; ``skeleton`` and
+    ``scored`` as of ``Clips``.
+    """
 
     path: Path
     where: str
     labels: np.ndarray
     names: Sequence[str] | None
+    skeleton: Layout | None
+    scored: bool
 
     def points(self, row: int) -> np.ndarray:
         """(T, M, V, C) float32, up to the last frame that holds something."""
@@ -43,6 +48,7 @@ class Archive:
     def __init__(self, clips: Clips, split: str):
         self.path, self.where = clips.path, f"{clips.path}, {split}"
         self.labels, self.names = clips.labels, clips.names
+        self.skeleton, self.scored = clips.skeleton, clips.scored
         self._clips = clips
         self._classes = _classes(clips)
 
@@ -57,6 +63,8 @@ class Archive:
 
 class Recordings:
     """Raw recordings: a file, a folder, or a ZIP of them, in the order of their names."""
+
+    skeleton, scored = None, False
 
     def __init__(self, path: Path, sources: list[Source]):
         self.path, self.where, self._sources = path, str(path), sources
@@ -87,11 +95,14 @@ class Recordings:
 
 
 def _classes(clips: Clips) -> list[str]:
-    """Names of NTU RGB+D or NW-UCLA where skeleton, sample names and labels are theirs, else none."""
+    """Names that the archive tells, or of NTU RGB+D or NW-UCLA where skeleton, sample names and labels are theirs."""
+    if clips.class_names is not None:
+        return list(clips.class_names)
     highest = int(clips.labels.max(initial=0))
     columns = clips.num_class or highest + 1
     named = bool(clips.names) and NTU_NAME.search(clips.names[0]) is not None
-    if (clips.V == 25 or named) and columns <= NTU_CLASSES:
+    kinect = clips.V == 25 and (clips.skeleton is None or clips.skeleton.name == "ntu25")
+    if (kinect or named) and columns <= NTU_CLASSES:
         return list(class_names.ntu())
     ucla = list(class_names.nw_ucla())
     return ucla if clips.V == 20 and columns <= len(ucla) else []

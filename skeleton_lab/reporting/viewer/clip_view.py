@@ -12,9 +12,9 @@ from skeleton_lab.reporting.html import clip_json
 from skeleton_lab.reporting.html.clip_json import Clip
 from skeleton_lab.reporting.viewer.clip_source import Collection, check_row
 from skeleton_lab.skeletons.schemes import SCORE
-from skeleton_lab.skeletons.sides import Skeleton, skeleton, upright
+from skeleton_lab.skeletons.sides import Skeleton, of_layout, skeleton, told_upright, upright
 
-FRONT = (np.pi, 0.0)  # yaw and pitch: an image is looked at straight
+USUAL = ("ntu25", "ucla20", "coco17", "coco18", "uav17")  # whose drawings have bones besides their tree
 ASLANT = (clip_json.YAW, clip_json.PITCH)
 
 
@@ -37,7 +37,7 @@ class Shown:
     @property
     def view(self) -> tuple[float, float]:
         """Yaw and pitch."""
-        return FRONT if self.flat else ASLANT
+        return clip_json.FRONT if self.flat else ASLANT
 
     def as_json(self) -> dict:
         """What ``player.js`` plays."""
@@ -70,7 +70,7 @@ def show(found: Collection, row: int, frames: int | None = None, source: str = "
     most = min(frames or clip_json.FRAMES, clip_json.FRAMES)
     if total > most:
         kept = np.linspace(0, total - 1, most).round().astype(int)
-    turned, flat = upright(points[kept], score)
+    turned, flat = _upright(found, points[kept], score)
     if flat and not turned.any() and points.any():
         raise UsageError(f"{found.where}: no key point of row {row} reaches --score {score:g}; give a lower one")
     there = turned.any(-1)
@@ -84,9 +84,23 @@ def show(found: Collection, row: int, frames: int | None = None, source: str = "
     joints = there[: len(kept)] if flat else np.ones(clip.points.shape[:3], bool)
     thinned = f"{most} of {total} frames" if total > most else ""
     return Shown(
-        clip, skeleton(points.shape[2]), joints, kept + 1, total, flat, found.class_name(label),
+        clip, _drawn(found, points.shape[2]), joints, kept + 1, total, flat, found.class_name(label),
         ", ".join(word for word in (source, f"label {label}", f"row {row}", name, thinned) if word),
     )  # fmt: skip
+
+
+def _upright(found: Collection, points: np.ndarray, score: float) -> tuple[np.ndarray, bool]:
+    if found.skeleton is None:
+        return upright(points, score)
+    return told_upright(points, found.skeleton, found.scored, score)
+
+
+def _drawn(found: Collection, joints: int) -> Skeleton:
+    """What is drawn of these clips; of the skeletons of the papers what was always drawn of them."""
+    drawn = skeleton(joints)
+    told = found.skeleton
+    usual = told is None or (told.name in USUAL and drawn.edges)
+    return drawn if usual else of_layout(told)
 
 
 def _without_gaps(points: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -23,9 +23,9 @@ from skeleton_lab.engine.config.class_list import parse
 from skeleton_lab.engine.dataloader import subjects_apart
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference.network import Network
+from skeleton_lab.inference.penultimate import WithFeatures
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.zero_shot.features import ownership
-from skeleton_lab.zero_shot.features.penultimate import WithFeatures
 
 BLOCK = 2048  # clips between saves
 MOST = 0.2  # share of a class that is held out at most, where its clips are few

@@ -16,6 +16,7 @@ ROOMS = {name for room in registry.ROOMS for name in (room.folder.lower(), room.
 IDENTIFIER = re.compile("|".join(re.sub(r"\W", "_?", name) for name in sorted(ROOMS)), re.IGNORECASE)
 CLASS = re.compile(r"(model|net|graph|feeders?)(\.\w+)*\.[A-Z]\w*")
 LETTERS = {room.program for room in registry.ROOMS if room.program}
+OPTIMISER = "SGD"  # which happens to be three letters of rooms
 # Words that are also something else than a room.
 ALLOWED = {
     "data/archives/": {"ctrgcn", "msg3d"},  # layouts of arrays, as archives and their converters are called
@@ -53,7 +54,7 @@ def names_in(source: str, allowed: set[str] = frozenset(), formats: set[str] = f
         elif isinstance(node, ast.Compare):
             for each in node.comparators:
                 text = each.value if isinstance(each, ast.Constant) else None
-                if isinstance(text, str) and text and set(text) <= LETTERS:
+                if isinstance(text, str) and text and set(text) <= LETTERS and text != OPTIMISER:
                     yield f"letter {text!r}"
         name = getattr(node, "id", None) or (getattr(node, "name", None) if hasattr(node, "body") else None)
         found = IDENTIFIER.search(name) if isinstance(name, str) else None

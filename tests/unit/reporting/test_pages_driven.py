@@ -14,7 +14,7 @@ from places import ROOT
 from skeleton_lab.reporting.html import shell
 
 pytestmark = [needs_chromium, pytest.mark.slow]
-KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan")
+KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan", "skeletons")
 STOPS = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((e) =>
     !e.disabled && e.tabIndex === 0 && e.checkVisibility())"""
 # Of every text that is seen: its contrast with the background behind it (WCAG 2), and how large it is.
@@ -59,6 +59,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "zero-shot": one,
         "zero-shot seeds": seeds,
         "plan": gallery.plan(folder / "plan"),
+        "skeletons": gallery.skeletons(folder),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives import about, ntu_published
 from skeleton_lab.data.archives.both_splits import PARTS
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.opening import PERSONS_5D
@@ -102,13 +102,15 @@ def turned(clip: np.ndarray) -> np.ndarray:
 Materials = dict[str, Material]
 
 
-def _names(materials: Materials) -> dict[str, Rows]:
+def _texts(materials: Materials) -> dict[str, Rows]:
+    """Names of the clips, and what the archive says of them (``about``)."""
     made = {}
     for split, m in materials.items():
         if m.names is not None:
             names = np.array(m.names)
             made[f"name_{split}"] = Rows(names.shape, names.dtype, [names])
-    return made
+    said = about.members({split: m.clips for split, m in materials.items()})
+    return made | {key: Rows(value.shape, value.dtype, [value]) for key, value in said.items()}
 
 
 def write_npz(path: Path, members: dict[str, Rows], compress: bool) -> list[Path]:
@@ -133,7 +135,7 @@ def kaggle_members(materials: Materials) -> dict[str, Rows]:
         C, T, V, M = m.shape
         made[f"x_{split}"] = Rows((len(m), T, M * V * C), np.dtype(np.float32), m.blocks())
         made[f"y_{split}"] = Rows((len(m), m.num_class), np.dtype(np.float64), m.one_hot())
-    return made | _names(materials)
+    return made | _texts(materials)
 
 
 def five_members(materials: Materials) -> dict[str, Rows]:
@@ -148,7 +150,7 @@ def five_members(materials: Materials) -> dict[str, Rows]:
         rows = (x.transpose(0, 4, 1, 3, 2) for x in m.blocks())
         made[f"x_{split}"] = Rows((len(m), *m.shape), np.dtype(np.float32), rows)
         made[f"y_{split}"] = Rows((len(m),), np.dtype(np.int64), [m.labels])
-    return made | _names(materials)
+    return made | _texts(materials)
 
 
 def write_kaggle(path: Path, materials: Materials, compress: bool) -> list[Path]:
@@ -179,8 +181,11 @@ def write_h5(path: Path, materials: Materials, compress: bool) -> list[Path]:
                 if kind.kind == "U":
                     # Names of a fixed width: those of variable width lie in a heap that sends the library astray
                     # where it is damaged.
-                    blocks = [np.char.encode(np.concatenate(list(blocks)), "utf-8")]
+                    blocks = [np.char.encode(blocks[0], "utf-8")]
                     kind = blocks[0].dtype
+                if not rows.shape:  # one text: no chunks that could be compressed
+                    archive.create_dataset(key, data=blocks[0])
+                    continue
                 data = archive.create_dataset(key, rows.shape, kind, **({"compression": "gzip"} if compress else {}))
                 start = 0
                 for block in blocks:
@@ -223,7 +228,10 @@ def write_pyskl(path: Path, materials: Materials, compress: bool, benchmark: str
     if len({name for part in names.values() for name in part}) < sum(map(len, materials.values())):
         # The format knows a clip by its name alone, so names must differ.
         names = {split: [f"{PARTS[split]}_{i:06d}" for i in range(len(m))] for split, m in materials.items()}
+    said = about.members({split: m.clips for split, m in materials.items()}, pickled=True)
+    whole = {key: value.tolist() for key, value in said.items() if key in about.OF_ALL and key != "channels"}
     content = {
+        **whole,
         "split": {f"{benchmark}_{PARTS[split]}": part for split, part in names.items()},
         "annotations": Streamed(_annotations(materials, names)),
     }
@@ -236,8 +244,12 @@ def _annotations(materials: Materials, names: dict[str, list[str]]) -> Iterator[
             persons = max(int(np.flatnonzero(x.any(axis=(0, 2, 3))).max(initial=0)) + 1, 1)
             key_points = np.ascontiguousarray(x[:, :persons].transpose(1, 0, 2, 3))
             made = {"frame_dir": names[split][i], "total_frames": len(x), "label": int(m.labels[i])}
-            if m.clips.V == kinetics.JOINTS:  # in the image: x, y and a score
+            if m.clips.img_shape is not None:
+                made["img_shape"] = made["original_shape"] = tuple(m.clips.img_shape[i].tolist())
+            if m.clips.scored:  # in the image: x, y and a score
                 made["keypoint_score"], key_points = key_points[..., 2], np.ascontiguousarray(key_points[..., :2])
+            elif m.clips.C == 2:  # the format has no key points without a score: 1 where there is one
+                made["keypoint_score"] = key_points.any(axis=3).astype(np.float32)
             yield made | {"keypoint": key_points}
 
 
@@ -271,14 +283,19 @@ def write_kinetics(folder: Path, materials: Materials, compress: bool) -> list[P
             raise UsageError(
                 f"Kinetics JSON has 18 joints with x, y and score; {m.clips.path} has {m.clips.V} joints, C={m.clips.C}"
             )
+        if m.clips.units == "px":
+            raise UsageError(
+                f"Kinetics JSON has shares of the picture; {m.clips.path} has pixels: write --to 5d instead"
+            )
     for split, m in materials.items():
         part, table = PARTS[split], {}
         for i, x in m.single():
             label = int(m.labels[i])
-            about = {"label": f"class {label}", "label_index": label}
+            told = {"label": m.clips.class_names[label] if m.clips.class_names else f"class {label}",
+                    "label_index": label}  # fmt: skip
             frames = [{"frame_index": t, "skeleton": _people(frame)} for t, frame in enumerate(x)]
-            _json(folder / f"kinetics_{part}" / files[split][i], {"data": frames, **about})
-            table[files[split][i].removesuffix(".json")] = {"has_skeleton": bool(x.any()), **about}
+            _json(folder / f"kinetics_{part}" / files[split][i], {"data": frames, **told})
+            table[files[split][i].removesuffix(".json")] = {"has_skeleton": bool(x.any()), **told}
         written += [folder / f"kinetics_{part}", _json(folder / f"kinetics_{part}_label.json", table)]
     return written
 

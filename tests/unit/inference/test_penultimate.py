@@ -11,8 +11,8 @@ from skeleton_lab import registry
 from skeleton_lab.cost import counting
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError
+from skeleton_lab.inference.penultimate import WithFeatures
 from skeleton_lab.utils.importing import import_class
-from skeleton_lab.zero_shot.features.penultimate import WithFeatures
 
 
 class Pooling(nn.Module):

@@ -61,9 +61,20 @@ class WithFeatures(nn.Module):
         Raises:
             UsageError: the logits do not come out of fully connected layers.
         """
+        return torch.cat(self.parts(*inputs), 1)
+
+    def parts(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) and features (N, F), float32."""
         with _Noting() as noted:
             logits = logits_of(self._model[0](*inputs)).float()
-        return torch.cat([logits, _features(logits, noted.seen)], 1)
+        return logits, _features(logits, noted.seen)
+
+
+class FeaturesAlone(WithFeatures):
+    """As ``WithFeatures``, without the logits: (N, F)."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.parts(*inputs)[1]
 
 
 def _features(logits: Tensor, seen: list[tuple[Tensor, Tensor]]) -> Tensor:

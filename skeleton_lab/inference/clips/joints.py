@@ -1,0 +1,109 @@
+"""Which skeleton recordings have: one for all, as ``--skeleton`` says, their names of joints, or how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skeleton_lab.errors import UsageError, listing
+from skeleton_lab.inference.keypoints.reading import Keypoints
+from skeleton_lab.skeletons import layouts
+from skeleton_lab.skeletons.layouts import Layout
+
+LONGER = {136: "halpe26"}  # joints of orders that go on behind another's: Halpe's full body
+
+
+class Skeletons:
+    """Tells the layout of each recording, and that all have the same.
+
+    Args:
+        wish: of ``--skeleton``, or None.
+    """
+
+    def __init__(self, wish: Layout | None) -> None:
+        self.wish = wish
+        self._first: tuple[Layout, str] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Of all recordings so far."""
+        assert self._first is not None
+        return self._first[0]
+
+    def choose(self, V: int, where: str) -> Layout:
+        """The layout of so many joints; of a longer one that has all joints of the wish by name, that.
+
+        Raises:
+            UsageError: none, or several.
+        """
+        fitting = [each for each in layouts.known().values() if each.V == V]
+        if self.wish is not None:
+            if self.wish.V == V:
+                return self.wish
+            longer = [each for each in fitting if set(self.wish.joints) <= set(each.joints)]
+            if longer:
+                return longer[0]
+            names = f" ({' or '.join(each.name for each in fitting)})" if fitting else ""
+            raise UsageError(f"{where} has {V} joints{names}, and --skeleton {self.wish.name} has {self.wish.V}")
+        if V in LONGER:
+            return layouts.layout(LONGER[V])
+        if len(fitting) == 1:
+            return fitting[0]
+        known = " or ".join(each.name for each in fitting)
+        raise UsageError(
+            f"{where}: {V} joints "
+            + (f"can be {known}; name it with --skeleton" if fitting else "are those of no known skeleton")
+            + ("" if fitting else "; describe them in a file and give it with --skeleton FILE.yaml")
+        )
+
+    def named(self, names: Sequence[str], where: str) -> tuple[Layout, list[int]] | None:
+        """The layout with joints of these names, and the place of each of its joints among them.
+
+        Of joints with other names the number decides (None).
+
+        Raises:
+            UsageError: no known skeleton has these names, or so many joints.
+        """
+        plain = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names]
+        known = [self.wish] if self.wish is not None else layouts.known().values()
+        for each in known:
+            wanted = set(each.joints)
+            if wanted == set(plain) or (each is self.wish and wanted <= set(plain)):
+                return each, [plain.index(joint) for joint in each.joints]
+        if self.wish is None and all(len(plain) != each.V for each in layouts.known().values()):
+            raise UsageError(
+                f"{where}: its joints ({listing(names)[:300]}) are those of no known skeleton; describe them in a file "
+                "and give it with --skeleton FILE.yaml"
+            )
+        return None
+
+    def settled(self, found: Keypoints, source: Layout, where: str) -> Keypoints:
+        """A recording in the layout of all: the wish, or that of the first recording.
+
+        Raises:
+            UsageError: it has another skeleton than those before.
+        """
+        if self.wish is not None and source != self.wish:
+            if not set(self.wish.joints) <= set(source.joints):
+                raise UsageError(
+                    f"{where} has {source.V} joints ({source.name}), and --skeleton {self.wish.name} has {self.wish.V}"
+                )
+            joints = [source.at(joint) for joint in self.wish.joints]
+            found, source = picked(found, joints), self.wish
+        if self._first is None:
+            self._first = source, where
+        if source != self.layout:
+            first = self._first[1]
+            raise UsageError(
+                f"mixed skeletons: {first} has {self.layout.V} joints ({self.layout.name}), {where} has {source.V} "
+                f"({source.name}); keep one kind in the labels, or name one that all have with --skeleton"
+            )
+        return found
+
+
+def picked(found: Keypoints, joints: Sequence[int]) -> Keypoints:
+    """Only these joints, in this order."""
+    at = np.asarray(joints)
+    scores = None if found.scores is None else found.scores[..., at]
+    return found._replace(points=found.points[:, :, at], found=found.found[..., at], scores=scores)

@@ -1,0 +1,1 @@
+"""``skeleton-lab skeletons``: the known skeletons as a table, each as a picture or a page."""
