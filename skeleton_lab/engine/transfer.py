@@ -90,20 +90,21 @@ class Transfer:
         configuration beside the weights.
         """
         told: tuple[str, ...] = ()
+        rest = wrong
         if self._theirs not in (None, skeleton.configured(self._options)):
-            told, wrong = (SKELETON,), wrong - self._decided(SKELETON).entries
+            told, rest = (SKELETON,), wrong - self._decided(SKELETON).entries
         likely: list[str] = []
-        for cause in ANEW if wrong else ():
+        for cause in ANEW if rest else ():
             decided = self._decided(cause)
             if not decided.always or not decided.always <= wrong:
                 continue
             for count in range(len(likely) + 1):
                 for others in combinations(likely, count):
                     entries = (self._decided(each).entries for each in (*others, cause))
-                    if wrong <= frozenset().union(*entries):
+                    if rest <= frozenset().union(*entries):
                         return tuple(each for each in ANEW if each in (*told, *others, cause))
             likely.append(cause)
-        return () if wrong else told
+        return () if rest else told
 
     def _decided(self, cause: str) -> Decided:
         if cause not in self._known:
@@ -133,9 +134,8 @@ class Transfer:
         arguments, network = self._options.model_args, import_class(self._options.model, "model")
         names = NUMBERS.get(cause, ())
         told = size_checks.told(names, arguments, network)
-        name = next(
-            (name for name in names if name in arguments or name in inspect.signature(network).parameters), None
-        )
+        taken = {*arguments, *inspect.signature(network).parameters}
+        name = next((name for name in names if name in taken), None)
         if told is None or name is None:
             return
         for number in USUAL.get(cause, (told + 1,)):
@@ -150,7 +150,7 @@ class Transfer:
             if name != own:
                 changed = copy.copy(self._options)
                 with contextlib.suppress(LabError):  # a room without graphs of any skeleton, a network without a graph
-                    arguments = skeleton.arguments(changed, layouts.layout(name), None)
+                    arguments = skeleton.replaced(changed, layouts.layout(name), None)
                     changed.model_args = {**changed.model_args, **arguments}
                     yield changed
 
@@ -175,9 +175,8 @@ class Transfer:
             return f"{sizes[0][0]} classes, not {sizes[0][1]}" if sizes else "other classes"
         if cause == SKELETON:
             ours = skeleton.configured(self._options)
-            return (
-                f"the skeleton {self._theirs}, not {ours}" if self._theirs not in (None, ours) else "another skeleton"
-            )
+            told = self._theirs not in (None, ours)
+            return f"the skeleton {self._theirs}, not {ours}" if told else "another skeleton"
         return f"another number of {cause}"
 
 
@@ -185,15 +184,15 @@ def skeleton_beside(path: Path, options: Options) -> str | None:
     """The skeleton of the network that weights are of, by the config.yaml that its run left beside them."""
     for folder in (path.parent, path.parent.parent):
         config = folder / "config.yaml"
-        if config.is_file():
+        if not config.is_file():
+            continue
+        with contextlib.suppress(LabError):  # it cannot be read, or is of a graph that is not here
             content = yaml_file.read(config)
-            if content.get("model") != options.model or not isinstance(content.get("model_args"), dict):
-                return None
-            theirs = copy.copy(options)
-            theirs.model_args, theirs.feeder = content["model_args"], str(content.get("feeder", options.feeder))
-            with contextlib.suppress(LabError):  # of a network or a graph that is not here
+            if content.get("model") == options.model and isinstance(content.get("model_args"), dict):
+                theirs = copy.copy(options)
+                theirs.model_args, theirs.feeder = content["model_args"], str(content.get("feeder", options.feeder))
                 return skeleton.configured(theirs)
-            return None
+        return None
     return None
 
 

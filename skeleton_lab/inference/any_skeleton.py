@@ -32,6 +32,14 @@ from skeleton_lab.skeletons.layouts import Layout
 NAMED = {2: "x, y", 3: "x, y, z"}
 
 
+class _Recording(Line):
+    """A recording in place of a line of labels; messages call it by its name."""
+
+    @property
+    def shown(self) -> str:
+        return self.file
+
+
 class Unplaced(Recordings):
     """Recordings (T, M, V, C) in the units of their files, C as the network reads it.
 
@@ -143,7 +151,7 @@ def _layout(scheme: Any) -> Layout:
 def _clip(found: Keypoints) -> Clip:
     scores = None if found.scores is None else found.scores.astype(np.float32)
     points = np.where(found.found[..., None], found.points, 0).astype(np.float32)
-    return Clip(Line(0, found.name, ""), found.name, points, found.found, scores, found.image)
+    return Clip(_Recording(0, found.name, ""), found.name, points, found.found, scores, found.image)
 
 
 def _fitted(x: np.ndarray, has_score: bool, channels: int, scored: bool, where: str) -> np.ndarray:

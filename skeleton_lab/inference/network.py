@@ -99,7 +99,8 @@ class Network:
     def trained_on(self) -> Clips | None:
         """The clips that its configuration tests on, where they are here: they tell the classes' names and lengths."""
         path = self.arguments.get("data_path")
-        if self.ucla or path is None:
+        plain = Path(str(path)).suffix in (".npz", ".h5", ".hdf5")  # opened in no time; a pickle is unpacked first
+        if self.ucla or path is None or not (plain or self.skeleton):
             return None
         for place in (Path(path), self.options.room_dir / path):
             with contextlib.suppress(LabError, OSError):

@@ -83,7 +83,7 @@ def write(source: Path, target: Path, *, layout: str | None = None, every: int =
             materials[split] = layouts.Material(
                 clips, clips.labels, clips.names, whole.T, whole.M, CLASSES, False, bar.update
             )
-        convert._require_space(target, materials)
+        convert.require_space(target, materials)
         try:
             writer = layouts.write_kaggle if (whole.C, whole.V, whole.M) == (3, 25, 2) else layouts.write_five
             writer(target, materials, False)

@@ -52,6 +52,14 @@ def _forms() -> dict[str, Any]:
             {"frame_index": t, "skeleton": [{"pose": _flat(p[:, :2]), "score": p[:, 2].tolist()} for p in frame]}
             for t, frame in enumerate(x)
         ]},
+        "data_set": {
+            "images": [{"id": 9 - t, "file_name": f"a/walk_{t}.jpg", "height": 400, "width": 900} for t in range(T)],
+            "annotations": [{"image_id": 9 - t, "track_id": m, "keypoints": _flat(p)} for t, m, p in at],
+        },
+        "image": [{"keypoints": p[:, :2].tolist(), "keypoint_scores": p[:, 2].tolist()} for p in x[0]],
+        "texts": [
+            json.dumps([{"keypoints": {"x": p[:, 0].tolist(), "y": p[:, 1].tolist()}} for p in frame]) for frame in x
+        ],
         "lists": x.tolist(),
         "mmaction": {"keypoint": people_first[..., :2].tolist(), "keypoint_score": people_first[..., 2].tolist()},
     }  # fmt: skip
@@ -62,7 +70,7 @@ def form(name: str) -> Callable[[], bytes]:
 
 
 SEEDS = tuple(form(name) for name in ("coco", "alphapose", "open", "openpose", "mmpose", "ultralytics", "landmarks",
-                                      "kinetics", "lists"))  # fmt: skip
+                                      "kinetics", "data_set", "image", "texts", "lists"))  # fmt: skip
 
 
 def npy() -> bytes:
@@ -75,6 +83,17 @@ def npz() -> bytes:
     x, file = _people().swapaxes(0, 1), io.BytesIO()
     np.savez(file, keypoint=x[..., :2], keypoint_score=x[..., 2])
     return file.getvalue()
+
+
+def deeplabcut() -> bytes:
+    """Two individuals with likelihoods."""
+    x = _people()
+    columns = [(m, v, c) for m in range(2) for v in range(V) for c in range(3)]
+    rows = [["scorer", *["net"] * len(columns)], ["individuals", *[f"mouse{m}" for m, _, _ in columns]],
+            ["bodyparts", *[f"part{v}" for _, v, _ in columns]],
+            ["coords", *[("x", "y", "likelihood")[c] for _, _, c in columns]],
+            *[[t, *[frame[k] for k in columns]] for t, frame in enumerate(x)]]  # fmt: skip
+    return "\n".join(",".join(map(str, row)) for row in rows).encode()
 
 
 def strange_json(draw: Random) -> bytes:

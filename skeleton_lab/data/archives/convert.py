@@ -116,7 +116,7 @@ def convert(
     with clip_bar(total, f"writing {target.name}", show=show, delay=1) as bar:
         materials = _materials(clips, to, num_class, frames, persons, normalise, bar.update)
         if to in ARRAYS and not compress:
-            _require_space(target, materials)
+            require_space(target, materials)
         try:
             if to == "pyskl":
                 paths = layouts.write_pyskl(target, materials, compress, benchmark or benchmark_of(source))
@@ -249,7 +249,7 @@ def _labels(clips: dict[str, Clips], num_class: int | None) -> tuple[dict[str, n
     return labels, K
 
 
-def _require_space(target: Path, materials: Materials) -> None:
+def require_space(target: Path, materials: Materials) -> None:
     needed = sum(len(m) * 4 * int(np.prod(m.shape)) for m in materials.values())
     folder = next(place for place in (target, *target.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(folder).free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from skeleton_lab.inference import recordings as inputs
 from skeleton_lab.inference.clips.folder import Folder
 from skeleton_lab.inference.clips.joints import Skeletons
 from skeleton_lab.inference.clips.labels import Row
-from skeleton_lab.inference.keypoints import reading
+from skeleton_lab.inference.keypoints import arrays, reading
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
 from skeleton_lab.inference.keypoints.tracking import strongest
@@ -25,12 +26,6 @@ from skeleton_lab.skeletons.layouts import Layout
 
 PERSONS = 2  # of a clip
 MANY = 20  # people of a long recording who are followed, until it is known which part of it is meant
-FORMS = (
-    "key points are read as arrays or lists (T, V, C), (T, M, V, C) in .npy, .npz or .json; JSON of OpenPose (also a "
-    "folder of frames), AlphaPose, COCO (results, data sets), MMPose, Ultralytics to_json, MediaPipe, "
-    "Kinetics-skeleton; PYSKL annotations (.pkl); raw .skeleton files; DeepLabCut (.csv), SLEAP (.slp, .h5), movement "
-    "(.nc) and .pose"
-)
 
 
 class Clip(NamedTuple):
@@ -54,6 +49,7 @@ class Reader:
 
     def __init__(self, folder: Folder, skeletons: Skeletons, notices: Notices) -> None:
         self.folder, self.skeletons, self.notices = folder, skeletons, notices
+        self._seen: dict[tuple[Path, str, int, int], Row] = {}
         self.skipped: list[tuple[Row, str]] = []
 
     def clips(self, path: Path, rows: Sequence[Row]) -> list[Clip]:
@@ -86,7 +82,7 @@ class Reader:
             read = inputs.annotated(path, content, partial(self._annotated, content), 0, notices)
             return [_with_size(each, content) for each in read.keypoints], read.scheme
         if not reading.is_keypoints(path):
-            raise ArchiveError(f"{path}: no key points; {FORMS}")
+            raise ArchiveError(f"{path}: no key points, but an archive; key points are read as {arrays.READ}")
         found, scheme = reading.read(path, self.skeletons.choose, 0, notices, self.skeletons.named, persons)
         return found, scheme
 
@@ -97,7 +93,7 @@ class Reader:
         return layouts.layout(usual) if usual and self.skeletons.wish is None else self.skeletons.choose(V, where)
 
     def _of_row(self, row: Row, path: Path, found: Sequence[Keypoints]) -> list[Clip]:
-        whole = self.folder.find(row.file) == path
+        whole = self.folder.paths.get(row.file, self.folder.root / row.file) == path
         chosen = list(found) if whole else [each for each in found if each.name == row.file]
         part = row.start is not None or row.end is not None
         if part and len(chosen) > 1:
@@ -108,12 +104,12 @@ class Reader:
         made = []
         for each in chosen:
             try:
-                made.append(self._cut(row, each, len(chosen) > 1))
+                made.append(self._cut(row, each, path, len(chosen) > 1))
             except ArchiveError as error:
                 self.skipped.append((row, str(error)))
         return made
 
-    def _cut(self, row: Row, found: Keypoints, several: bool) -> Clip:
+    def _cut(self, row: Row, found: Keypoints, path: Path, several: bool) -> Clip:
         T = len(found.points)
         first, last = found.first, found.first + (T - 1) * found.step
         begin = 0 if row.start is None else max(0, -(-(row.start - first) // found.step))
@@ -123,6 +119,11 @@ class Reader:
             raise ArchiveError(f"{asked}: {row.file} has frames {first} to {last}")
         if row.end is not None and row.end > last:
             self.notices.add("short", row.shown, f"{row.shown}: {asked}: the recording ends with frame {last}")
+        other = self._seen.setdefault((path, found.name, begin, end), row)
+        if other is not row:
+            raise UsageError(
+                f"lines {other.line} and {row.line} of the labels are the same clip, {found.name} of {path}"
+            )
         there = found.found[begin:end]
         if not there.any():
             raise ArchiveError(f"{asked}: nobody is found there")
@@ -150,7 +151,7 @@ def _with_size(found: Keypoints, content: Sequence[dict[str, Any]]) -> Keypoints
 
 
 def matched(folder: Folder, reader: Reader, rows: Sequence[Row]) -> tuple[dict[Path, list[Row]], list[Row]]:
-    """The lines of each file, and those whose recording is not there.
+    """The lines of each file, which they now name by its path, and those whose recording is not there.
 
     A name that is no file's may be that of a recording in a file which no line names: a video of a COCO data set, an
     annotation's ``frame_dir``, the third clip of an array (``walk_2``).
@@ -165,7 +166,7 @@ def matched(folder: Folder, reader: Reader, rows: Sequence[Row]) -> tuple[dict[P
         if path is None:
             lost.append(row)
         else:
-            found.setdefault(path, []).append(row)
+            found.setdefault(path, []).append(replace(row, file=path.relative_to(folder.root).as_posix()))
     if not lost:
         return found, []
     by_name: dict[str, Path] = {}

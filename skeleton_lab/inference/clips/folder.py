@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skeleton_lab.data.archives.parsing import parsing
-from skeleton_lab.errors import UsageError, listing
+from skeleton_lab.errors import ArchiveError, UsageError, listing
 from skeleton_lab.inference.keypoints import estimators, formats
 
-ENDINGS = (".json", ".npy", ".npz", ".pkl", ".pickle", ".skeleton", *formats.ENDINGS)  # that recordings have
+ENDINGS = (  # that recordings have
+    ".json", ".npy", ".npz", ".pkl", ".pickle", ".skeleton", ".skeleton.gz", ".zip", *formats.ENDINGS,
+)  # fmt: skip
 
 
 class Folder:
@@ -68,10 +70,25 @@ def _recordings(root: Path) -> Iterator[Path]:
     for at, folders, files in os.walk(root):
         folder = Path(at)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if folder != root and estimators.is_folder_of_frames(folder):
+        if folder != root and _is_frames(folder):
             folders[:] = []
             yield folder
             continue
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(ENDINGS):
+            if not name.startswith(".") and name.lower().endswith(ENDINGS) and not _is_table(folder / name):
                 yield folder / name
+
+
+def _is_frames(folder: Path) -> bool:
+    try:
+        return estimators.is_folder_of_frames(folder)
+    except ArchiveError:  # its files are recordings, of which one is damaged: that is said when it is read
+        return False
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a CSV file holds something else than DeepLabCut's key points, such as labels."""
+    try:
+        return path.suffix.lower() == ".csv" and not formats.knows(path)
+    except ArchiveError:
+        return False

@@ -2,8 +2,8 @@
 
 Key points of an image stay what they are, in pixels, with their scores: feeders place them
 (``data.feeders.image_points``), rooms of PYSKL's family by the image's size. Points in space are made like the
-published archives: joints that were not found are filled in, y points up, and the ``origin`` of the first person is the
-origin in its first frame.
+published archives: joints that were not found are filled in, and the ``origin`` of the first person is the origin in
+its first frame. Their y points as the skeleton says (MediaPipe: down), however the recordings were turned.
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ def _upright(clip: Clip, skeleton: Layout, wish: Wish, notices: Notices) -> np.n
     there = np.stack([
         normalise.bridged(there[:, m], f"{clip.row.shown}: person {m + 1}", notices) for m, _ in bodies
     ], 1)  # fmt: skip
-    points = normalise.turned(points, wish.up or ("y" if skeleton.y_up else "-y"))
+    if wish.up is not None:
+        points = normalise.turned(points, wish.up)
+        points = points if skeleton.y_up else normalise.turned(points, "-y")  # from up to down, by half a turn
     first = int(there.any(1).argmax())
     body = points[first, there[first].argmax()]
     points = points - body[list(skeleton.origin)].mean(0)

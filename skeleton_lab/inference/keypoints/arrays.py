@@ -23,6 +23,11 @@ FORMS = (
     "(T, V, C), (T, M, V, C) or (N, T, M, V, C) of frames, joints, persons, clips; "
     "C is x, y; x, y, score; x, y, z; or x, y, z, score"
 )
+READ = (
+    "arrays or lists (T, V, C), (T, M, V, C) in .npy, .npz or .json; JSON of OpenPose (also a folder of frames), "
+    "AlphaPose, COCO (results, data sets), MMPose, Ultralytics to_json, MediaPipe, Kinetics-skeleton; annotations of "
+    "PYSKL (.pkl); raw .skeleton files; DeepLabCut (.csv), SLEAP (.slp, .h5), movement (.nc) and .pose"
+)
 DEPTH = (0.05, 50)  # a third column with more negative values than this share, or a larger median, is no score
 WIDE = 20  # x and y that spread so far are pixels, and a third value that stays in 0..1 beside them is a score
 
@@ -56,7 +61,9 @@ def of_lists(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray | None, b
     if not isinstance(content, dict):
         return numbers(path, content), None, False
     key = next((key for key in KEYS if isinstance(content.get(key), list)), None)
-    array = numbers(path, None if key is None else content[key])
+    if key is None:
+        raise ArchiveError(f"{path}: no key points in it; accepted are {READ}")
+    array = numbers(path, content[key])
     scores = (numbers(path, content[name]) for name in SCORES if isinstance(content.get(name), list))
     return array, next((each for each in scores if array.ndim and fits(each.shape, array.shape)), None), (
         key == PEOPLE_FIRST
@@ -75,7 +82,7 @@ def numbers(path: Path, content: Any) -> np.ndarray:
             return made
     except (TypeError, ValueError, OverflowError, MemoryError):
         raise ArchiveError(
-            f"{path}: neither lists of numbers {FORMS}, nor frames of OpenPose, AlphaPose, COCO or MMPose"
+            f"{path}: neither lists of numbers {FORMS}, nor any other form; accepted are {READ}"
         ) from None
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skeleton_lab.data.archives import npy_format
+from skeleton_lab.data.archives.opening import TAR
 from skeleton_lab.data.archives.parsing import parsing
-from skeleton_lab.data.archives.readers import npz
+from skeleton_lab.data.archives.readers import h5, npz, pyskl
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 from skeleton_lab.inference.keypoints import arrays, estimators, formats
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
@@ -29,6 +30,7 @@ from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked
 from skeleton_lab.skeletons.schemes import SCHEMES, SCORE, Scheme
 
+TAR_NAMED = 262  # bytes after which a plain tar has said that it is one
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
 
 
@@ -53,7 +55,7 @@ def is_keypoints(path: Path) -> bool:
     """Whether a path holds key points, and not an archive of labelled clips: told by its content.
 
     Raises:
-        ArchiveNotFoundError: it does not exist.
+        ArchiveNotFoundError: it does not exist. ArchiveError: it is empty, or begins like nothing that is read.
     """
     if not path.exists():
         raise ArchiveNotFoundError(f"--input {path} does not exist (looked for {path.absolute()})")
@@ -61,7 +63,7 @@ def is_keypoints(path: Path) -> bool:
         if path.is_dir():
             return estimators.is_folder_of_frames(path)
         with open(path, "rb") as file:
-            start = file.read(8)
+            start = file.read(TAR_NAMED)
     if not start:
         raise ArchiveError(f"{path} is empty (0 bytes)")
     if formats.knows(path):
@@ -70,7 +72,11 @@ def is_keypoints(path: Path) -> bool:
         return not any(key.startswith(("x_train", "x_test")) for key in npz.Npz(path).keys())  # noqa: SIM118
     if start.startswith(npy_format.MAGIC):
         return not holds_clips(npy_format.open_npy(path).shape)
-    return path.name.endswith(".json") or start.lstrip()[:1] in (b"[", b"{")
+    if path.name.endswith(".json") or start.lstrip()[:1] in (b"[", b"{"):
+        return True
+    if not start.startswith((h5.MAGIC, *TAR)) and start[257:262] != b"ustar" and start[:1] not in pyskl.STARTS:
+        raise ArchiveError(f"{path}: neither key points nor an archive; key points are read as {arrays.READ}")
+    return False
 
 
 def holds_clips(shape: tuple[int, ...]) -> bool:

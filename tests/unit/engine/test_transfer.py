@@ -146,11 +146,11 @@ def test_shots_are_the_same_for_a_class_whatever_the_others_and_grow_with_their_
 class Placed:
     """ST-GCN's options and network for a skeleton and a number of classes, as the engine makes them."""
 
-    def __init__(self, skeleton: str, classes: int):
+    def __init__(self, skeleton: str, classes: int, **more: int):
         room = registry.find("ST-GCN")
         with registry.room("ST-GCN"):
             config = str(room.path / "config/st_gcn/ntu-xsub/train.yaml")
-            given = {"config": config, "skeleton": skeleton, "model_args": {"num_class": classes}}
+            given = {"config": config, "skeleton": skeleton, "model_args": {"num_class": classes, **more}}
             self.options = settings.from_values(room.recipe, given, room.path)
             fit(self.options)
             torch.manual_seed(classes)
@@ -205,6 +205,19 @@ def test_the_skeleton_is_told_by_its_joints_where_there_is_no_configuration(coco
     assert all(map(of_the_joints, transfer.anew))
     _, said = Placed("coco17", 7).load(tmp_path / "net.pt")
     assert said == []
+
+
+def test_weights_of_another_skeleton_and_other_coordinates(coco, tmp_path):
+    """With the configuration beside the weights, without it, and with one that cannot be read."""
+    for config in ("", "model: [", None):
+        path = coco.path
+        if config is not None:
+            path = tmp_path / "net.pt"
+            path.write_bytes(coco.path.read_bytes())
+            (tmp_path / "config.yaml").write_text(config)
+        transfer, said = Placed("mediapipe33", 7, in_channels=2).load(path)
+        assert len(said) == 1 and "what reads the coordinates (st_gcn_networks.0.gcn.conv.weight) begin anew" in said[0]
+        assert {key for key in transfer.anew if not of_the_joints(key)} == {"st_gcn_networks.0.gcn.conv.weight"}
 
 
 def test_a_frozen_backbone_of_another_skeleton_learns_its_joints(coco):

@@ -151,7 +151,7 @@ def test_every_form_beside_each_other(bench):
         x = part.gather(np.array([k]), np.arange(T)[None])[0, :, 0]
         np.testing.assert_allclose(x[..., :2], body(seed)[..., :2], rtol=1e-5)
         np.testing.assert_allclose(x[..., 2], 1 if "video" in name else 0.9, rtol=1e-5)
-    assert "skipped 2 of 8 lines" in out and "no key points; key points are read as arrays" in out
+    assert "skipped 2 of 8 lines" in out and "neither key points nor an archive; key points are read as arrays" in out
     assert "no label, not used: 1 recordings: unused.json" in out
     assert "the size of the image of some clips is not known" in out
     skipped = (bench.folder / "skipped-my.txt").read_text().splitlines()
@@ -167,8 +167,8 @@ def test_a_folder_of_openpose_frames_is_a_recording(bench):
     assert bench.clips().skeleton.name == "body25"
 
 
-def test_space_is_upright_filled_and_centred(bench):
-    """MediaPipe's world landmarks: metres, y down, a visibility that is a score; the archive has neither."""
+def test_space_is_filled_and_centred_and_its_axes_are_the_skeleton_s(bench):
+    """MediaPipe's world landmarks: metres, y down, a visibility that is a score, which the archive has not."""
     random = np.random.default_rng(0)
     pose = random.uniform(-0.3, 0.3, (33, 3))
     pose[[11, 12, 23, 24]] = [[0.2, -0.5, 0], [-0.2, -0.5, 0], [0.1, 0, 0], [-0.1, 0, 0]]
@@ -189,11 +189,13 @@ def test_space_is_upright_filled_and_centred(bench):
     assert part.skeleton.name == "mediapipe33" and part.units == "m" and not part.scored
     assert "are these the units" not in out and "--up" not in out
     x = part.gather(np.array([0]), np.arange(T)[None])[0, :, 0]
-    expected = (pose + np.arange(T)[:, None, None] * [0.05, 0, 0]) * [-1, -1, 1]  # half a turn about z
+    expected = pose + np.arange(T)[:, None, None] * [0.05, 0, 0]
     np.testing.assert_allclose(x, expected, atol=1e-5)
     out = bench.run(rows, "--units mm")
     assert "a trunk would be 0.0005 m long (0.5 mm): are these the units? (--units)" in out
     assert "torsos lie flat or upside down in 100% of the frames; --up -y if that axis is" in bench.run(rows, "--up y")
+    x = bench.clips().gather(np.array([0]), np.arange(T)[None])[0, :, 0]
+    np.testing.assert_allclose(x, expected * [-1, -1, 1], atol=1e-5)
 
 
 def test_a_skeleton_of_ones_own_and_the_joints_of_a_longer_one(bench):
@@ -226,6 +228,7 @@ def test_a_skeleton_of_ones_own_and_the_joints_of_a_longer_one(bench):
         ("all lost", "--skeleton coco17 --on-error skip", "1 of 1 labels have no recording in "),
         ("single", "--skeleton coco17", "a class with one clip cannot be trained and tested (jump: 0.json (line 2)"),
         ("bad", "--skeleton coco17 --on-error raise", "1 of 5 clips cannot be used, the first: bad.json (line 6)"),
+        ("twice", "--skeleton coco17", "lines 2 and 6 of the labels are the same clip, 0 of "),
         ("two files", "--skeleton coco17", "0 could be 0.json, 0.npy of "),
         ("", "--skeleton coco17 --split subject", "--split subject: "),
         ("", "--skeleton coco17 --test-share 1", "--test-share 1 must lie between 0 and 1"),
@@ -254,6 +257,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(bench, change, flags, 
     elif change == "bad":
         bench.json("bad.json", {"x": 1})
         rows.append({"file": "bad.json", "label": "sit"})
+    elif change == "twice":
+        rows.append({"file": "0.mp4", "label": "sit"})
     elif change == "two files":
         np.save(bench.folder / "in" / "0.npy", body(0))
         rows[0]["file"] = "0"
