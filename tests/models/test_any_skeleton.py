@@ -237,6 +237,18 @@ def test_a_graph_of_ones_own_stays(tmp_path):
     assert options.skeleton == "coco17" and isinstance(net.graph, Rings)
 
 
+def test_what_is_typed_stays(tmp_path):
+    data = save_own(tmp_path / "own.npz", "coco17")
+    with registry.room("ST-GCN") as here:
+        typed = {"graph_args": {"layout": "openpose"}, "num_class": 9}
+        options = chosen(here, data, model_args=typed)
+        skeleton.fit(options, make_feeders(options))
+        assert options.model_args["graph_args"]["layout"] == "openpose" and options.model_args["num_class"] == 9
+        options = chosen(here, data, model_args={"graph_args": {"strategy": "uniform"}})
+        skeleton.fit(options, make_feeders(options))
+        assert options.model_args["graph_args"] == {"layout": "coco17", "strategy": "uniform"}
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
