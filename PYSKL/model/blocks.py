@@ -87,27 +87,26 @@ class MSTCN(nn.Module):
         return self.drop(self.bn(self.transform(branches)))
 
 
-class DataNorm(nn.BatchNorm1d):
-    """Batch norm of the input per joint and channel: (N, M, V, C, T) -> the same.
-
-    ``kind`` 'VC': the persons share it, 'MVC': each of ``persons`` has its own.
-    """
-
-    def __init__(self, kind: str, persons: int, joints: int, channels: int):
-        super().__init__((persons if kind == "MVC" else 1) * joints * channels)
-        self.kind = kind
-
-    def forward(self, x: Tensor) -> Tensor:
-        N, M, V, C, T = x.shape
-        if self.kind == "MVC" and self.num_features != M * V * C:
-            raise ValueError(f"data_bn_type 'MVC' is made for {self.num_features // (V * C)} persons, not for {M}")
-        rows = x.reshape(N, -1, T) if self.kind == "MVC" else x.reshape(N * M, V * C, T)
-        return super().forward(rows).view(N, M, V, C, T)
-
-
 def data_norm(kind: str | None, persons: int, joints: int, channels: int) -> nn.Module:
-    """``DataNorm``, or nothing for another ``kind`` than 'VC' and 'MVC'."""
-    return DataNorm(kind, persons, joints, channels) if kind in ("VC", "MVC") else nn.Identity()
+    """Of the input, per joint and channel: 'VC' shared by the persons, 'MVC' one of each; else nothing."""
+    sizes = {"VC": joints * channels, "MVC": persons * joints * channels}
+    return nn.BatchNorm1d(sizes[kind]) if kind in sizes else nn.Identity()
+
+
+def bodies_of(x: Tensor, norm: nn.Module) -> Tensor:
+    """Clips (N, M, T, V, C), through their ``data_norm``, as bodies (N*M, V, C, T).
+
+    Raises:
+        ValueError: another number of persons than a norm of each is made for.
+    """
+    N, M, T, V, C = x.shape
+    x = x.permute(0, 1, 3, 4, 2).reshape(N * M, V * C, T)
+    size = getattr(norm, "num_features", V * C)
+    if size == V * C:
+        return norm(x).view(N * M, V, C, T)
+    if size != M * V * C:
+        raise ValueError(f"the input norm is made for {size // (V * C)} persons, not for {M}")
+    return norm(x.reshape(N, size, T)).view(N * M, V, C, T)
 
 
 def residual(in_channels: int, out_channels: int, stride: int, wanted: bool) -> nn.Module | None:

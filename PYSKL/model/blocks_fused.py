@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from model.blocks import MSTCN, UnitTCN
+from model.blocks import MSTCN, UnitTCN, bodies_of
 from skeleton_lab.nn.fused.batch_norm import (
     affine,
     batch_norm,
@@ -292,11 +292,9 @@ class FusedBodies(FusedNetwork):
 
     def bodies_in(self, x: Tensor) -> tuple[Tensor, Bodies]:
         """x (N, M, T, V, C) -> normalised bodies (B, C, V, T), and which they are."""
-        N, M, T, V, C = x.shape
         alike = not any(block.tcn.drop.p for block in self.backbone.gcn) or not self.training
         bodies = self.bodies_of(x.permute(0, 4, 2, 3, 1), alike)
-        x = self.backbone.data_bn(x.permute(0, 1, 3, 4, 2)).reshape(N * M, V, C, T)
-        return bodies.take(x).transpose(1, 2).contiguous(), bodies
+        return bodies.take(bodies_of(x, self.backbone.data_bn)).transpose(1, 2).contiguous(), bodies
 
     def classified(self, features: Tensor, persons: int) -> Tensor:
         """Logits (N, K) of what the mean of each of N*M bodies is (N*M, C)."""

@@ -15,7 +15,7 @@ from graph.pyskl import Graph
 from torch import Tensor, nn
 
 from model import blocks
-from model.blocks import MSTCN, data_norm, known, stages, units_options
+from model.blocks import MSTCN, bodies_of, data_norm, known, stages, units_options
 
 GCN = ("ratio", "intra_act", "inter_act", "norm", "act")
 TCN = ("ms_cfg", "mid_channels", "num_joints", "dropout", "norm", "act")
@@ -146,7 +146,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         N, M = x.shape[:2]
-        x = self.data_bn(x.permute(0, 1, 3, 4, 2)).flatten(0, 1).permute(0, 2, 3, 1)  # (B, C, T, V)
+        x = bodies_of(x, self.data_bn).permute(0, 2, 3, 1)  # (B, C, T, V)
         for block in self.gcn:
             x, topology = block(x)
         return x.unflatten(0, (N, M)), self.reconstructed(topology.unflatten(0, (N, M)))

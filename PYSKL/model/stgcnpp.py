@@ -14,7 +14,7 @@ from graph.pyskl import Graph
 from torch import Tensor, nn
 
 from model import blocks
-from model.blocks import MSTCN, Head, UnitTCN, data_norm, known, stages, units_options
+from model.blocks import MSTCN, Head, UnitTCN, bodies_of, data_norm, known, stages, units_options
 
 GCN = ("type", "adaptive", "conv_pos", "with_res", "norm", "act")
 TCN = ("type", "kernel_size", "dilation", "norm", "mid_channels", "ms_cfg", "act", "dropout")
@@ -116,7 +116,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         N, M = x.shape[:2]
-        x = self.data_bn(x.permute(0, 1, 3, 4, 2)).flatten(0, 1).permute(0, 2, 3, 1)  # (B, C, T, V)
+        x = bodies_of(x, self.data_bn).permute(0, 2, 3, 1)  # (B, C, T, V)
         for block in self.gcn:
             x = block(x)
         return x.unflatten(0, (N, M))
