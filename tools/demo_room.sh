@@ -23,7 +23,7 @@ train() {  # flags of main.py
 
 next() {  # NAME of the archive: what to try with the network that the run has left
     local weights
-    weights=$(ls -t "$work"/runs-*.pt "$work"/weights/weights-*.pt "$work"/epoch*_model.pt 2>/dev/null | head -n 1 || true)
+    weights=$(ls -t "$work"/{runs-*,weights/weights-*,epoch*_model,epoch_*}.pt 2>/dev/null | head -n 1 || true)
     [ -n "$weights" ] || return 0
     echo "Next: what does this network see in single clips? (writes a page on which they move)"
     printf 'cd %q && %q predict.py --config %q --weights %q --input %q --index 0 1 2 3 --output %q\n' \

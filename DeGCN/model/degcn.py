@@ -104,9 +104,8 @@ class DeformableSampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         last = x.shape[2] - 1
-        out = last // self.stride + 1
         tr = self.tr.to(torch.promote_types(x.dtype, torch.float32))  # half precision has no room for positions
-        p = self.stride * torch.arange(out, device=x.device) + tr[:, None]  # (eta, T')
+        p = self.stride * torch.arange(last // self.stride + 1, device=x.device) + tr[:, None]  # (eta, T')
         before = p.detach().floor()
         share = (before + 1 - p).unsqueeze(-1).to(x.dtype)
         after = (before + 1).clamp(0, last).long()
@@ -208,9 +207,7 @@ class Network(nn.Module):
 
 
 class Model(Network):
-    """``model.degcn.Model`` with the published arguments: (N, C, T, V, M) -> list of logits (N, num_class).
-
-    One tensor of logits for every trunk; their losses are added up, and so are they for predictions.
+    """With the published arguments: (N, C, T, V, M) -> list of logits (N, num_class), one a trunk.
 
     Args:
         k: number of joints that the withheld unit samples; has no effect.

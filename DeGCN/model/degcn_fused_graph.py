@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.fused.graph_conv import Factors, mixed, slices, total
 
@@ -89,6 +90,7 @@ class GroupedAggregate(Function):
         return z
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dz):
         x, pooled, *weights = (t.to(dz.dtype) for t in ctx.saved_tensors)
         weights = Weights(*weights)

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from skeleton_lab.nn.fused.batch_norm import normed, normed_again, normed_backward, rectified, rectified_backward
 from skeleton_lab.nn.fused.graph_conv import slices
@@ -194,6 +195,7 @@ class Branches(Function):
         return tuple(branches(a, stride, taps))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *dy):
         a, *taps = ctx.saved_tensors
         da, dtaps = branches_backward(dy, a, ctx.stride, taps)
@@ -217,6 +219,7 @@ class NormBranches(Function):
         return *branches(rectified(a, slope), stride, taps), mean, invstd
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *dy):
         h, gamma, beta, mean, invstd, bodies, *taps = ctx.saved_tensors
         a = rectified(normed_again(h, gamma, beta, mean, invstd), ctx.slope)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from skeleton_lab.data.archives.prenormalize import FRAMES, PERSONS
-from skeleton_lab.data.preprocessing.skeleton_text import JOINTS, Recording
+from skeleton_lab.data.preprocessing.skeleton_text import Recording
 from skeleton_lab.errors import ArchiveError
 
 
 def slots(recording: Recording, persons: int) -> np.ndarray:
-    """(persons, F, 25, 3) float64: body m of a frame in slot m, zeros where there is none."""
-    x = np.zeros((persons, recording.frames, JOINTS, 3))
+    """(persons, F, V, 3) float64: body m of a frame in slot m, zeros where there is none."""
+    x = np.zeros((persons, recording.frames, *recording.joints.shape[1:]))
     for frame, rows in enumerate(recording.rows()):
         here = rows[:persons]
         x[: len(here), frame] = recording.joints[here.start : here.stop]
@@ -23,7 +23,7 @@ def slots(recording: Recording, persons: int) -> np.ndarray:
 
 
 def liveliest(x: np.ndarray) -> np.ndarray:
-    """The two slots of (4, F, 25, 3) that move most, more first, as float32; empty frames do not count."""
+    """The two slots of (4, F, V, 3) that move most, more first, as float32; empty frames do not count."""
     energy = []
     for slot in x:
         there = slot[slot.sum(axis=(1, 2)) != 0]

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from skeleton_lab.data.archives.ntu_protocol import DATASETS
-from skeleton_lab.data.preprocessing import bone_arrays, kinetics
+from skeleton_lab.data.preprocessing import bone_arrays, kinetics, pku_mmd, uav_human
 from skeleton_lab.data.preprocessing.pipelines import PIPELINES, CtrGcn, MsG3d, Pipeline, StGcn
 from skeleton_lab.data.preprocessing.recordings import Source, chosen, ignored_names, recordings
 from skeleton_lab.data.preprocessing.run import STAGES, Options, convert_ntu
@@ -169,19 +169,22 @@ def prepare(argv: Argv = None) -> int:
         "Raw recordings to what feeders read: every published pipeline behind one command. Recordings of your own, "
         "with labels in a CSV file: `skeleton-lab prepare clips --help`."
     )
-    parser.add_argument("dataset", choices=(*DATASETS, "kinetics"))
-    parser.add_argument(
-        "--pipeline", choices=tuple(PIPELINES), default="ctrgcn", help="default: ctrgcn, the layout of Kaggle"
-    )
+    parser.add_argument("dataset", choices=(*DATASETS, "kinetics", *OTHERS))
+    parser.add_argument("--pipeline", choices=tuple(PIPELINES), help="default: ctrgcn, the layout of Kaggle")
     parser.add_argument(
         "--raw", type=Path, nargs="+", required=True, metavar="DIR", help="folder(s) or ZIP(s) of recordings"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="uav: training subjects; pku-mmd: training videos")
+    parser.add_argument("--labels", type=Path, metavar="DIR", help="pku-mmd: folder of the label files")
     parser.add_argument(
         "--ignored-sample-path", type=Path, metavar="FILE", help="list to leave out (default: the published)"
     )
     parser.add_argument(
-        "--frames", type=_positive, metavar="T", help="ctrgcn: length of the arrays (default: longest clip)"
+        "--frames",
+        type=_positive,
+        metavar="T",
+        help="ctrgcn, uav, pku-mmd: length of the arrays (default: longest clip)",
     )
     single = "ctrgcn: repeat a clip's only person as the second (default, as published: in NTU 120)"
     parser.add_argument("--duplicate-single", choices=("True", "False"), help=single)
@@ -192,7 +195,33 @@ def prepare(argv: Argv = None) -> int:
     return guarded(lambda: _prepare(args))
 
 
+# Data sets with a pipeline of the lab's own: what flags they take besides, and what converts them.
+OTHERS = {
+    "uav": (("split", "frames"), lambda a, o: uav_human.convert(a.raw, a.out, a.split, a.frames, a.truncate, o)),
+    "pku-mmd": (
+        ("split", "labels", "frames"),
+        lambda a, o: pku_mmd.convert(a.raw, a.labels, a.out, a.split, a.frames, a.truncate, o),
+    ),
+}
+PARTICULAR = (
+    "pipeline", "split", "labels", "ignored_sample_path", "frames", "duplicate_single", "bones", "side_files", "colors",
+)  # fmt: skip
+
+
 def _prepare(args: argparse.Namespace) -> None:
+    taken, convert = OTHERS.get(args.dataset, ((), None))
+    for name in PARTICULAR:
+        foreign = name not in taken if convert else name in ("split", "labels")
+        if getattr(args, name) and foreign:
+            raise UsageError(f"--{name.replace('_', '-')} has no effect with {args.dataset}: leave it out")
+    if convert:
+        for name in ("split", "labels"):
+            if name in taken and getattr(args, name) is None:
+                raise UsageError(f"{args.dataset} needs --{name}")
+        options = _options(args)
+        options.say(f"wrote {convert(args, options)}")
+        return
+    args.pipeline = args.pipeline or CtrGcn.key
     if args.dataset == "kinetics":
         if args.pipeline not in ("msg3d", "stgcn") or len(args.raw) > 1:
             raise UsageError("kinetics needs --pipeline msg3d or stgcn, and one --raw folder")

@@ -15,7 +15,7 @@ from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError
 
 LIMIT = 64 << 20  # bytes of one recording; the largest published ones have 4 MB
-_FILE = re.compile(r"(?P<name>[^.].*)\.skeleton(?P<gz>\.gz)?", re.DOTALL)
+SKELETON = re.compile(r"(?P<name>[^.].*)\.skeleton(?P<gz>\.gz)?", re.DOTALL)
 
 
 class Source(NamedTuple):
@@ -54,9 +54,12 @@ def _opened(path: str, stamp: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def listed(folder: Path) -> list[Source]:
+def listed(folder: Path, pattern: re.Pattern[str] = SKELETON) -> list[Source]:
     """All ``.skeleton`` and ``.skeleton.gz`` files of a folder, or of a ZIP at whatever depth, whatever they
     are called before that; other files, and hidden ones, are ignored.
+
+    Args:
+        pattern: of the files' names instead, with the groups ``name`` and ``gz``.
 
     Raises:
         ArchiveNotFoundError: there is no such folder. ArchiveError: it cannot be read, or is no ZIP.
@@ -67,7 +70,7 @@ def listed(folder: Path) -> list[Source]:
     with parsing(folder):
         if folder.is_dir():
             for path in folder.iterdir():
-                if match := _FILE.fullmatch(path.name):
+                if match := pattern.fullmatch(path.name):
                     status = path.stat()
                     found.append(Source(match["name"], str(path), "", status.st_size, status.st_mtime_ns))
         else:
@@ -75,7 +78,7 @@ def listed(folder: Path) -> list[Source]:
             with zipfile.ZipFile(folder) as archive:
                 for info in archive.infolist():
                     base = info.filename.rpartition("/")[2]
-                    if (match := _FILE.fullmatch(base)) and not match["gz"]:
+                    if (match := pattern.fullmatch(base)) and not match["gz"]:
                         found.append(Source(match["name"], str(folder), info.filename, info.file_size, stamp))
     return found
 

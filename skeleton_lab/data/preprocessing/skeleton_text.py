@@ -1,8 +1,8 @@
-"""The ``.skeleton`` text of NTU RGB+D (Kinect v2): frames of bodies of 25 joints.
+"""The ``.skeleton`` text of NTU RGB+D (Kinect v2): frames of bodies of 25 joints, in UAV-Human of 17.
 
 number of frames
 per frame: number of bodies
-  per body: 10 fields (id, edges, hands, lean, tracking); the number of joints, 25
+  per body: 10 fields (id, edges, hands, lean, tracking); the number of joints, V
     per joint: 12 fields: x y z in metres, depth x y, colour x y, orientation w x y z, tracking
 """
 
@@ -25,8 +25,8 @@ LARGEST = 1e4  # metres: what is farther away is damage
 class Recording:
     """One file.  Body b of frame f is row ``starts[f] + b`` of ``ids``, ``joints`` and ``colors``, in file order.
 
-    starts: (F + 1,) int64; ids: text, since float64 would merge neighbouring ones; joints: (B, 25, 3) float64, metres;
-    colors: (B, 25, 2) float32, pixels of the colour image, or None where they were not asked for.
+    starts: (F + 1,) int64; ids: text, since float64 would merge neighbouring ones; joints: (B, V, 3) float64, metres;
+    colors: (B, V, 2) float32, pixels of the colour image, or None where they were not asked for.
     """
 
     starts: np.ndarray
@@ -44,20 +44,20 @@ class Recording:
             yield range(start, stop)
 
 
-def read(source: Source, colors: bool = False) -> Recording:
-    """Parse one recording.
+def read(source: Source, colors: bool = False, joints: int = JOINTS) -> Recording:
+    """Parse one recording whose bodies have so many joints.
 
     Raises:
         ArchiveError: unreadable or damaged; the message has the file, the line and what was expected there.
     """
     data = source.read()
     try:
-        return parse(data, colors)
+        return parse(data, colors, joints)
     except ValueError as error:
         raise ArchiveError(f"{source.shown}, {error}") from error
 
 
-def parse(data: bytes, colors: bool = False) -> Recording:
+def parse(data: bytes, colors: bool = False, V: int = JOINTS) -> Recording:
     """Parse the text of one recording; line ends are CRLF or LF.
 
     Raises:
@@ -81,21 +81,21 @@ def parse(data: bytes, colors: bool = False) -> Recording:
                 at += 2
                 continue
             ids.append(body)
-            if count != JOINTS:
-                raise ValueError(f"line {at + 2}: {JOINTS} joints expected, not {_seen(lines[at + 1])}")
+            if count != V:
+                raise ValueError(f"line {at + 2}: {V} joints expected, not {_seen(lines[at + 1])}")
             heads.append(at + 2)
-            at += 2 + JOINTS
-            _joints(lines, heads[-1], texts, tints if colors else None)
+            at += 2 + V
+            _joints(lines, heads[-1], V, texts, tints if colors else None)
         starts.append(len(ids))
     for number in range(at, len(lines)):
         if lines[number].strip():
             raise ValueError(f"line {number + 1}: the end expected after {frames} frames, not {_seen(lines[number])}")
-    joints = _numbers(texts, 3, heads).reshape(-1, JOINTS, 3)
+    joints = _numbers(texts, 3, heads, V).reshape(-1, V, 3)
     wrong = ~(np.abs(joints) <= LARGEST).all(axis=2)  # NaN is not, either
     if wrong.any():
         body, joint = np.argwhere(wrong)[0].tolist()
         raise ValueError(f"line {heads[body] + joint + 1}: a coordinate in metres expected")
-    tint = _numbers(tints, 2, heads).astype(np.float32).reshape(-1, JOINTS, 2) if colors else None
+    tint = _numbers(tints, 2, heads, V).astype(np.float32).reshape(-1, V, 2) if colors else None
     return Recording(np.array(starts, np.int64), ids, joints, tint)
 
 
@@ -125,9 +125,9 @@ def _body_id(lines: list[bytes], at: int) -> str:
     return fields[0].decode()
 
 
-def _joints(lines: list[bytes], at: int, texts: list[bytes], tints: list[bytes] | None) -> None:
-    """Append the fields that are kept of the 25 lines from ``at`` on; the numbers are made for all bodies at once."""
-    block = lines[at : at + JOINTS]
+def _joints(lines: list[bytes], at: int, V: int, texts: list[bytes], tints: list[bytes] | None) -> None:
+    """Append the fields that are kept of the V lines from ``at`` on; the numbers are made for all bodies at once."""
+    block = lines[at : at + V]
     try:
         for line in block:
             x, y, z, rest = line.split(None, 3)
@@ -137,22 +137,22 @@ def _joints(lines: list[bytes], at: int, texts: list[bytes], tints: list[bytes] 
             texts += (x, y, z)
             if tints is not None:
                 tints += rest.split()[2:4]
-        if len(block) == JOINTS:
+        if len(block) == V:
             return
     except ValueError:
         pass
-    for number in range(at, at + JOINTS):
-        what = f"joint {number - at} of {JOINTS} with {JOINT_FIELDS} fields"
+    for number in range(at, at + V):
+        what = f"joint {number - at} of {V} with {JOINT_FIELDS} fields"
         if len(_line(lines, number, what).split()) != JOINT_FIELDS:
             raise ValueError(f"line {number + 1}: {what} expected, not {_seen(lines[number])}")
 
 
-def _numbers(texts: list[bytes], columns: int, heads: list[int]) -> np.ndarray:
+def _numbers(texts: list[bytes], columns: int, heads: list[int], V: int) -> np.ndarray:
     try:
         return np.array(list(map(float, texts)), np.float64)
     except ValueError:
         place = next(i for i, text in enumerate(texts) if not _is_number(text))
-    body, joint = divmod(place // columns, JOINTS)
+    body, joint = divmod(place // columns, V)
     raise ValueError(f"line {heads[body] + joint + 1}: a number expected, not {_seen(texts[place])}")
 
 
