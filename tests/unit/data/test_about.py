@@ -91,7 +91,7 @@ def test_a_plain_archive_says_what_its_format_says(tmp_path):
         (dict(skeleton="own.yaml"), "my.npz: skeleton names the file 'own.yaml'"),
         (dict(skeleton="joints: [a\nb"), "my.npz: skeleton: .*YAML"),
         (dict(skeleton="- 1\n- 2"), "my.npz: skeleton"),
-        (dict(skeleton="x" * 100_001), "text of 100001 characters"),
+        (dict(skeleton="x" * 100_001), "skeleton has 400004 bytes; a text of 100000 characters is read"),
         (dict(skeleton=["coco17", "ntu25"]), r"my.npz: skeleton has shape \(2,\)"),
         (dict(skeleton="h36m17", channels="xyx"), "my.npz: channels is xyx; it is one of xyz, xy, xys"),
         (dict(channels="xy"), "my.npz: channels is 'xy', x_train has 3 channels"),
@@ -221,6 +221,23 @@ def test_what_a_layout_has_no_place_for_is_said(tmp_path):
     with pytest.raises(UsageError, match="has pixels: write --to 5d"):
         path = own(tmp_path / "18.npz", V=18, skeleton="coco18", units="px", channels="xys")
         convert(path, tmp_path / "kinetics", to="kinetics", show=False)
+
+
+def test_columns_of_seventeen_joints_stay_what_they_are(tmp_path):
+    x = np.random.default_rng(0).uniform(1, 2, (3, 4, 102)).astype(np.float32)
+    np.savez(tmp_path / "uav.npz", x_train=x, y_train=np.arange(3), x_test=x[:2], y_test=np.arange(2))
+    convert(tmp_path / "uav.npz", tmp_path / "a.npz", show=False, joints=17)
+    convert(tmp_path / "uav.npz", tmp_path / "b.npz", show=False, joints=17, to="5d")
+    with np.load(tmp_path / "a.npz") as file:
+        assert set(file) == {"x_train", "y_train", "x_test", "y_test"} and np.array_equal(file["x_train"], x)
+    assert open_archive(tmp_path / "a.npz", "train", joints=17).skeleton.name == "uav17"
+    assert open_archive(tmp_path / "b.npz", "train").skeleton.name == "uav17"
+
+
+def test_class_names_without_a_skeleton_are_lost_and_said(tmp_path):
+    source = pyskl(tmp_path / "my.pkl", 3, 17, class_names=list("abc"))
+    made = convert(source, tmp_path / "my.npz", show=False)
+    assert made.unread == ("class_names: they are kept where the skeleton is known; the source does not say it",)
 
 
 def test_class_names_become_those_of_kinetics(tmp_path):
