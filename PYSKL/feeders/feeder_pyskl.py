@@ -121,11 +121,10 @@ class Feeder(base.Feeder):
             )
 
     def take_people(self, count: int) -> None:
-        """Hand over this many people: of more the first, fewer are followed by empty ones. Said once."""
-        step = self.compose.all(FormatGCNInput)[-1]
-        if step.num_person != count:
-            base.log_once(f"The pipeline gives {step.num_person} people and the network takes {count}.")
-            step.num_person = count
+        """As the parent's; the pipeline's last step does it, in its own order of the axes."""
+        super().take_people(count)
+        self.num_person = None
+        self.compose.all(FormatGCNInput)[-1].num_person = count
 
     def _run(self, work: Work) -> None:
         """The pipeline for every sample: ``x`` (B, clips, M, T, V, C) float32."""
