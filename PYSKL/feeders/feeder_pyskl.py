@@ -27,6 +27,7 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons.layouts import Layout
 
 AVERAGES = ("prob", "score")
+PEOPLE = 2  # that are looked at, as in the pickles that are read
 WHOLE_PICTURE = (1, 1)  # of coordinates that are shares of it
 CENTRED = ("kinetics", "npy")  # layouts whose shares count from the middle of the picture
 
@@ -121,11 +122,10 @@ class Feeder(base.Feeder):
             )
 
     def take_people(self, count: int) -> None:
-        """Hand over this many people: of more the first, fewer are followed by empty ones. Said once."""
-        step = self.compose.all(FormatGCNInput)[-1]
-        if step.num_person != count:
-            base.log_once(f"The pipeline gives {step.num_person} people and the network takes {count}.")
-            step.num_person = count
+        """As the parent's; the pipeline's last step does it, in its own order of the axes."""
+        super().take_people(count)
+        self.num_person = None
+        self.compose.all(FormatGCNInput)[-1].num_person = count
 
     def _run(self, work: Work) -> None:
         """The pipeline for every sample: ``x`` (B, clips, M, T, V, C) float32."""
@@ -145,7 +145,7 @@ class Feeder(base.Feeder):
         if clips.frames is not None and not isinstance(clips, Observed):
             frames = int(clips.frames[clip])
         frames = max(frames, 1)
-        x = clips.gather(at, np.arange(frames)[None])[0].swapaxes(0, 1)  # (M, T, V, C)
+        x = clips.gather(at, np.arange(frames)[None])[0].swapaxes(0, 1)[:PEOPLE]  # (M, T, V, C)
         item: dict[str, Any] = {
             "frame_dir": self.sample_name[clip], "label": int(self.label[clip]), "start_index": 0, "modality": "Pose",
             "test_mode": self.test_mode, "total_frames": frames, "keypoint": x,

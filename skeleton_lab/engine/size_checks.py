@@ -59,10 +59,12 @@ def check_clips(shape: tuple[int, ...], options: Namespace, net: nn.Module, wher
     """UsageError if clips (C, T, V, M) are of other sizes than the network was built for, as far as it tells."""
     for names, axis, what in AXES:
         built = told(names, options.model_args, type(net))
+        by_graph = ()
         if built is None and names is JOINTS:  # some networks know them by their graph
-            built = getattr(getattr(net, "graph", None), "num_node", None)
+            graph, by_graph = getattr(getattr(net, "backbone", net), "graph", None), ("graph_args", "graph_cfg")
+            built = getattr(graph, "num_node", None)
         if built is not None and built != shape[axis]:
-            name = next((name for name in names if name in options.model_args), names[0])
+            name = next((name for name in (*names, *by_graph) if name in options.model_args), names[0])
             raise UsageError(
                 f"{where} clips have {shape[axis]} {what}, and the network was built for {built} "
                 f"(model_args: {name}); make them agree, or take another archive"

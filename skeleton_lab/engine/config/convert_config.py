@@ -179,6 +179,7 @@ def _feeder(taken: _Taken, what: str, part: dict[str, Any]) -> dict[str, Any]:
     except UsageError as error:
         raise UsageError(f"{taken.where}: {what}: {error}") from None
     made |= {"data_path": part.pop("ann_file"), "split": part.pop("split", "train"), "pipeline": steps}
+    made["window_size"] = next((step.pop("clip_len") for step in steps if "clip_len" in step), None)
     if (share := part.pop("valid_ratio", None)) or (part.get("box_thr") and share is None):
         taken.note(f"{what}: clips are not left out by valid_ratio={share!r}, box_thr={part.get('box_thr')!r}")
     part.pop("box_thr", None)

@@ -245,3 +245,10 @@ def test_both_networks_take_a_step_on_any_skeleton(network, name, tmp_path):
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
     told = f"Skeleton: {name}, {layout.V} joints, {feeders[0].D} coordinates"
     assert (name == "ntu25") == (options.skeleton is None) and (name == "ntu25" or told in said[-1])
+
+
+def test_a_crowd():
+    """Of more than two people in space the first two are looked at."""
+    x = np.random.default_rng(0).standard_normal((3, 12, 25, 4)).astype(np.float32)
+    crowd, two = (Feeder(ArrayClips([x[..., :count]]), "test", window_size=8) for count in (4, 2))
+    np.testing.assert_array_equal(crowd[0][0], two[0][0])

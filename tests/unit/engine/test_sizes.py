@@ -10,6 +10,7 @@ import yaml
 from sandbox import FEW, shrink
 
 from skeleton_lab import registry
+from skeleton_lab.data.feeders.base import ctvm
 from skeleton_lab.engine.build import make_net
 from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.options import parse
@@ -24,7 +25,10 @@ def begin(room: registry.Room, config: str | None = None, small: bool = True) ->
     """Sub-command, configuration and small batches, with ``small`` of short clips."""
     given = yaml.safe_load((room.path / (config or room.config)).read_text())
     verb = "recognition" if room.program == "T" else ""
-    pieces = "--forward-batch-size 3" if room.program == "G" else ""
+    pieces = "--forward-batch-size 3" if room.program in ("G", "P") else ""
+    if room.program == "P":  # whose configurations are of another archive
+        data = (f"--{split}-feeder-args data_path=./data/ntu/NTU60_CS.npz,split={split}" for split in ("train", "test"))
+        pieces = " ".join((pieces, *data))
     return f"{verb} --config {config or room.config} {FEW} {pieces} {shrink(given) if small else ''}"
 
 
@@ -53,7 +57,7 @@ def test_feeders_hand_over_as_many_people_as_the_network_takes(room, count, lab)
         few, two = make_feeder(options, options.test_feeder_args), None
         options.model_args[name] = 2
         two = make_feeder(options, options.test_feeder_args)
-    x, y = few[1][0], two[1][0]
+    x, y = ctvm(few[1][0], few.axes), ctvm(two[1][0], two.axes)
     assert x.shape[:3] == y.shape[:3] and x.shape[3] == count
     np.testing.assert_array_equal(x[..., :2], y[..., :count])
     assert not x[..., 2:].any()
@@ -66,7 +70,8 @@ def parsed(room: registry.Room, line: str):
 
 SIZES = {"C": ("num_person", "num_point", "num_class"), "G": ("num_person", "num_point", "num_class"),
          "F": ("num_person", "num_point", "num_class"), "S": ("num_people", "num_points", "num_classes"),
-         "H": ("num_person", "num_point", "num_class"), "T": ("num_class",)}  # fmt: skip
+         "H": ("num_person", "num_point", "num_class"), "T": ("num_class",),
+         "P": ("num_person", "num_classes"), "D": ("num_person", "num_point", "num_class")}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -84,6 +89,8 @@ def test_joints_that_do_not_fit_the_archive(room, lab, capsys, tmp_path):
     flags = f"--model-args {'num_points' if room.program == 'S' else 'num_point'}=20"
     if room.program == "T":
         flags = "--model-args \"{'graph_args':{'layout':'openpose','strategy':'spatial'}}\""
+    elif room.program == "P":
+        flags = "--model-args \"{'graph_cfg':{'layout':'openpose','mode':'spatial'}}\""
     assert lab(room.folder, f"{begin(room)} {flags} --work-dir {tmp_path}") == 2
     err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert len(err) == 1 and ("joints" in err[0] or "num_points 20" in err[0]), err

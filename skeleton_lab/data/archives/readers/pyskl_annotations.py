@@ -28,11 +28,12 @@ def persons_by_frames(points: np.ndarray, frames: np.ndarray, total: int, most: 
     first = np.searchsorted(frames, np.arange(total + 1))
     place = np.arange(len(frames)) - first[frames]
     people = int(place.max(initial=0)) + 1
+    if people > most:
+        best = np.lexsort((-points[..., -1].sum(-1), frames))  # frame by frame as before
+        points, kept = points[best][place < most], place < most
+        place, frames, people = place[kept], frames[kept], most
     x = np.zeros((people, total, *points.shape[1:]), points.dtype)
     x[place, frames] = points
-    if people > most:
-        order = np.argsort(-x[..., -1].sum(-1), axis=0, kind="stable")[:most]
-        x = np.take_along_axis(x, order[:, :, None, None], axis=0)
     return x
 
 
@@ -112,7 +113,8 @@ def content_of(path: Path) -> tuple[dict[str, Any], dict[str, list[str]], list[t
     for number, annotation in enumerate(all_of_them):
         with parsing(path, f"annotation {number}"):
             annotations.append((number, safe_pickle.text(annotation[named_by]), annotation))
-    annotations.sort(key=lambda each: str(each[2].get("raw_file", "")) if "keypoint" not in each[2] else "")
+    with parsing(path):
+        annotations.sort(key=lambda each: "" if "keypoint" in each[2] else str(each[2].get("raw_file", "")))
     if content["split"] is None:
         names = [name for _, name, _ in annotations]
         return content, {"train": names, "test": names}, annotations
