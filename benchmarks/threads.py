@@ -28,7 +28,7 @@ from skeleton_lab.utils.cli import Parser, check_sizes
 
 COUNTS = (1, 2)
 CLASSES = 60
-TURNING = "while True: pass"
+TURNING = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # not longer than who asked for it
 
 
 class Took(NamedTuple):

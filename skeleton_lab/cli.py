@@ -59,6 +59,7 @@ VERBS = {
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
+    "convert-config": Verb("a PYSKL configuration (.py) as YAML", "skeleton_lab.engine.config.convert_config:main"),
     "prepare": Verb("raw recordings, and clips of your own, to archives",
                     "skeleton_lab.data.preprocessing.programs:prepare",
                     kinds=(("clips", "skeleton_lab.inference.clips.program:main"),)),

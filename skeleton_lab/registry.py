@@ -129,6 +129,8 @@ MODELS = (
     Model("stgcnpp-coco", "PYSKL", "config/stgcnpp/ntu60_xsub_hrnet/j.yaml"),
     Model("protogcn", "PYSKL", "config/protogcn/ntu60_xsub/j.yaml"),
 )
+# backbones of PYSKL's configurations: the network that it is here
+BACKBONES = {"STGCN": "stgcnpp", "ProtoGCN": "protogcn"}
 # a parameter that every network of the name has, and no other room's
 TELLING = (
     ("CTR-GCN", "l1.gcn1.convs.0.conv1.weight"),

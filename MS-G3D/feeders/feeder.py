@@ -66,7 +66,7 @@ class Feeder(padded.WholeClipFeeder):
         self.accept(locals())
         window = padded.checked_window(window_size, random_choose)
         clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout, skeleton)
-        self.know(clips, skeleton, skeletons.told(clips, skeleton))
+        clips = self.know(clips, skeleton, skeletons.told(clips, skeleton))
         crop = padded.checked_crop(crop) or ("middle" if split == "test" else "")
         read = padded.ReadClip(window, random_shift, random_choose, crop)
         names = clips.names or [f"{split}_{i:06d}" for i in range(len(clips))]

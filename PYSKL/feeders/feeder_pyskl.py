@@ -17,17 +17,18 @@ from skeleton_lab.data.archives.opening import SPLITS, open_archive
 from skeleton_lab.data.archives.readers.pyskl import raw_layout
 from skeleton_lab.data.archives.split_names import divisions
 from skeleton_lab.data.feeders import base, pyskl_pipelines
+from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.pyskl_compose import Chance, Compose
 from skeleton_lab.data.feeders.pyskl_frames import FormatGCNInput, UniformSample
 from skeleton_lab.data.feeders.pyskl_streams import GenSkeFeat
 from skeleton_lab.errors import UsageError
-from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.layouts import Layout
 
 AVERAGES = ("prob", "score")
 WHOLE_PICTURE = (1, 1)  # of coordinates that are shares of it
+CENTRED = ("kinetics", "npy")  # layouts whose shares count from the middle of the picture
 
 
 class Feeder(base.Feeder):
@@ -87,9 +88,11 @@ class Feeder(base.Feeder):
             path = locate(str(data_path), self.room_dir)
             clips = open_archive(path, part, label_path=label_path, layout=raw_layout(path, layout))
             clips = clips.in_stored_order()
-        self.flat = bool(clips.scored or clips.C == 2)
+        found, self.told = skeletons.told(clips, skeleton), skeletons.says(clips, skeleton)
+        clips = clips if found is None else skeletons.saying(clips, found)
+        self.D = skeletons.coordinates(clips)
+        self.flat = self.D == 2
         steps = pyskl_pipelines.checked(pipeline if pipeline is not None else pyskl_pipelines.PUBLISHED)
-        found = self._skeleton(clips, skeleton)
         if found is not None and (skeleton is not None or not pyskl_pipelines.fits(steps, found, self.flat)):
             steps = pyskl_pipelines.adapted(steps, found, self.flat)
         window = window_size if window_size != -1 else None
@@ -105,17 +108,11 @@ class Feeder(base.Feeder):
         super().__init__(clips, [self._run], names, debug)
         self._tell(found)
 
-    def _skeleton(self, clips: Clips, given: str | None) -> Layout | None:
-        """Of the clips: as given, else as they say, else by their number of joints, where that tells."""
-        if given is not None:
-            return layouts.resolve(given, None, clips.V, str(clips.path))
-        return clips.skeleton or layouts.told_by_joints(clips.V)
-
     def _tell(self, found: Layout | None) -> None:
         """Bones to draw and, unless the pipeline adds joints, the skeleton that the network gets."""
         streams = self.compose.all(GenSkeFeat)
         extended = streams and len(streams[0].parents) != self.clips.V
-        self.skeleton: Layout | None = None if extended else found
+        self.skeleton = None if extended else found
         if streams:
             self.edges = [(joint, int(above)) for joint, above in enumerate(streams[0].parents) if joint != above]
         if self.flat and self.clips.img_shape is None and self.clips.units != "image" and not extended:
@@ -157,8 +154,10 @@ class Feeder(base.Feeder):
             item["keypoint"], item["keypoint_score"] = x[..., :-1], x[..., -1]
         if clips.img_shape is not None:
             item["img_shape"] = tuple(clips.img_shape[clip].tolist())
-        elif clips.units == "image":
+        elif self.flat and clips.units == "image":
             item["img_shape"] = WHOLE_PICTURE
+            middle = np.float32(0.5 * (clips.layout in CENTRED))
+            item["keypoint"] = item["keypoint"] + middle
         return item
 
     def inputs(self, work: Work) -> tuple[Tensor, ...]:

@@ -1,7 +1,6 @@
 """PYSKL's graph: ``A`` (K, V, V) of a skeleton, in four modes (Duan et al., PYSKL, 2022; ProtoGCN, CVPR 2025).
 
-Row = source joint, column = target joint of y[w] = sum_v x[v] A[k][v, w]; every matrix but ``binary_adj`` and ``random``
-has columns that sum to 1 or 0.
+Row = source joint, column = target joint: y[w] = sum_v x[v] A[k][v, w].
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Graph:
         layout: 'nturgb+d', 'coco', 'openpose', 'handmp', 'coco_new', 'openpose_new', any name that
             ``skeleton_lab.skeletons.layouts`` knows, or a YAML file.
         mode: 'spatial': itself, towards the centre, away from it; 'stgcn_spatial': by hops and distance to the centre;
-            'binary_adj': neighbours, not normalised; 'random': ``num_filter`` Gaussian draws of NumPy's global generator.
+            'binary_adj': neighbours, not normalised; 'random': ``num_filter`` Gaussian draws of NumPy's generator.
         max_hop: of 'stgcn_spatial', which has 2 * max_hop + 1 matrices.
         nx_node, num_filter, init_std, init_off: of 'random': frames per matrix, matrices, deviation, mean.
 

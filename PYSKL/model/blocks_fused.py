@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from model.blocks import MSTCN, UnitTCN
@@ -76,6 +77,7 @@ class NormReLUProducts(Function):
         return *(product(W, z, stride) for W, stride in zip(weights, strides)), *statistics
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gradients):
         x, gamma, beta, residual, down_gamma, down_beta, bodies, mean, invstd, *weights = ctx.saved_tensors
         added = residual
@@ -170,6 +172,7 @@ class JoinGlobal(Function):
         return torch.addcmul(g[:, :, :V] + bias[:, None, None], add[:, None].to(g.dtype), last)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, df):
         add, last = ctx.saved_tensors
         add = add.to(df.dtype)

@@ -174,14 +174,13 @@ class ClassSpecificContrast(nn.Module):
 
     def forward(self, graph: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         """The mean contrastive loss of graphs (N, V*V); moves the memory, whose part of this batch has a gradient."""
-        f = self.cl_fc(graph)
+        f = self.cl_fc(graph).to(self.avg_f.dtype)
         hits = F.one_hot(labels, logits.shape[1]) * (logits.detach().argmax(1) == labels).unsqueeze(1)
         hits = hits.to(f.dtype)  # (N, K)
         count = hits.sum(0)
         means = f.t() @ hits / (count + 1e-12)
-        old = self.avg_f.to(f.dtype)
-        memory = torch.where(count > 0, self.momentum * old + (1 - self.momentum) * means, old)
-        self.avg_f = memory.detach().to(self.avg_f.dtype)
+        memory = torch.where(count > 0, self.momentum * self.avg_f + (1 - self.momentum) * means, self.avg_f)
+        self.avg_f.copy_(memory.detach())
         return F.cross_entropy(unit(f, 1) @ unit(memory, 0) / self.temperature, labels)
 
 
@@ -213,7 +212,8 @@ class Model(nn.Module):
         ValueError: an argument that is not known; graph and ratio that do not give the last block's width.
     """
 
-    layout = "NMTVC"
+    axes = "MTVC"  # of a clip
+    remembers = ("cls_head.csc_loss.avg_f",)  # buffers that training moves and no file of weights has
 
     def __init__(
         self, graph_cfg: dict[str, Any], num_classes: int = 60, weight: float = 0.2, joint_cfg: str | None = None,

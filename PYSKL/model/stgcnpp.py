@@ -134,7 +134,7 @@ class Model(nn.Module):
         options: ``gcn_*`` of every ``UnitGCN``, ``tcn_*`` of every temporal unit ('tcn_type': 'unit_tcn' or 'mstcn').
     """
 
-    layout = "NMTVC"
+    axes = "MTVC"  # of a clip
 
     def __init__(
         self, graph_cfg: dict[str, Any], num_classes: int = 60, in_channels: int = 3, base_channels: int = 64,

@@ -63,7 +63,7 @@ class Feeder(padded.WholeClipFeeder):
         window = padded.checked_window(window_size, random_choose)
         read = padded.ReadClip(window, choose=random_choose, crop=padded.checked_crop(crop))
         clips, split = padded.open_whole(data_path, split, label_path, self.room_dir, layout, skeleton)
-        self.know(clips, skeleton, skeletons.told(clips, skeleton))
+        clips = self.know(clips, skeleton, skeletons.told(clips, skeleton))
         names = clips.names or [f"{split}_{i}" for i in range(len(clips))]
         more = padded.streams(bone, vel, self.skeleton) + ([padded.random_move] if random_move else [])
         super().__init__(clips, read, more, names, debug)

@@ -18,8 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from skeleton_lab.cost.flags import BUDGET_GIB
 from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.engine.memory.forecast import CONTEXT_BYTES, GIB, SLACK, Memory, PeakMemory
+from skeleton_lab.skeletons import layouts
 
-JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24}  # of ST-GCN's layouts
+JOINTS = {"openpose": 18, "ntu-rgb+d": 25, "ntu_edge": 24, "coco_new": 20, "openpose_new": 20}  # of graphs alone
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,27 @@ class SavedTensors(torch.autograd.graph.saved_tensors_hooks):
         return sum(self.storages.values())
 
 
-def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:
-    """Random inputs for a network built with ``model_args``: x (N, C, T, V, M), and (N, T) frame positions if it asks.
+def sizes(model_args: dict[str, Any]) -> tuple[int, int, int]:
+    """Coordinates, joints and persons of the clips of a network built with ``model_args``."""
+    layout = (model_args.get("graph_args") or model_args.get("graph_cfg") or {}).get("layout")
+    joints = JOINTS.get(layout, 25)
+    if layout is not None and layout not in JOINTS:
+        joints = layouts.layout(layout).V
+    joints = model_args.get("num_point", model_args.get("num_points", joints))
+    return model_args.get("in_channels", 3), joints, model_args.get("num_person", model_args.get("num_people", 2))
 
-    ``single_person``: share of the samples without a second person.
+
+def example(model_args: dict[str, Any], batch: int, frames: int, single_person: float = 0.0) -> tuple[Tensor, ...]:
+    """Random inputs for a network built with ``model_args``.
+
+    That is x (N, C, T, V, M), of networks with a ``graph_cfg`` (N, M, T, V, C), and (N, T) frame positions if it asks.
+
+    Args:
+        single_person: share of the samples without a second person.
     """
-    layout = (model_args.get("graph_args") or {}).get("layout")
-    joints = model_args.get("num_point", model_args.get("num_points", JOINTS.get(layout, 25)))
-    persons = model_args.get("num_person", model_args.get("num_people", 2))
-    x = torch.randn(batch, model_args.get("in_channels", 3), frames, joints, persons)
+    channels, joints, persons = sizes(model_args)
+    x = torch.randn(batch, channels, frames, joints, persons)
     x[: round(batch * single_person), ..., 1:] = 0
+    if "graph_cfg" in model_args:
+        return (x.permute(0, 4, 2, 3, 1).contiguous(),)
     return (x, torch.linspace(-1, 1, frames).expand(batch, -1)) if "index_t" in model_args else (x,)

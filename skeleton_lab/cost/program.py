@@ -159,7 +159,8 @@ def supervised(this: Room, arguments: argparse.Namespace) -> Answer:
     if hasattr(model, "activation_checkpointing") and not fits(memory, recipe.forward, arguments.budget):
         model.activation_checkpointing = True
         again = on_gpu(model, inputs, recipe)
-    _, _, T, V, M = inputs[0].shape
+    size = dict(zip(getattr(model, "axes", "CTVM"), inputs[0].shape[1:]))
+    T, V, M = size["T"], size["V"], size["M"]
     sample = f"{T} frames{WHOLE_WORDS if recipe.whole else ''}, {V} joints, {M} {'person' if M == 1 else 'people'}"
     return Answer(this, recipe, sample, found, memory, again)
 
@@ -178,7 +179,7 @@ def measured(model: nn.Module, inputs: Sequence[Tensor], precision: str) -> Cost
 
 def on_gpu(model: nn.Module, inputs: Sequence[Tensor], recipe: Recipe) -> Memory:
     """What a step of a recipe needs on a GPU, by the code that runs there; as if every body were there."""
-    memory = forecast(model, inputs, recipe.forward, recipe.states, "cuda", Criterion())
+    memory = forecast(model, inputs, recipe.forward, recipe.states, "cuda", Criterion(net=model))
     return memory.scaled(narrowed(model, [x[:2] for x in inputs], recipe.precision, torch.device("cpu")))
 
 

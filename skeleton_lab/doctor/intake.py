@@ -12,12 +12,12 @@ import numpy as np
 from skeleton_lab.data.archives import about, npy_format
 from skeleton_lab.data.archives.both_splits import alone, open_source, refuse_labels
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.labels import class_ids
 from skeleton_lab.data.archives.locate import held
 from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.data.archives.opening import FLAT, JOINTS_5D, MEMBERS, PERSONS_5D, SPLITS
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import h5, npz
+from skeleton_lab.doctor import said
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis, Member
 from skeleton_lab.errors import ArchiveError, LabError, UsageError, listing
 from skeleton_lab.skeletons.layouts import Layout
@@ -142,40 +142,13 @@ def _members(path: Path, kind: type, diagnosis: Diagnosis) -> list[Part]:
     there = [split for split in SPLITS if {f"x_{split}", f"y_{split}"} & set(keys)]
     if len(there) == 1:
         diagnosis.add(WARNING, "one-split", f"there are only {there[0]} clips", BOTH)
-    skeleton = _skeleton(file, diagnosis) if "skeleton" in arrays else None
+    skeleton = said.skeleton(file, diagnosis) if "skeleton" in arrays else None
     _others_keys([key for key in keys if skeleton is None or key not in about.MEMBERS], diagnosis)
     parts = [_part(split, arrays, broken, skeleton, diagnosis) for split in there or SPLITS]
     whole = [part for part in parts if part is not None]
     for part in whole if skeleton is not None else ():
-        part.said = _said(file, part, diagnosis)
+        part.said = said.clips(file, part.split, part.shape, part.y, diagnosis)
     return whole
-
-
-def _skeleton(file: npz.Npz | h5.H5, diagnosis: Diagnosis) -> Layout | None:
-    try:
-        return about.skeleton_in(file)
-    except LabError as error:
-        diagnosis.add(
-            ERROR, "skeleton", str(error), "docs/data.md says what the members of an archive of one's own are"
-        )
-        return None
-
-
-def _said(file: npz.Npz | h5.H5, part: Part, diagnosis: Diagnosis) -> Clips | None:
-    """What an archive of one's own says of a split; a member that does not fit is a finding."""
-    N, T, M, V, C = part.shape
-    try:
-        with np.errstate(invalid="ignore"):
-            labels, columns = class_ids(np.asarray(part.y), "")
-    except LabError:  # the labels' own findings say what is wrong
-        labels, columns = np.zeros(N, np.int64), None
-    clips = Clips(file.path, "5d", (C, T, V, M), labels, num_class=columns)
-    try:
-        about.read(file, part.split, clips)
-    except LabError as error:
-        diagnosis.add(ERROR, "members", str(error), "no program reads the archive like this")
-        return None
-    return clips
 
 
 def fault(error: LabError) -> tuple[str, str, str]:

@@ -91,8 +91,8 @@ def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: 
 
 
 def _told(part: Part) -> np.ndarray | None:
-    """The labels that the names of NTU RGB+D tell."""
-    if not part.names or not all(PATTERN.fullmatch(name) for name in part.names):
+    """The labels that the names of NTU RGB+D tell, where the archive has no classes of its own."""
+    if not part.names or part.class_names or not all(PATTERN.fullmatch(name) for name in part.names):
         return None
     return np.array([sample(name).label for name in part.names])
 

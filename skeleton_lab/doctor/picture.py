@@ -13,6 +13,7 @@ from skeleton_lab.skeletons.schemes import SCORE
 from skeleton_lab.utils.importing import optional
 
 STRIP = 6  # frames of the clip
+NAMED = 12  # classes whose names have room
 TINTS = {ERROR: "#B00020", WARNING: "#8A5A00"}
 KINDS = ("none", "one", "two", "the same twice")
 SHADES = ("#9AA3AD", "#009E73", "#7A5195", "#B79F00")
@@ -56,6 +57,10 @@ def _labels(axes, diagnosis: Diagnosis, colours: dict[str, str]) -> None:
         axes.bar(np.arange(len(counts)) + (k - (len(told) - 1) / 2) * width, counts, width, label=split,
                  color=colours[split])  # fmt: skip
     axes.set(title="clips per class", xlabel="class (from 0)", ylabel="clips", xlim=(-1, len(counts)))
+    names = next((facts.class_names for facts in diagnosis.splits.values() if facts.class_names), [])
+    if 0 < len(names) <= NAMED:
+        axes.set_xticks(np.arange(len(names)), [textwrap.shorten(name, 90 // len(names) + 4) for name in names])
+        axes.set_xlabel("class")
     axes.legend(frameon=False)
 
 

@@ -16,6 +16,7 @@ from skeleton_lab.engine.work_dir import LAST
 from skeleton_lab.errors import WeightsError
 
 FORMAT = 1
+MEMORY = "memory"  # only of networks that have one
 OTHERWISE = "take an earlier copy of the folder, or start again without --resume"
 
 _Test = Callable[[Any], bool]
@@ -66,6 +67,19 @@ RANDOM: dict[str, _Test] = {
 }  # fmt: skip
 
 
+def beyond(net: nn.Module) -> dict[str, Any]:
+    """What of a network's state its weights lack: the buffers that it names in ``remembers``, which training moves."""
+    names = getattr(net, "remembers", ())
+    return {MEMORY: {name: net.get_buffer(name).detach().to("cpu", copy=True) for name in names}} if names else {}
+
+
+def restore_beyond(net: nn.Module, content: Mapping[str, Any]) -> None:
+    """The way back; a file without them, of an earlier version, leaves them as they are."""
+    with torch.no_grad():
+        for name, value in content.get(MEMORY, {}).items():
+            net.get_buffer(name).copy_(value)
+
+
 def save_last(work_dir: Path, content: dict[str, Any]) -> None:
     content = {"format": FORMAT, **content}
     save_tensors(work_dir / LAST, {**content, "digest": of_content(content)})
@@ -82,7 +96,8 @@ def load_last(work_dir: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not _whole(content.get("format")) or content["format"] != FORMAT:
         raise WeightsError(f"{path}: is not a checkpoint of this program (format {FORMAT}); {OTHERWISE}")
     newer = any(name in content for name in SINCE_DIGESTS)
-    check_form(path, content, {**FORM, **SINCE_DIGESTS} if newer else FORM)
+    form = {**FORM, **SINCE_DIGESTS} if newer else FORM
+    check_form(path, content, {**form, MEMORY: _tensors} if MEMORY in content else form)
     try:
         digest = of_content({name: value for name, value in content.items() if name != "digest"})
     except ValueError as error:
@@ -130,6 +145,9 @@ def check_fits(
     state, own = content["state"], net.state_dict()
     if state["iteration"] > iterations:
         raise damaged(path, f"state.iteration is {state['iteration']}, an epoch has {iterations} batches")
+    memory, remembered = content.get(MEMORY, {}), beyond(net).get(MEMORY, {})
+    if memory and not (memory.keys() == remembered.keys() and all(map(_alike, memory.values(), remembered.values()))):
+        raise damaged(path, f"{MEMORY} is not that of this network")
     for what, weights in (("model", content["model"]), ("state.best.weights", (state["best"] or {}).get("weights"))):
         if weights is None:
             continue

@@ -35,6 +35,10 @@ class Criterion:
         self.extra = extra
         self.of_net: Callable[[Any, Tensor], Tensor | float] | None = getattr(net, "extra_loss", None)
 
+    def on(self, net: Any) -> Criterion:
+        """The same for another network, a copy say."""
+        return Criterion(self.smoothing, self.extra, net)
+
     def __call__(self, output: Any, y: Tensor) -> Tensor:
         """The sum of the heads' losses."""
         loss = sum(cross_entropy(head, y, self.smoothing) for head in heads_of(output))

@@ -12,7 +12,7 @@ from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.digests import of_data
 from skeleton_lab.engine.distributed import Team
 from skeleton_lab.engine.freezing import FROZEN
-from skeleton_lab.engine.last_checkpoint import check_fits, damaged, load_last, optimizer_fault
+from skeleton_lab.engine.last_checkpoint import check_fits, damaged, load_last, optimizer_fault, restore_beyond
 from skeleton_lab.engine.logging import Log
 from skeleton_lab.engine.optim import make_optimizer
 from skeleton_lab.engine.run_files import source_names
@@ -96,6 +96,7 @@ def resume(run: Run, earlier: dict[str, Any]) -> None:
     check_fits(path, earlier, run.learner.net, run.learner.optimizer.optimizer, len(state.losses))
     try:
         run.learner.net.load_state_dict(earlier["model"])
+        restore_beyond(run.learner.net, earlier)
         run.learner.optimizer.optimizer.load_state_dict(earlier["optimizer"])
         run.runtime.fabric.strategy.precision.load_state_dict(earlier["precision"])
         state.restore(earlier["state"], own=team.first)

@@ -81,6 +81,7 @@ def save_last(run: Run, *, finished: bool = False) -> None:
                 "precision": run.runtime.fabric.strategy.precision.state_dict(),
                 "state": content,
                 "random": random,
+                **last_checkpoint.beyond(run.learner.net),
             },
         )
     run.clock.saved_at = time.monotonic()

@@ -24,49 +24,58 @@ GRAPH = "graph.skeleton.Graph"
 
 
 def fit(options: Options, feeders: tuple[Any, Any] = (None, None)) -> list[str]:
-    """Make ``model_args`` those of the clips' skeleton, where they are of another, and keep it in ``skeleton``.
+    """Make ``model_args`` those of the clips' skeleton and classes, where they are of others; keep it in ``skeleton``.
 
     Args:
         feeders: of training and test, each a data set or None.
 
     Returns:
-        A line for the log where something was changed.
+        Lines for the log about what was changed.
 
     Raises:
         UsageError: training and test clips of different skeletons; a room without a graph for any skeleton.
     """
-    known = [each for each in feeders if isinstance(each, Feeder) and each.skeleton is not None]
-    if len(known) == 2 and known[0].skeleton != known[1].skeleton:
-        raise UsageError(
-            f"training clips are of the skeleton {known[0].skeleton.name}, test clips of {known[1].skeleton.name}: a "
-            "network takes one; convert one archive, or name what both are with --skeleton"
-        )
+    known = [each for each in feeders if isinstance(each, Feeder)]
     clips = known[0] if known else None
+    lines = own_classes(options, clips)
+    first, last = (each.skeleton for each in (known[0], known[-1])) if known else (None, None)
+    if first is not None and last is not None and first != last:
+        raise UsageError(
+            f"training clips are of the skeleton {first.name}, test clips of {last.name}: a network takes one; convert "
+            "one of the archives, or name with --skeleton what both are"
+        )
     if options.skeleton is not None:
         found = layouts.layout(options.skeleton)
-    elif clips is not None and clips.skeleton is not None and _other(options, clips):
-        found = clips.skeleton
+    elif clips is not None and first is not None and _other(options, clips, first):
+        found = first
     else:
-        return []
+        return lines
     shape = None if clips is None else size_checks.clip_shape(clips)
-    changes = arguments(options, found, None if shape is None else shape[0])
-    changes |= own_classes(options, clips)
+    changes = replaced(options, found, None if shape is None else shape[0])
     options.model_args = {**options.model_args, **changes}
     options.skeleton = written(found)
-    return [_line(found, clips, changes)]
+    return [*lines, _line(found, clips, changes)]
 
 
-def _other(options: Options, clips: Feeder) -> bool:
+def own_classes(options: Options, clips: Feeder | None) -> list[str]:
+    """A training learns the classes that an archive of one's own names, however many the configuration has."""
+    names = getattr(clips.clips, "class_names", None) if clips is not None and options.phase == "train" else None
+    key = next((key for key in size_checks.CLASSES if key in options.model_args), None)
+    if names is None or key is None or options.model_args[key] == len(names):
+        return []
+    options.model_args = {**options.model_args, key: len(names)}
+    return [f"The archive has {len(names)} classes: {key}={len(names)}."]
+
+
+def _other(options: Options, clips: Feeder, skeleton: Layout) -> bool:
     """Whether the clips have another skeleton than the network that the options describe, or are read another way."""
-    assert clips.skeleton is not None
+    name = configured(options)
     if clips.placed:
         return True
-    name = configured(options)
     if name is not None:
-        same = clips.skeleton.name == name
-        return not same if clips.told else clips.skeleton.V != layouts.layout(name).V
+        return skeleton.name != name if clips.told else skeleton.V != layouts.layout(name).V
     joints = size_checks.told(size_checks.JOINTS, options.model_args, import_class(options.model, "model"))
-    return joints is not None and joints != clips.skeleton.V
+    return joints is not None and joints != skeleton.V
 
 
 def configured(options: Options) -> str | None:
@@ -74,7 +83,8 @@ def configured(options: Options) -> str | None:
 
     None where a graph of one's own does not tell, by an attribute ``skeleton``.
     """
-    graph, given = options.model_args.get("graph"), options.model_args.get("graph_args") or {}
+    graph, arguments = options.model_args.get("graph"), options.model_args
+    given = arguments.get("graph_args") or arguments.get("graph_cfg") or {}
     if graph is not None and "skeleton" not in given:
         return getattr(import_class(graph, "graph"), "skeleton", None)
     told = given.get("skeleton", given.get("layout"))
@@ -82,45 +92,43 @@ def configured(options: Options) -> str | None:
         return getattr(import_class(options.feeder, "feeder"), "usual", None)
     try:
         return layouts.layout(told).name
-    except UsageError:  # a layout of ST-GCN's that is no skeleton of the registry
+    except UsageError:  # a published layout that is no skeleton of the registry
         return None
 
 
-def arguments(options: Options, skeleton: Layout, channels: int | None) -> dict[str, Any]:
+def replaced(options: Options, skeleton: Layout, channels: int | None) -> dict[str, Any]:
     """The arguments of the network that are others for this skeleton, with their new values.
+
+    A graph of one's own stays, and with it all but the numbers of joints and channels: one that takes ``skeleton`` gets
+    it, another is made for one skeleton.
 
     Args:
         channels: of the clips; None: as before.
     """
-    given, network = options.model_args, import_class(options.model, "model")
-    own = getattr(sys.modules[import_class(GRAPH, "graph").__module__], "model_args", None)
-    name = written(skeleton)
-    made = {"graph": GRAPH, "graph_args": {**(given.get("graph_args") or {}), "skeleton": name}}
-    made |= {name: skeleton.V for name in size_checks.JOINTS}
+    given, network, name = options.model_args, import_class(options.model, "model"), written(skeleton)
     parameters = inspect.signature(network).parameters
+    graph = None if given.get("graph") is None else import_class(given["graph"], "graph")
+    takes = graph is not None and "skeleton" in inspect.signature(graph).parameters
+    made: dict[str, Any] = {key: skeleton.V for key in size_checks.JOINTS}
+    if graph is None or takes or hasattr(graph, "skeleton"):
+        made["graph"] = given["graph"] if takes else GRAPH
+        made["graph_args"] = {**(given.get("graph_args") or {}), "skeleton": name}
     made = {key: value for key, value in made.items() if key in given or key in parameters}
-    made |= own(skeleton, name, given) if own else {}
+    if "graph_args" in made or graph is None:
+        own = getattr(sys.modules[import_class(GRAPH, "graph").__module__], "model_args", None)
+        made |= own(skeleton, name, given) if own else {}
     if channels is not None and channels != (size_checks.told(size_checks.CHANNELS, given, network) or 3):
         made["in_channels"] = channels
     return {key: value for key, value in made.items() if given.get(key) != value}
 
 
-def own_classes(options: Options, clips: Feeder | None) -> dict[str, int]:
-    """The number of classes of an archive that names them, where the options say another: the network is new anyway."""
-    names = getattr(clips.clips, "class_names", None) if clips is not None else None
-    key = next((key for key in size_checks.CLASSES if key in options.model_args), None)
-    if names is None or key is None or options.model_args[key] == len(names):
-        return {}
-    return {key: len(names)}
-
-
 def _line(skeleton: Layout, clips: Feeder | None, changes: dict[str, Any]) -> str:
-    placed = ""
-    if clips is not None and clips.placed:
-        scores = " and a score" if clips.clips.C > clips.D else ""
-        placed = f", {clips.D} coordinates{scores}, placed about the body (docs/data.md)"
+    read = ""
+    if clips is not None:
+        said = getattr(clips.clips, "skeleton", None)
+        other = f" (the archive says {said.name})" if said is not None and said != skeleton else ""
+        scores = " and a score" if clips.D < clips.clips.C else ""
+        read = f"{other}, {clips.D} coordinates{scores}" + ", placed about the body" * clips.placed
     shown = {key: value for key, value in changes.items() if key not in ("graph", "graph_args")}
     new = ", ".join(f"{key}={value}" for key, value in shown.items())
-    return (
-        f"Skeleton: {skeleton.name}, {skeleton.V} joints{placed}; the network is made for it{f': {new}' * bool(new)}."
-    )
+    return f"Skeleton: {skeleton.name}, {skeleton.V} joints{read}; the network is made for it{f': {new}' * bool(new)}."

@@ -24,7 +24,8 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     """One step of SGD (learning rate 0.01, momentum 0.9) with cross entropy.
 
     Args:
-        model: maps ``x`` to logits (N, K), a tuple that begins with them, or a list of heads.
+        model: maps ``x`` to logits (N, K), a tuple that begins with them, or a list of heads; its ``axes``, where it has
+            some, tell another order of those of a clip.
         x: (N, C, T, V, M).
         y: (N,) class ids.
 
@@ -40,6 +41,7 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
 
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x = x.permute(0, *("NCTVM".index(axis) for axis in getattr(model, "axes", "CTVM")))
     try:
         output = model(x)
     except ValueError as error:

@@ -36,7 +36,7 @@ ANEW = {
     PEOPLE: "what depends on the number of people",
 }  # fmt: skip
 NUMBERS = {CLASSES: size_checks.CLASSES, COORDINATES: size_checks.CHANNELS, PEOPLE: size_checks.PEOPLE}
-PROBES = ("ntu25", "coco17", "panoptic19", "mpi28")  # of other joints and other diameters
+PROBES = ("ntu25", "coco17", "panoptic19")  # of other joints and other diameters
 USUAL = {COORDINATES: (2, 3, 9), PEOPLE: (1, 2, 3)}  # x y, x y z or a score; with bones and motion
 
 
@@ -83,7 +83,7 @@ class Transfer:
         return set(self.anew), self._line(path, why, own, weights) if why else ""
 
     def _why(self, wrong: set[str]) -> tuple[str, ...]:
-        """The fewest causes that explain all of the entries that do not fit, () where none do.
+        """The fewest causes, in the order of ``ANEW``, that explain all of the entries that do not fit; () if none do.
 
         A cause counts only if everything that it always changes does not fit: the batch norm in front of a network
         depends on people, joints and coordinates alike. A skeleton of as many joints shows in no shape, only in the
@@ -92,14 +92,18 @@ class Transfer:
         told: tuple[str, ...] = ()
         if self._theirs not in (None, skeleton.configured(self._options)):
             told, wrong = (SKELETON,), wrong - self._decided(SKELETON).entries
-        if not wrong:
-            return told
-        likely = [cause for cause in ANEW if (it := self._decided(cause)).always and it.always <= wrong]
-        for count in range(1, len(likely) + 1):
-            for causes in combinations(likely, count):
-                if wrong <= frozenset().union(*(self._decided(cause).entries for cause in causes)):
-                    return tuple(cause for cause in ANEW if cause in (*told, *causes))
-        return ()
+        likely: list[str] = []
+        for cause in ANEW if wrong else ():
+            decided = self._decided(cause)
+            if not decided.always or not decided.always <= wrong:
+                continue
+            for count in range(len(likely) + 1):
+                for others in combinations(likely, count):
+                    entries = (self._decided(each).entries for each in (*others, cause))
+                    if wrong <= frozenset().union(*entries):
+                        return tuple(each for each in ANEW if each in (*told, *others, cause))
+            likely.append(cause)
+        return () if wrong else told
 
     def _decided(self, cause: str) -> Decided:
         if cause not in self._known:
@@ -134,7 +138,7 @@ class Transfer:
         )
         if told is None or name is None:
             return
-        for number in USUAL.get(cause, (told + 1, told + 2)):
+        for number in USUAL.get(cause, (told + 1,)):
             if number != told:
                 changed = copy.copy(self._options)
                 changed.model_args = {**arguments, name: number}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from skeleton_lab.engine.network import classes_of, make_net
 from skeleton_lab.engine.pretrained import load_weights
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.engine.runtime import Runtime
-from skeleton_lab.engine.size_checks import people
-from skeleton_lab.errors import UsageError
+from skeleton_lab.engine.size_checks import CHANNELS, people, told
+from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.bones import NTU, bone
+from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.utils.devices import Devices
 from skeleton_lab.utils.importing import import_class
 
@@ -44,6 +48,8 @@ class Network:
     Attributes:
         options: of the configuration; net: the network; model: what is called, the network or a form of it.
         joints: of the skeletons that its feeder takes; K: its classes, None if nothing tells; weights: the path.
+        skeleton: that it was made for, where its configuration names another than the published archives'; None else.
+        channels: of a joint that it reads; scored: the last of them is a score.
         arguments: of the test feeder.
 
     Raises:
@@ -72,11 +78,13 @@ class Network:
         self.feeder_class = import_class(options.feeder, "feeder")
         if not issubclass(self.feeder_class, Feeder):
             raise UsageError(f"--config {config}: {options.feeder} is no feeder of this lab; predict.py needs one")
-        self.joints = _joints(self.feeder_class, options)
+        self.skeleton = _skeleton(self.feeder_class, options)
+        self.joints = self.skeleton.V if self.skeleton else _joints(self.feeder_class, options)
+        self.channels = told(CHANNELS, options.model_args, type(net)) or 3
         self.arguments: dict[str, Any] = {**options.test_feeder_args, "debug": False}
-        told = str(options.test_feeder_args.get("data_path", ""))
-        self.generated = recipe.arrays_turned and self.joints == 25 and told.endswith(".npy")
-        self.bones = self.generated and "bone" in Path(told).name
+        path = str(options.test_feeder_args.get("data_path", ""))
+        self.generated = recipe.arrays_turned and self.joints == 25 and path.endswith(".npy")
+        self.bones = self.generated and "bone" in Path(path).name
 
     def _in_precision(self, found: Devices) -> Any:
         """The network, or for another arithmetic than float32 the form of it that Fabric makes, as in a test phase."""
@@ -86,6 +94,30 @@ class Network:
         from skeleton_lab.engine.distributed import make_fabric
 
         return make_fabric(found.kind, found.indices[:1], precision).setup_module(self.net)
+
+    @cached_property
+    def trained_on(self) -> Clips | None:
+        """The clips that its configuration tests on, where they are here: they tell the classes' names and lengths."""
+        path = self.arguments.get("data_path")
+        if self.ucla or path is None:
+            return None
+        for place in (Path(path), self.options.room_dir / path):
+            with contextlib.suppress(LabError, OSError):
+                return next(iter(both_splits.open_source(place, split="test").values()))
+        return None
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """Of the archive that it was trained on, where that is here and tells them."""
+        names = None if self.trained_on is None else self.trained_on.class_names
+        return names if names is not None and len(names) == self.K else None
+
+    @property
+    def scored(self) -> bool:
+        """Whether the last channel of a network for ``skeleton`` is a score."""
+        if self.trained_on is not None and self.channels == self.trained_on.C:
+            return self.trained_on.scored
+        return self.skeleton is not None and self.channels - self.skeleton.dimensions == 1
 
     @property
     def ucla(self) -> bool:
@@ -97,13 +129,14 @@ class Network:
         if self.ucla:
             return self.feeder_class.frames
         default = inspect.signature(self.feeder_class).parameters.get("window_size")
-        told = self.arguments.get("window_size", default and default.default)
-        return told if isinstance(told, int) and told > 0 else None
+        size = self.arguments.get("window_size", default and default.default)
+        return size if isinstance(size, int) and size > 0 else None
 
     @property
     def persons(self) -> int:
         """How many people the network sees at once."""
-        return min(people(self.options) or 2, 1 if self.ucla else 2)
+        stored = self.trained_on.M if self.skeleton is not None and self.trained_on is not None else 2
+        return min(people(self.options) or stored, 1 if self.ucla else 2)
 
     def archive_feeder(
         self, data: Path | Clips, split: str | None, label_path: Path | None, rows: Sequence[int] | None,
@@ -146,8 +179,15 @@ class Network:
         loader = make_loader(feeder, plan, workers=0, device=self.runtime.device, seed=self.options.seed)
         return evaluate(self.model, loader, runtime=self.runtime, title=title).logits.numpy()
 
-    def clips_logits(self, clips: Iterator[np.ndarray], total: int, title: str = "predicting") -> np.ndarray:
-        """(R, K) logits of clips (T, M, V, 3) float32 that are in no archive, a block at a time."""
+    def clips_logits(
+        self, clips: Iterator[np.ndarray], total: int, title: str = "predicting",
+        describe: Callable[[Clips], Clips] = lambda clips: clips,
+    ) -> np.ndarray:  # fmt: skip
+        """(R, K) logits of clips (T, M, V, C) float32 that are in no archive, a block at a time.
+
+        Args:
+            describe: says on clips what an archive of them would say.
+        """
         if self.arguments.get("normalization"):
             raise UsageError(
                 "--config: the test feeder has normalization=True, the mean of its archive, which own recordings lack"
@@ -155,7 +195,8 @@ class Network:
         made = []
         for first in range(0, total, BLOCK):
             block = [next(clips) for _ in range(min(BLOCK, total - first))]
-            made.append(self.logits(self._fed(self._as_stored(block), self._scrambling), f"{title} {first}/{total}"))
+            stored = describe(self._as_stored(block))
+            made.append(self.logits(self._fed(stored, self._scrambling), f"{title} {first}/{total}"))
         return np.concatenate(made)
 
     @property
@@ -168,11 +209,12 @@ class Network:
         """Clips (T, M, V, 3) as the network's archives hold them: padded, or made by its room's own generator."""
         if self.ucla:
             return ArrayClips([clip[:, :1].transpose(3, 0, 2, 1) for clip in block])
-        length = max(FRAMES, *(len(clip) for clip in block))
+        padded = FRAMES if self.skeleton is None or self.trained_on is None else self.trained_on.T
+        length = max(padded, *(len(clip) for clip in block))
         if self.generated:
             block = [_generated(clip, length, self.bones) for clip in block]
         clips = [clip.transpose(3, 0, 2, 1) for clip in block]
-        return ArrayClips(clips, num_class=self.K, length=length, persons=2)
+        return ArrayClips(clips, num_class=self.K, length=length, persons=2 if self.skeleton is None else self.persons)
 
 
 def _generated(clip: np.ndarray, length: int, bones: bool) -> np.ndarray:
@@ -181,6 +223,15 @@ def _generated(clip: np.ndarray, length: int, bones: bool) -> np.ndarray:
     x[: len(clip), : clip.shape[1]] = clip
     x = turned(x)
     return bone(x[None].swapaxes(2, 4), NTU).swapaxes(2, 4)[0] if bones else x
+
+
+def _skeleton(feeder_class: type[Feeder], options: Any) -> Layout | None:
+    """Of a network that was made for another skeleton than those of published archives, or reads it another way."""
+    if options.skeleton is None:
+        return None
+    found = layouts.layout(options.skeleton)
+    channels = told(CHANNELS, options.model_args, import_class(options.model, "model"))
+    return None if found.name == feeder_class.usual and channels in (None, 3) else found
 
 
 def _joints(feeder_class: type[Feeder], options: Any) -> int:

@@ -16,7 +16,7 @@ from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.reporting.html import clip_json, shell
 from skeleton_lab.reporting.viewer import page as view_page
 from skeleton_lab.reporting.viewer.clip_view import Shown
-from skeleton_lab.skeletons.sides import skeleton, upright
+from skeleton_lab.skeletons.sides import of_layout, skeleton, told_upright, upright
 from skeleton_lab.utils.importing import optional
 
 TEMPLATE = "inference/templates/predictions.html.j2"
@@ -47,15 +47,20 @@ class Labelled(Shown):
         }  # fmt: skip
 
 
-def _shown(points: np.ndarray, first: int, total: int, title: str, details: str, every: int = 1) -> dict[str, Any]:
+def _shown(
+    points: np.ndarray, recordings: Recordings, first: int, total: int, title: str, details: str, every: int = 1
+) -> dict[str, Any]:
     """Arguments of ``Shown`` for frames (T, M, V, C) of a recording: every ``every``-th from ``first`` on."""
-    turned, flat = upright(points)
+    known = recordings.skeleton
+    turned, flat = upright(points) if known is None else told_upright(points, known, recordings.scored)
     there = turned.any(-1)
     clip = clip_json.clip(turned, 0, 0, title)
     kept = there[:, there.any((0, 2))] if there.any() else there[:, :1]
     length = len(clip.points)
+    numbers = first + every * np.arange(length) + 1
+    drawn = skeleton(points.shape[2]) if known is None else of_layout(known)
     return dict(
-        clip=clip, skeleton=skeleton(points.shape[2]), numbers=first + every * np.arange(length) + 1, total=total,
+        clip=clip, skeleton=drawn, numbers=numbers, total=total,
         found=kept[:length] if flat else np.ones(clip.points.shape[:3], bool), flat=flat, title=title, details=details,
     )  # fmt: skip
 
@@ -98,7 +103,7 @@ def cards(
         for first in range(0, total, PIECE * every):
             end = min(first + PIECE * every, total)
             title = f"{recordings.names[k]}, {clock(first / fps)} to {clock(end / fps)}"
-            shown = _shown(points[first:end:every], first, total, title, details, every)
+            shown = _shown(points[first:end:every], recordings, first, total, title, details, every)
             at = timeline.nearest(spans, np.asarray(shown["numbers"]) - 1)
             used = np.unique(at)
             made.append(Labelled(**shown, at=np.searchsorted(used, at).tolist(), told=[told[n] for n in used],
@@ -194,6 +199,6 @@ def png(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], fps: 
         frame = int(present[np.abs(present - middle).argmin()])
         title = f"{100 * best['probability']:.0f} % {best['name']}"
         details = f"{recordings.names[k]}, {clock(first / fps)} to {clock(last / fps)}"
-        panels.append(Shown(**_shown(points[frame : frame + 1], frame, len(points), title, details)))
+        panels.append(Shown(**_shown(points[frame : frame + 1], recordings, frame, len(points), title, details)))
     shown = f"{len(panels)} of {len(spans)} windows, evenly spaced" if len(panels) < len(spans) else ""
     return Sheet(panels, SIDE).picture(0), shown

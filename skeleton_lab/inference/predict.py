@@ -14,6 +14,7 @@ from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.labels import NTU_NAME
 from skeleton_lab.errors import UsageError
+from skeleton_lab.inference import any_skeleton
 from skeleton_lab.inference import recordings as inputs
 from skeleton_lab.inference.keypoints import normalise, reading
 from skeleton_lab.inference.keypoints.notices import Notices
@@ -23,6 +24,7 @@ from skeleton_lab.inference.windows import ALL, Own, Recordings, Row, Stored, cu
 from skeleton_lab.inference.wishes import WINDOW, Wishes
 from skeleton_lab.reporting.viewer.clip_source import raw_recordings
 from skeleton_lab.skeletons import joint_maps
+from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.skeletons.schemes import SCHEMES
 
 ANNOTATED = {17: "coco17", 25: "ntu25"}  # joints of PYSKL's annotations
@@ -51,6 +53,8 @@ def predict(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, 
     """
     if isinstance(given, np.ndarray) and reading.holds_clips(given.shape):
         given = ArrayClips(given)
+    if network.skeleton is not None:
+        return _of_its_skeleton(network, network.skeleton, given, wishes)
     own = None if isinstance(given, Clips) else _own(network, given, wishes, config)
     if own is not None:
         window = wishes.window if wishes.window is not None else network.window or WINDOW
@@ -78,6 +82,33 @@ def predict(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, 
     answer = _asked(network, recordings, wishes, wishes.window or 0, _shown(given))
     _tell(notices)
     return answer
+
+
+def _of_its_skeleton(network: Network, skeleton: Layout, given: Path | np.ndarray | Clips, wishes: Wishes) -> Answer:
+    """What a network says that was made for another skeleton than those of published archives: joints are as given."""
+    notices = Notices()
+    recordings = None
+    if not isinstance(given, Clips):
+        recordings = any_skeleton.of_keypoints(given, skeleton, network.channels, network.scored, wishes, notices)
+    if recordings is not None:
+        _refuse_archive_flags(wishes, given if isinstance(given, Path) else ARRAY, "holds key points")
+        window = wishes.window if wishes.window is not None else network.window or WINDOW
+    else:
+        assert not isinstance(given, np.ndarray)
+        for flag in ("up", "score"):
+            if getattr(wishes, flag) is not None:
+                raise UsageError(f"--{flag} is for key points; the clips of {_shown(given)} are taken as they are")
+        clips = _clips(given, wishes)
+        any_skeleton.check_archive(clips, skeleton, network.channels, _shown(given))
+        if not wishes.window:
+            answer = _archive(network, given, wishes)
+            answer.recordings.skeleton, answer.recordings.scored = skeleton, clips.scored
+            answer.recordings.class_names = clips.class_names
+            return answer
+        names = clips.names or [f"{wishes.split or 'test'}_{i}" for i in range(len(clips))]
+        recordings, window = any_skeleton.StoredUnplaced(clips, names, skeleton), wishes.window
+    _tell(notices)
+    return _asked(network, recordings, wishes, window, _shown(given))
 
 
 def _shown(given: Path | np.ndarray | Clips) -> str:
@@ -162,7 +193,8 @@ def _asked(network: Network, recordings: Recordings, wishes: Wishes, window: int
     rows = rows_of(recordings, window, stride, network.persons, alone=not wishes.together)
     if not rows:
         raise recordings.trouble or UsageError(f"{shown}: nobody is in it")
-    for row, logits in zip(rows, network.clips_logits(cuts(recordings, rows), len(rows))):
+    describe = recordings.described if isinstance(recordings, any_skeleton.Unplaced) else lambda clips: clips
+    for row, logits in zip(rows, network.clips_logits(cuts(recordings, rows), len(rows), describe=describe)):
         row.logits = logits
     return Answer(recordings, rows, f"windows of {window} frames, every {stride}" if window else None)
 

@@ -127,8 +127,9 @@ class Predictor:
         with registry.room(self._room):
             answer = predict(self._network, data, Wishes(**wishes), str(self._config))
         count = len(answer.rows[0].logits)
-        names = self._classes or predictions.class_names(count, self._network.ucla, None)
         recordings, labels = answer.recordings, answer.recordings.labels
+        told = self._network.class_names or recordings.class_names
+        names = self._classes or predictions.class_names(count, self._network.ucla, None, told)
         return [
             Prediction(
                 recordings.names[row.recording], row.first, row.last - 1, row.who, row.logits, names,

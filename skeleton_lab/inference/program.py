@@ -52,7 +52,8 @@ def _parser(name: str) -> Parser:
     add("--index", type=int, nargs="+", metavar="ROW", help="only these clips of an archive, from 0")
     add("--label-path", type=Path, metavar="FILE", help="labels of a .npy archive; default: the published name")
     add("--layout", help="of an archive, where its content does not tell: pyskl:xsub ... (docs/data.md)")
-    add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: the published ones")
+    add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: those of the "
+        "archive that the network was trained on, or the published ones")  # fmt: skip
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
         help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
@@ -74,7 +75,8 @@ def _write(options: argparse.Namespace, network: Network, answer: Answer) -> Non
     from skeleton_lab.inference import overlay
 
     recordings, rows = answer.recordings, answer.rows
-    names = predictions.class_names(len(rows[0].logits), network.ucla, options.classes)
+    told = network.class_names or recordings.class_names
+    names = predictions.class_names(len(rows[0].logits), network.ucla, options.classes, told)
     about = {
         "input": str(options.input), "config": str(options.config), "weights": str(options.weights),
         "network": network.options.model, "keypoints": recordings.scheme, "fps": options.fps,

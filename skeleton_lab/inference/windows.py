@@ -13,6 +13,7 @@ from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.inference.keypoints import normalise, reading
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
+from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.skeletons.schemes import SCHEMES, Scheme
 
 ALL = "all"  # who a row looks at: everybody, or "person 1", "person 2"
@@ -27,6 +28,10 @@ class Recordings:
     """
 
     trouble: ArchiveError | None = None
+    centre = True  # windows are centred as the clips of published archives are
+    skeleton: Layout | None = None  # of the joints, where they are not told by their number
+    scored = False  # with a skeleton: the last channel is a score
+    class_names: Sequence[str] | None = None  # of an archive that tells them
 
     def __init__(self, names: Sequence[str], labels: Sequence[int | None] | None, scheme: str) -> None:
         self.names, self.labels, self.scheme = list(names), labels, scheme
@@ -148,7 +153,7 @@ def rows_of(
 
 
 def cut(recordings: Recordings, row: Row, centre: bool = True) -> np.ndarray:
-    """The frames of a row (T, M, V, 3): people who are not asked for left out, centred as an archive's clips."""
+    """The frames of a row (T, M, V, C): people who are not asked for left out, centred as an archive's clips."""
     points = recordings.points(row.recording)[row.first : row.last]
     if row.who != ALL:
         m = int(row.who.split()[1]) - 1
@@ -156,7 +161,7 @@ def cut(recordings: Recordings, row: Row, centre: bool = True) -> np.ndarray:
     else:
         present = points.any((0, 2, 3))
         points = points[:, present] if present.any() else points[:, :1]
-    return normalise.centred(points) if centre else points
+    return normalise.centred(points) if centre and recordings.centre else points
 
 
 def cuts(recordings: Recordings, rows: Sequence[Row]) -> Iterator[np.ndarray]:

@@ -11,25 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from skeleton_lab import registry
+from skeleton_lab.data.archives import both_splits
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.errors import UsageError
+from skeleton_lab.inference import any_skeleton
+from skeleton_lab.inference.keypoints import normalise
+from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.penultimate import FeaturesAlone
+from skeleton_lab.inference.windows import ALL, Row, Stored, cuts, scheme_for
+from skeleton_lab.skeletons import joint_maps
 from skeleton_lab.utils import trust
-from skeleton_lab.utils.cli import Parser
-
-
-def flags(parser: Parser) -> None:
-    """The flags that say whose features are taken, and of which archive."""
-    add = parser.add_argument
-    add("room", help="folder or image of the room: CTR-GCN, stgcn ...")
-    add("--weights", type=Path, required=True, help="weights file of a training in that room")
-    add("--config", type=Path, help="YAML file of the training; default: the config.yaml beside the weights, else the "
-        "room's own")  # fmt: skip
-    add("--archive", type=Path, required=True, help="any archive that the lab reads, with both splits")
-    add("--layout", help="of the archive, where its content does not tell: pyskl:xsub ... (docs/data.md)")
-    add("--device", default="cpu", help="cpu, 0, cuda:0 (default: cpu)")
-    add("--trust-code", action="store_true", help=trust.HELP)
 
 
 def configuration(room: registry.Room, weights: Path, given: Path | None) -> Path:
@@ -77,13 +70,36 @@ class Embedded(NamedTuple):
 def split_of(network: Network, options: Namespace, split: str) -> Embedded:
     """All clips of a split of ``options.archive``, by a network of ``opened``.
 
+    Clips of another skeleton are mapped to that of a network of NTU RGB+D or NW-UCLA, as ``predict.py`` does it.
+
     Raises:
         ArchiveError and its kin: the archive is missing, damaged, or lacks the split.
         UsageError: its joints and the network's do not go together.
     """
+    parts = both_splits.open_source(options.archive, split=split, layout=options.layout)
+    clips, where = parts[split], str(options.archive)
+    if network.skeleton is not None:
+        any_skeleton.check_archive(clips, network.skeleton, network.channels, where)
+    elif (network.joints, 3) != (clips.V, clips.C):
+        return Embedded(_mapped(network, clips, where, split), clips.labels, clips.class_names)
     feeder = network.archive_feeder(options.archive, split, None, None, options.layout)
-    names = getattr(feeder.clips, "class_names", None)
-    return Embedded(features(network, feeder, f"{split} clips"), feeder.label.astype(np.int64), names)
+    return Embedded(features(network, feeder, f"{split} clips"), feeder.label.astype(np.int64), clips.class_names)
+
+
+def _mapped(network: Network, clips: Clips, where: str, split: str) -> np.ndarray:
+    """Features of key points, as bodies of the network's joints."""
+    notices, name = Notices(), None if clips.skeleton is None else clips.skeleton.name
+    if name is not None and name not in joint_maps.TO_NTU:
+        raise UsageError(f"{where} is of the skeleton {name}, from which no map leads to the network's joints")
+    source, target = normalise.scheme_of(name, clips.V, where), scheme_for(network.joints, where)
+    names = clips.names or [f"{split}_{k}" for k in range(len(clips))]
+    recordings = Stored(clips, names, source, target, notices=notices)
+    rows = [Row(k, 0, len(recordings.points(k)), ALL) for k in range(len(clips))]
+    made = network.clips_logits(cuts(recordings, rows), len(rows), f"{split} clips")
+    print(f"{split} clips: joints of {source.name} are mapped to those of {target.name}")
+    for line in notices.lines():
+        print(line)
+    return _finite(made, network, split)
 
 
 def features(network: Network, feeder: Feeder, title: str) -> np.ndarray:
@@ -92,7 +108,10 @@ def features(network: Network, feeder: Feeder, title: str) -> np.ndarray:
     Raises:
         UsageError: a feature is not finite.
     """
-    made = network.logits(feeder, title)
+    return _finite(network.logits(feeder, title), network, title)
+
+
+def _finite(made: np.ndarray, network: Network, title: str) -> np.ndarray:
     if not np.isfinite(made).all():
         raise UsageError(f"--weights {network.weights}: features of {title} are not finite; the weights are damaged")
     return made

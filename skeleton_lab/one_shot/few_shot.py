@@ -16,7 +16,7 @@ import numpy as np
 from skeleton_lab.data.archives import class_names
 from skeleton_lab.engine import shots
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.one_shot import results
+from skeleton_lab.one_shot import flags, results
 from skeleton_lab.one_shot.nearest import DISTANCES, classified, confusion, mean_and_interval, prototypes
 from skeleton_lab.utils.cli import Parser, check_sizes
 
@@ -24,14 +24,12 @@ TABLE = "few_shot.json"
 
 
 def _parser() -> Parser:
-    from skeleton_lab.one_shot import embedding
-
     parser = Parser(
         description="Accuracy of the nearest prototype on an archive's test clips: the prototype of a class is the "
         "mean feature of K of its training clips, by a network that was trained on other data or other classes. The "
         "first draw takes the clips that `train ROOM --shots K --seed SEED` learns from.",
     )
-    embedding.flags(parser)
+    flags.of_a_network(parser)
     add = parser.add_argument
     add("--shots", type=int, nargs="+", default=[1, 5, 10], metavar="K", help="clips of each class (default: 1 5 10)")
     add("--draws", type=int, default=20, metavar="N", help="how often they are drawn anew (default: 20)")

@@ -12,7 +12,7 @@ import numpy as np
 
 from skeleton_lab.data.archives import both_splits, class_names
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.one_shot import results
+from skeleton_lab.one_shot import flags, results
 from skeleton_lab.one_shot.nearest import DISTANCES, classified, confusion
 from skeleton_lab.utils.atomic import check_output
 from skeleton_lab.utils.cli import Parser, check_sizes
@@ -22,14 +22,12 @@ ANSWERS, TABLE = "one_shot.csv", "one_shot.json"
 
 
 def _parser() -> Parser:
-    from skeleton_lab.one_shot import embedding
-
     parser = Parser(
         description="One-shot accuracy on the 20 novel classes of NTU RGB+D 120: every clip gets the class of the "
         "nearest anchor in the feature space of a network that was trained on the other 100 classes. `one-shot "
         "archive --input NTU120_CSub.npz --output FILE` writes an archive to train it on.",
     )
-    embedding.flags(parser)
+    flags.of_a_network(parser)
     add = parser.add_argument
     add("--distance", choices=DISTANCES, default="cosine", help="between features (default: cosine)")
     add("--allow-leak", action="store_true", help="also with weights whose training saw the novel classes")

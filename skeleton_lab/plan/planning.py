@@ -63,7 +63,8 @@ class Network:
         self.model: nn.Module
         self.samples: Callable[[int], tuple[Tensor, ...]]
         self.recipe, self.model, self.samples = program.prepared(this, wishes)
-        self.merges = bool(getattr(self.model, "merge_empty_bodies", False)) and self.samples(1)[0].shape[-1] == 2
+        persons = self.samples(1)[0].shape[1 + getattr(self.model, "axes", "CTVM").index("M")]
+        self.merges = bool(getattr(self.model, "merge_empty_bodies", False)) and persons == 2
         self.checkpoints = hasattr(self.model, "activation_checkpointing")
         self._counts: dict[bool, Count] = {}
         self._narrow: dict[str, float] = {}

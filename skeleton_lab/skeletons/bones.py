@@ -10,6 +10,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from skeleton_lab.skeletons import rules
+from skeleton_lab.skeletons.layouts import known
+
 
 def parents(num_joints: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
     """(V,) int64 parent table from 1-based (joint, parent) pairs; of a joint listed twice the last pair counts."""
@@ -24,41 +27,31 @@ def bone(x: np.ndarray, parents: np.ndarray) -> np.ndarray:
     return x - x[..., parents, :]
 
 
+_KINECT_2, _KINECT_1, _UAV = (known()[name] for name in ("ntu25", "ucla20", "uav17"))
+
 # Kinect v2, 25 joints (CTR-GCN, FreqMixFormer). 22-23 and 24-25 chain hand tip to thumb, as published.
-NTU = parents(25, (
-    (1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11), (13, 1),
-    (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19), (22, 23), (21, 21), (23, 8), (24, 25),
-    (25, 12),
-))  # fmt: skip
+NTU = _KINECT_2.parent.copy()
 
 # Hyper-GCN: hand tips and thumbs both start from the hand
-NTU_HANDS = NTU.copy()
-NTU_HANDS[[21, 23]] = 7, 11
+NTU_HANDS = rules.star(_KINECT_2).parent.copy()
 
 # Every joint relative to joint 21, the spine between the shoulders (Hyper-GCN's joint stream)
-NTU_CENTRED = np.full(25, 20)
+NTU_CENTRED = np.full(_KINECT_2.V, _KINECT_2.root)
 
 # SkateFormer: as Hyper-GCN, but rooted in joint 2, the middle of the spine
-NTU_SKATE = NTU_HANDS.copy()
-NTU_SKATE[[1, 20]] = 1, 1
+NTU_SKATE = rules.tokens_parent(_KINECT_2).copy()
 
 # Kinect v1, 20 joints
-UCLA = parents(20, (
-    (1, 2), (2, 3), (3, 3), (4, 3), (5, 3), (6, 5), (7, 6), (8, 7), (9, 3), (10, 9), (11, 10), (12, 11), (13, 1),
-    (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19),
-))  # fmt: skip
+UCLA = _KINECT_1.parent.copy()
 
-# UAV-Human, 17 joints (FreqMixFormer). The published list names 2 and others twice and leaves some joints out.
-UAV = parents(17, (
-    (2, 8), (3, 4), (5, 11), (6, 7), (8, 11), (9, 10), (11, 12), (12, 13), (1, 1), (14, 16), (15, 17),
-))  # fmt: skip
+# UAV-Human, 17 joints (FreqMixFormer), not along its tree: the published list leaves some joints out
+UAV = parents(_UAV.V, ((child + 1, parent + 1) for child, parent in _UAV.published["bones"]))
 
 BY_JOINTS = {25: NTU, 20: UCLA, 17: UAV}
 
-
 # SkateFormer's order of joints: groups of four for its partitions; NTU's joint 21 is left out
-NTU_PARTS = np.array([6, 7, 21, 22, 10, 11, 23, 24, 12, 13, 14, 15, 16, 17, 18, 19, 4, 8, 5, 9, 1, 2, 0, 3])
-UCLA_PARTS = np.array([4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 1, 2, 0, 3])
+NTU_PARTS = rules.groups(_KINECT_2).order
+UCLA_PARTS = rules.groups(_KINECT_1).order
 
 
 def ordered_edges(parent: np.ndarray, order: np.ndarray) -> list[tuple[int, int]]:

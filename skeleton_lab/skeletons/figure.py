@@ -68,7 +68,7 @@ def _named(layout: Layout, name: str) -> Place | None:
     left = f"left_{name[6:]}" if name.startswith("right_") else name
     place = _of_hand(layout, left) or _of_face(layout, left) or BODY.get(left)
     if name == "neck" and "spine_shoulder" in layout.joints:
-        place = BODY["head_bottom"]  # above the shoulders, where others have it between them
+        place = (0, 1.52)  # a third of the way to the head; others have it between the shoulders
     return (-place[0], place[1]) if place and left != name else place
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.skeletons import edges
+from skeleton_lab.skeletons.layouts import known
 from skeleton_lab.skeletons.partition import column_normalised, edge_matrix, spatial
 
 __all__ = [
@@ -23,10 +23,9 @@ __all__ = [
 ]  # fmt: skip
 
 Pairs = Sequence[tuple[int, int]]
-FINGERS = [(21, 7), (22, 7), (23, 11), (24, 11)]  # HD-GCN hangs all of them on the hands
-SKELETONS = {
-    "NTU": (25, edges.NTU_RGB_D[:-4] + FINGERS),
-    "NW-UCLA": (20, edges.UCLA),
+SKELETONS = {  # HD-GCN hangs all fingers on the hands
+    "NTU": (25, known()["ntu25"].variant("star").bones),
+    "NW-UCLA": (20, known()["ucla20"].bones),
 }
 
 

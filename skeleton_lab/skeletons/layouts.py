@@ -18,22 +18,12 @@ import yaml
 
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.skeletons import own
-from skeleton_lab.skeletons.edges import Edges
 from skeleton_lab.skeletons.own import UNITS, Point, point
+from skeleton_lab.skeletons.tree import Edges
 
 __all__ = [
-    "OWN",
-    "UNITS",
-    "Layout",
-    "Point",
-    "as_text",
-    "known",
-    "layout",
-    "parsed",
-    "point",
-    "resolve",
-    "told_by_joints",
-]
+    "OWN", "UNITS", "Layout", "Point", "as_text", "known", "layout", "parsed", "point", "resolve", "told_by_joints",
+]  # fmt: skip
 
 OWN = (".yaml", ".yml")
 PUBLISHED = {25: "ntu25", 20: "ucla20"}  # what files of so many 3-D joints are that say nothing: those of the papers
@@ -55,6 +45,7 @@ class Layout:
         dimensions: 2 or 3 coordinates; units: one of ``UNITS``; y_up: y points up (pixels: down).
         scored: files have a score behind the coordinates of a joint.
         variants: bones that the papers also draw otherwise, by name: (child, parent) pairs in place of the child's.
+        drawn: bones of the estimators' own drawings where they are not the tree; also_drawn: bones beside it.
         part_of: whole bodies by name, and their joints that are this layout's, in its order.
         published: what a paper does with this skeleton otherwise than by its own rule (``skeletons/rules.py``).
     """
@@ -78,6 +69,8 @@ class Layout:
     aliases: tuple[str, ...] = ()
     # What the papers make of a known skeleton, beside what it is
     variants: Mapping[str, Edges] = field(default_factory=dict, compare=False)
+    drawn: Edges = field(default_factory=list, compare=False)
+    also_drawn: Edges = field(default_factory=list, compare=False)
     part_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
     published: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -92,6 +85,11 @@ class Layout:
         """The layout with the bones of that variant."""
         other = dict(self.variants[name])
         return replace(self, bones=[(child, other.get(child, parent)) for child, parent in self.bones])
+
+    @property
+    def edges(self) -> Edges:
+        """(joint, parent) pairs along which key points are drawn, and gaps in them filled."""
+        return (self.drawn or self.bones) + self.also_drawn
 
     @cached_property
     def parent(self) -> np.ndarray:
@@ -230,7 +228,7 @@ def _made(entry: dict[str, Any], where: str) -> Layout:
     return Layout(
         **{key: value for key, value in entry.items() if key not in ("origin", "scale")}
         | {key: tuple(entry.get(key, ())) for key in ("joints", "trunk", "face", "aliases")}
-        | {key: [tuple(pair) for pair in entry.get(key, ())] for key in ("bones", "pairs")}
+        | {key: [tuple(pair) for pair in entry.get(key, ())] for key in ("bones", "pairs", "drawn", "also_drawn")}
         | {"limbs": tuple(tuple(limb) for limb in entry.get("limbs", ()))}
         | {"variants": {key: [tuple(bone) for bone in bones] for key, bones in entry.get("variants", {}).items()}},
         origin=point(str(entry["origin"]), f"{where}: origin"),

@@ -7,22 +7,27 @@ by the names, the root by the bones, the other points and the parts of the body 
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import yaml
 
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.skeletons import parts, tree
-from skeleton_lab.skeletons.edges import Edges
+from skeleton_lab.skeletons.tree import Edges
 
 UNITS = ("m", "cm", "mm", "px", "image")  # image: shares of its width and height
 KEYS = (
     "name", "title", "aliases", "joints", "bones", "pairs", "root", "centre", "origin", "scale", "trunk", "limbs",
     "face", "dimensions", "units", "y_up", "scored",
 )  # fmt: skip
-MOST = 1000  # joints; a face has 500
+MOST, LARGEST = 1000, 1_000_000  # joints, bytes of a file; a face has 500 joints
+_SHORT = Repr()  # of foreign values: the aliases of YAML make long ones of few characters
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 2, 4, 4, 60
+shortened = _SHORT.repr
 _POINT = re.compile(r"(\d+)|\((\d+(?:\+\d+)+)\)/(\d+)")
 
 Point = tuple[int, ...]  # the mean of these joints
@@ -35,8 +40,11 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: not readable, or no skeleton; one line that names file and key.
     """
     try:
+        told = path.stat()
+        if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+            raise UsageError(f"--skeleton {path}: it is no file of at most {LARGEST // 1000} kB")
         text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise UsageError(f"--skeleton {path}: cannot be read: {reason}") from None
     return parsed(text, path.stem, str(path))
@@ -47,7 +55,7 @@ def parsed(text: str, name: str, where: str) -> dict[str, Any]:
     try:
         entry = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        raise UsageError(f"{where}: this is no YAML ({' '.join(str(error).split())})") from None
     if not isinstance(entry, dict):
         raise UsageError(
             f"{where}: a skeleton is a table of keys, with joints: and bones: at least (docs/skeletons.md)"
@@ -96,9 +104,7 @@ class _Reading:
         made: dict[str, Any] = {"joints": self.joints, "bones": bones, "pairs": pairs, "root": root}
         made["name"] = self.text("name", name)
         made["title"] = self.text("title", made["name"])
-        made["aliases"] = (
-            [str(each) for each in self.listed("aliases", "other names")] if "aliases" in self.entry else []
-        )
+        made["aliases"] = self.others()
         made["centre"] = self.joint("centre", tree.centre(bones, V, root))
         made |= self.body(found)
         made["origin"] = self.points("origin", 1, written(found.origin))
@@ -113,14 +119,21 @@ class _Reading:
     def text(self, key: str, default: str) -> str:
         value = self.entry.get(key, default)
         if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > 200:
-            raise self.wrong(key, f"a short text is needed, not {value!r}")
+            raise self.wrong(key, f"a short text is needed, not {shortened(value)}")
         return value.strip()
+
+    def others(self) -> list[str]:
+        """``aliases``, which archives keep of a skeleton that has them."""
+        found = self.listed("aliases", "other names") if "aliases" in self.entry else []
+        if not all(isinstance(name, str) and name.isprintable() for name in found):
+            raise self.wrong("aliases", "short texts are needed")
+        return found
 
     def choice(self, key: str, among: tuple[Any, ...], default: Any) -> Any:
         value = self.entry.get(key, default)
         if not any(value == each and type(value) is type(each) for each in among):
             said = ", ".join(str(each).lower() if isinstance(each, bool) else str(each) for each in among)
-            raise self.wrong(key, f"{value!r} is not one of {said}")
+            raise self.wrong(key, f"{shortened(value)} is not one of {said}")
         return value
 
     def listed(self, key: str, what: str, length: int | None = None) -> list[Any]:
@@ -129,7 +142,7 @@ class _Reading:
             raise self.wrong(key, f"a list is needed: {what}")
         if length is not None and any(not isinstance(each, list) or len(each) != length for each in value):
             broken = next(each for each in value if not isinstance(each, list) or len(each) != length)
-            raise self.wrong(key, f"{broken!r} is not {what}")
+            raise self.wrong(key, f"{shortened(broken)} is not {what}")
         return value
 
     def names(self) -> list[str]:
@@ -158,7 +171,8 @@ class _Reading:
                 raise self.wrong(key, f"there is no joint {value}; they are numbered from 0 to {len(self.joints) - 1}")
             return value
         if value not in self.joints:
-            raise self.wrong(key, f"there is no joint {value!r}.{nearest(str(value), self.joints)}")
+            near = nearest(value, self.joints) if isinstance(value, str) else ""
+            raise self.wrong(key, f"there is no joint {shortened(value)}.{near}")
         return self.joints.index(value)
 
     def said(self, joint: int) -> str:
@@ -243,10 +257,11 @@ class _Reading:
     def points(self, key: str, count: int, default: str) -> str:
         """The text of a point or of two, checked; a joint's name stands for its number."""
         value = self.entry.get(key)
-        ends = str(value if value is not None else default).split("-") if count == 2 else [str(value or default)]
-        if value is not None and value in self.joints:
-            ends = [str(self.joints.index(value))]
-        ends = [str(self.joints.index(end)) if end in self.joints else end for end in ends]
+        if value is not None and not isinstance(value, (int, str)):
+            raise self.wrong(key, f"{shortened(value)} is no point; write 1, or (11+12)/2, and two as 0-20")
+        told = default if value is None else str(self.joints.index(value)) if value in self.joints else str(value)
+        ends = [str(self.joints.index(end)) if end in self.joints else end
+                for end in (told.split("-") if count == 2 else [told])]  # fmt: skip
         if len(ends) != count:
             raise self.wrong(key, f"'{value}' is no length; write two points with a line between them, as 0-20")
         places = [point(end, f"{self.where}: {key}") for end in ends]

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from skeleton_lab.skeletons.edges import Edges
-from skeleton_lab.skeletons.tree import children, distances, longest_path
+from skeleton_lab.skeletons.tree import Edges, children, distances, longest_path
 
 SHORTEST = 3  # joints of a limb, where there are any so long: eyes with ears are none
 COLLARS, SHOULDERS, HIPS = ("collar", "clavicle"), "shoulder", "hip"

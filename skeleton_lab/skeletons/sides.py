@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from skeleton_lab.skeletons import bones
-from skeleton_lab.skeletons.edges import OPENPOSE, Edges
-from skeleton_lab.skeletons.layouts import Layout
+from skeleton_lab.skeletons import rules
+from skeleton_lab.skeletons.layouts import Layout, known
+from skeleton_lab.skeletons.tree import Edges
 
 MIDDLE, LEFT, RIGHT = 0, 1, 2
 
-# COCO key points (UAV-Human, PYSKL's HRNet poses): nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles,
-# each left before right. UAV-Human's published bone list connects other joints; this one is the body.
-COCO: Edges = [
-    (1, 0), (2, 0), (3, 1), (4, 2), (5, 6), (7, 5), (9, 7), (8, 6), (10, 8), (11, 5), (12, 6), (11, 12), (13, 11),
-    (15, 13), (14, 12), (16, 14), (5, 0), (6, 0),
-]  # fmt: skip
-COCO_JOINTS, OPENPOSE_JOINTS = 17, 18
-IN_THE_IMAGE = {COCO_JOINTS: (0, (15, 16)), OPENPOSE_JOINTS: (0, (10, 13))}  # nose and ankles of 2-D key points
-SPINE = {25: (0, 20), 20: (0, 2)}  # lower and upper end, of the skeletons that a Kinect records
-
-_LIMBS = {  # joints of the left and of the right
-    25: ((4, 5, 6, 7, 12, 13, 14, 15, 21, 22), (8, 9, 10, 11, 16, 17, 18, 19, 23, 24)),
-    20: ((4, 5, 6, 7, 12, 13, 14, 15), (8, 9, 10, 11, 16, 17, 18, 19)),
-    OPENPOSE_JOINTS: ((5, 6, 7, 11, 12, 13, 15, 17), (2, 3, 4, 8, 9, 10, 14, 16)),
-    COCO_JOINTS: (tuple(range(1, 17, 2)), tuple(range(2, 17, 2))),
+# Told by the number of joints alone: the skeletons of the papers
+_USUAL = {each.V: each for each in (known()[name] for name in ("ntu25", "ucla20", "coco18", "coco17"))}
+IN_THE_IMAGE = {  # nose and ankles of 2-D key points
+    V: (each.at("nose"), (each.at("left_ankle"), each.at("right_ankle"))) for V, each in _USUAL.items() if each.scored
 }
-_EDGES: dict[int, Edges] = {
-    25: bones.edges(bones.NTU_HANDS),
-    20: bones.edges(bones.UCLA),
-    OPENPOSE_JOINTS: OPENPOSE,
-    COCO_JOINTS: COCO,
-}
+SPINE = {V: (each.scale[0][0], each.scale[1][0]) for V, each in _USUAL.items() if not each.scored}  # its ends
 
 
 @dataclass(frozen=True)
@@ -52,24 +35,16 @@ class Skeleton:
 
 def skeleton(joints: int) -> Skeleton:
     """The skeleton of ``joints`` joints; dots alone, all MIDDLE, where it is not one of the field's."""
-    left, right = _LIMBS.get(joints, ((), ()))
-    sides = [MIDDLE] * joints
-    _mark(sides, left, LEFT)
-    _mark(sides, right, RIGHT)
-    return Skeleton(_EDGES.get(joints, []), tuple(sides))
+    usual = _USUAL.get(joints)
+    return Skeleton([], (MIDDLE,) * joints) if usual is None else of_layout(usual)
 
 
 def of_layout(layout: Layout) -> Skeleton:
-    """What to draw of any skeleton of the registry, or of one's own."""
-    sides = [MIDDLE] * layout.V
-    _mark(sides, (left for left, _ in layout.pairs), LEFT)
-    _mark(sides, (right for _, right in layout.pairs), RIGHT)
-    return Skeleton(layout.bones, tuple(sides))
-
-
-def _mark(sides: list[int], joints: Iterable[int], side: int) -> None:
-    for joint in joints:
-        sides[joint] = side
+    """What to draw of any skeleton of the registry, or of one's own: its tree, fingers on the hands, and more bones."""
+    sides = np.full(layout.V, MIDDLE)
+    for left, right in layout.pairs:
+        sides[[left, right]] = LEFT, RIGHT
+    return Skeleton(rules.star(layout).bones + layout.also_drawn, tuple(sides.tolist()))
 
 
 def told_upright(points: np.ndarray, layout: Layout, scored: bool, score: float = 0.0) -> tuple[np.ndarray, bool]:

@@ -6,25 +6,30 @@ from collections import deque
 
 import numpy as np
 
-from skeleton_lab.skeletons.edges import Edges
+Edges = list[tuple[int, int]]
 
 
 def distances(edges: Edges, V: int) -> np.ndarray:
-    """(V, V) int64, bones between two joints, whichever way they point; V where no path leads."""
+    """(V, V) int64, bones between two joints of trees, whichever way they point; V where no path leads."""
     beside: list[list[int]] = [[] for _ in range(V)]
     for child, parent in edges:
         beside[child].append(parent)
         beside[parent].append(child)
     table = np.full((V, V), V)
+    np.fill_diagonal(table, 0)
+    seen: set[int] = set()
     for start in range(V):
-        table[start, start] = 0
-        waiting = deque([start])
+        if start in seen:
+            continue
+        waiting, reached = deque([start]), [start]
         while waiting:
             joint = waiting.popleft()
-            for near in beside[joint]:
-                if near != start and table[start, near] == V:
-                    table[start, near] = table[start, joint] + 1
-                    waiting.append(near)
+            for near in [each for each in beside[joint] if each not in reached]:
+                # all paths from a new joint to those before it begin with the bone to the one it was found from
+                table[near, reached] = table[reached, near] = table[joint, reached] + 1
+                reached.append(near)
+                waiting.append(near)
+        seen.update(reached)
     return table
 
 

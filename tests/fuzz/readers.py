@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.opening import open_archive
-from tests.fuzz import keypoints, mutate, pickled, seeds
+from tests.fuzz import keypoints, mutate, pickled, seeds, skeletons
 from tests.fuzz.reader import Reader, written
 
 MOST_CLIPS = 4  # that are read of an archive
@@ -99,14 +99,14 @@ def _deflated() -> bytes:
 
 
 READERS = (
-    Reader("npz", (seeds.npz, lambda: seeds.npz(five=True)), _archive(".npz"), (seeds.strange_npz,)),
+    Reader("npz", (seeds.npz, lambda: seeds.npz(five=True), seeds.own), _archive(".npz"), (seeds.strange_npz,)),
     Reader("npz, deflated", (_deflated,), _archive(".npz"), (seeds.strange_npz,)),
     Reader("npz, both splits", (seeds.npz, _deflated), _both_splits, (seeds.strange_npz,)),
     Reader("npy", (seeds.npy,), _npy, (seeds.strange_npy,)),
     Reader("label pickle", (seeds.labels,), _label_pickle, (pickled.make,)),
     Reader("label npy", (lambda: seeds.npy(np.arange(3)), lambda: seeds.npy(np.eye(3))), _label_npy,
     (seeds.strange_npy,)),
-    Reader("PYSKL pickle", (seeds.pyskl,), _archive(".pkl"), (pickled.make,)),
+    Reader("PYSKL pickle", (seeds.pyskl, seeds.pyskl_flat), _archive(".pkl"), (pickled.make,)),
     Reader("NW-UCLA JSON", (seeds.ucla,), _ucla, (seeds.strange_json,)),
     Reader("NW-UCLA tar", (lambda: seeds.ucla_tar("w"), lambda: seeds.ucla_tar("w:xz"), lambda: seeds.ucla_tar("w:gz")),
            _archive(".tar")),
@@ -124,6 +124,8 @@ READERS = (
            (keypoints.strange_json,)),
     Reader("key points, .npy", (keypoints.npy,), keypoints.use("file.npy"), (keypoints.strange_array,)),
     Reader("key points, .npz", (keypoints.npz,), keypoints.use("file.npz")),
+    Reader("skeleton", (lambda: skeletons.seed("coco17"), lambda: skeletons.seed("hand22")), skeletons.use,
+           (skeletons.strange,), share=0.6),
     Reader("pickled weights", (seeds.weights_pickle,), _weights(".pkl"), (pickled.make, pickled.weights)),
 )  # fmt: skip
 

@@ -49,6 +49,31 @@ def npz(save=np.savez, five: bool = False) -> bytes:
     return file.getvalue()
 
 
+OWN = """\
+joints: [tip, left_end, right_end]
+bones: [[1, 0], [2, 0]]
+units: px
+dimensions: 2
+scored: true
+"""
+
+
+def _own() -> dict[str, np.ndarray]:
+    """An archive of a skeleton of one's own, with everything that it can say."""
+    x = np.random.RandomState(7).uniform(1, 9, (3, 3, 4, 3, 1)).astype(np.float32)
+    said = {"skeleton": OWN, "channels": "xys", "units": "px", "class_names": ["a", "b", "c"]}
+    for split, n in (("train", 3), ("test", 2)):
+        said |= {f"x_{split}": x[:n], f"y_{split}": np.arange(n), f"img_shape_{split}": np.full((n, 2), 9)}
+        said |= {f"subject_{split}": [split] * n}
+    return {key: np.array(value) for key, value in said.items()}
+
+
+def own() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **_own())
+    return file.getvalue()
+
+
 def npy(x: np.ndarray | None = None) -> bytes:
     file = io.BytesIO()
     np.save(file, np.ascontiguousarray(_five(_arrays()["x_train"])) if x is None else x)
@@ -66,6 +91,18 @@ def pyskl() -> bytes:
         for k, name in enumerate(names)
     ]
     return pickle.dumps({"split": {"xsub_train": names, "xsub_val": names[1:]}, "annotations": clips})
+
+
+def pyskl_flat() -> bytes:
+    """Key points of pictures, with a skeleton and names of classes."""
+    rng = np.random.RandomState(8)
+    clips = [
+        {"frame_dir": name, "total_frames": 3, "label": k, "img_shape": (480, 640), "original_shape": (480, 640),
+         "keypoint": rng.rand(1, 3, 17, 2).astype(np.float16), "keypoint_score": rng.rand(1, 3, 17)}
+        for k, name in enumerate("ab")
+    ]  # fmt: skip
+    said = {"skeleton": "coco17", "units": "px", "class_names": ["x", "y"]}
+    return pickle.dumps({"split": {"train": ["a"], "val": ["b"]}, "annotations": clips, **said})
 
 
 def ucla() -> bytes:
@@ -175,7 +212,7 @@ def any_array(draw: Random) -> np.ndarray:
 
 def strange_npz(draw: Random) -> bytes:
     """Members that lack, are of the wrong kind, or lie about their size."""
-    arrays: dict[str, np.ndarray] = dict(_arrays())
+    arrays: dict[str, np.ndarray] = draw.choice((_arrays, _own))()
     for _ in range(draw.randint(1, 3)):
         arrays[draw.choice((*arrays, "data"))] = any_array(draw)
     if draw.random() < 0.2:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.inference.keypoints import normalise, reading
-from skeleton_lab.inference.keypoints.joint_map_figure import figure
 from skeleton_lab.inference.keypoints.notices import Notices
+from skeleton_lab.skeletons.figure import places as figure
 from skeleton_lab.skeletons.schemes import COCO17, Scheme
 
 COCO = figure(COCO17) * [200, -200] + [300, 500]  # (17, 2) pixels of somebody who stands

@@ -11,8 +11,8 @@ import yaml
 from sandbox import Lab
 
 from skeleton_lab import inference, registry
-from skeleton_lab.inference.keypoints.joint_map_figure import figure
 from skeleton_lab.inference.network import Network
+from skeleton_lab.skeletons.figure import places as figure
 from skeleton_lab.skeletons.schemes import COCO17
 from skeleton_lab.utils.importing import import_class
 

@@ -59,7 +59,7 @@ def in_pickle(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
     made = {}
     with parsing(path, "skeleton"):
         if (text := content.get("skeleton")) is not None:
-            made["skeleton"] = np.array(written(skeleton_of(str(text), f"{path}: skeleton")))
+            made["skeleton"] = np.array(written(skeleton_of(str(text)[:LONGEST], f"{path}: skeleton")))
     with parsing(path, "class_names"):
         if (names := content.get("class_names")) is not None:
             made["class_names"] = np.array([str(name) for name in names], str)
@@ -126,11 +126,9 @@ def skeleton_of(text: str, where: str) -> Layout:
     Raises:
         ArchiveError: neither.
     """
-    if len(text) > LONGEST:
-        raise ArchiveError(f"{where} is a text of {len(text)} characters; the longest that is read has {LONGEST}")
     text = text.strip()
     try:
-        if "\n" in text:
+        if "\n" in text or ":" in text:
             with parsing(where):
                 return layouts.parsed(text, "own", where)
     except UsageError as error:
@@ -172,6 +170,8 @@ def _text(file: Any, key: str) -> str:
     array = file.array(key)
     if array.shape not in ((), (1,)) or array.dtype.kind not in "US":
         raise ArchiveError(f"{file.path}: {key} has shape {array.shape}, type {array.dtype}; it is one text")
+    if array.nbytes > 4 * LONGEST:
+        raise ArchiveError(f"{file.path}: {key} has {array.nbytes} bytes; a text of {LONGEST} characters is read")
     return _texts(file, key).reshape(-1)[0]
 
 
@@ -235,13 +235,13 @@ def _subjects(file: Any, key: str, count: int, keys: set[str]) -> tuple[tuple[st
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def members(clips: Mapping[str, Clips], pickled: bool = False) -> dict[str, np.ndarray]:
+def members(clips: Mapping[str, Clips], form: str = "5d") -> dict[str, np.ndarray]:
     """The members that say of clips, by split, what their shape and format do not say already; none of published ones.
 
-    Texts of NumPy's own kind, so that nothing needs a pickle.  ``pickled``: for a PYSKL pickle, not for NPZ or HDF5.
+    Texts of NumPy's own kind, so that nothing needs a pickle.  ``form``: "5d", "kaggle" (columns) or "pyskl".
     """
     first = next(iter(clips.values()))
-    if first.skeleton is None or not any(_needs_words(part, pickled) for part in clips.values()):
+    if first.skeleton is None or not any(_needs_words(part, form) for part in clips.values()):
         return {}
     made = {"skeleton": np.array(written(first.skeleton)), "channels": np.array(channels(first))}
     if first.units is not None:
@@ -256,15 +256,15 @@ def members(clips: Mapping[str, Clips], pickled: bool = False) -> dict[str, np.n
     return made
 
 
-def _needs_words(clips: Clips, pickled: bool) -> bool:
+def _needs_words(clips: Clips, form: str) -> bool:
     """Whether a plain file of these clips would be read as something else, or as less."""
-    plain = Clips(clips.path, "pyskl" if pickled else "5d", (clips.C, clips.T, clips.V, clips.M), clips.labels)
-    if pickled:
+    plain = Clips(clips.path, form, (clips.C, clips.T, clips.V, clips.M), clips.labels)
+    if form == "pyskl":
         of_pickle(plain, {"flat": np.array(clips.scored or clips.C == 2), "img_shape": np.zeros(2)})
     else:
         by_format(plain)
     said, told = ((c.skeleton, c.units, c.scored, c.class_names) for c in (clips, plain))
-    return said != told or clips.subject_names is not None or (clips.img_shape is not None and not pickled)
+    return said != told or clips.subject_names is not None or (clips.img_shape is not None and form != "pyskl")
 
 
 def written(skeleton: Layout) -> str:

@@ -136,7 +136,10 @@ def _lost(clips: Clips, to: str) -> list[str]:
     said = [key.removesuffix("_train") for key in about.members({"train": clips})]
     kept = {"npy": (), "ucla": (), "kinetics": about.OF_ALL, "pyskl": (*about.OF_ALL, "img_shape")}
     lost = [key for key in said if key not in kept.get(to, said)]
-    return [f"{', '.join(lost)}: files of --to {to} have no place for it"] if lost else []
+    lines = [f"{', '.join(lost)}: files of --to {to} have no place for it"] if lost else []
+    if clips.skeleton is None and clips.class_names is not None:
+        lines.append("class_names: they are kept where the skeleton is known; the source does not say it")
+    return lines
 
 
 def _division(source: Path, layout: str | None, benchmark: str | None, to: str | None) -> str | None:
@@ -165,8 +168,8 @@ def _by_suffix(target: Path, clips: dict[str, Clips]) -> str:
     suffix = "" if target.is_dir() else target.suffix.lower()
     if suffix == ".npz":
         first = next(iter(clips.values()))
-        named = first.skeleton is not None and first.skeleton.name not in ("ntu25", "uav17")
-        return "kaggle" if first.C == 3 and first.V in (25, 17) and not named and not first.scored else "5d"
+        fits = first.C == 3 and first.V in (25, 17) and not about.members(clips, "kaggle")
+        return "kaggle" if fits else "5d"
     if suffix not in BY_SUFFIX:
         raise UsageError(f"--output {target}: say --to {', --to '.join(FORMATS)}")
     return BY_SUFFIX[suffix]
@@ -181,12 +184,12 @@ def benchmark_of(source: Path) -> str:
 def _materials(clips: dict[str, Clips], to: str, num_class, frames, persons, normalise, tick) -> Materials:
     first = next(iter(clips.values()))
     T = max(part.T for part in clips.values())
-    if frames is None and first.V == NTU_JOINTS and first.layout in RAGGED and T <= NTU_FRAMES:
+    if frames is None and _ntu(first) and first.layout in RAGGED and T <= NTU_FRAMES:
         T = NTU_FRAMES
     if frames is not None:
         T = _frames(frames, T, clips)
     M = first.M if persons is None else persons
-    if persons is None and first.V == NTU_JOINTS and to in ARRAYS:
+    if persons is None and _ntu(first) and to in ARRAYS:
         M = NTU_PERSONS
     for flag, number in (("--persons", persons), ("--num-class", num_class)):
         if number is not None and number < 1:
@@ -202,6 +205,12 @@ def _materials(clips: dict[str, Clips], to: str, num_class, frames, persons, nor
         split: Material(part, labels[split], part.names, T, M, K, normalise is not None, tick)
         for split, part in clips.items()
     }  # fmt: skip
+
+
+def _ntu(clips: Clips) -> bool:
+    """Whether the clips are those of NTU RGB+D, as far as their archive tells."""
+    told = clips.skeleton is None or clips.skeleton.name == "ntu25"
+    return clips.V == NTU_JOINTS and told and clips.class_names is None
 
 
 def _frames(frames: int, T: int, clips: dict[str, Clips]) -> int:
@@ -226,7 +235,7 @@ def _labels(clips: dict[str, Clips], num_class: int | None) -> tuple[dict[str, n
         where = next(part for part in clips.values() if part.labels.max() == high)
         raise ArchiveError(f"{where.path}: label {high} in row {where.labels.argmax()} is no class id")
     columns = {part.num_class for part in clips.values()} - {None}
-    known = KNOWN_CLASSES if next(iter(clips.values())).V == NTU_JOINTS else ()
+    known = KNOWN_CLASSES if _ntu(next(iter(clips.values()))) else ()
     sizes = [num_class] if num_class else sorted(columns) or list(known)
     if not columns and low >= 1 and high in sizes:
         log.warning("labels are %d..%d: they count from 1, taking 1 off", low, high)

@@ -106,15 +106,20 @@ class Feeder(Dataset):
         if given.get("num_person") is not None:
             self.num_person = checked_count("num_person", given["num_person"])
 
-    def know(self, clips: Any, given: skeletons.Given, found: Layout | None) -> None:
-        """What the clips' skeleton is, and with it how they are read; ``given``: the feeder's argument.
+    def know(self, clips: Any, given: skeletons.Given, found: Layout | None) -> Any:
+        """Settle the clips' skeleton, and with it how they are read; ``given``: the feeder's argument.
 
         Clips of the usual skeleton are read as stored: their archives are prepared. Those of another are placed.
+
+        Returns:
+            The clips, which say their skeleton if it is another than the usual one.
         """
-        self.skeleton = found
-        self.told = skeletons.says(clips, given)
-        self.placed = self.told and found is not None and not self.as_published(clips, given, found)
+        self.skeleton, self.told = found, skeletons.says(clips, given)
+        self.placed = found is not None and not self.as_published(clips, given, found)
+        if self.placed and found is not None:
+            clips = skeletons.saying(clips, found)
         self.D = skeletons.coordinates(clips) if self.placed else min(clips.C, 3)
+        return clips
 
     def as_published(self, clips: Any, given: skeletons.Given, found: Layout) -> bool:
         """Whether clips of this skeleton are what the published feeder reads."""

@@ -51,7 +51,7 @@ def open_ntu(
         joints = None if ntu else expected.V
         clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
     found = skeletons.required(clips, skeleton, expected)
-    feeder.know(clips, skeleton, found)
+    clips = feeder.know(clips, skeleton, found)
     names = clips.names if clips.layout in NAMED_BY_FILE else None
     return clips, names or [f"{split}_{i}" for i in range(len(clips))], found
 

@@ -17,6 +17,7 @@ from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.feeders import pipeline, transforms
+from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders.base import Feeder, checked_most
 from skeleton_lab.data.feeders.pipeline import Step, Work
 from skeleton_lab.data.feeders.skeleton import Given
@@ -190,9 +191,9 @@ class WholeClipFeeder(Feeder):
     usual = "ntu25"
 
     def as_published(self, clips: Clips, given: Given, found: Layout) -> bool:
-        """NTU's, and those of Kinetics-skeleton, which come centred."""
+        """NTU's, those of Kinetics-skeleton, which come centred, and arrays that say nothing, whatever they are."""
         kinetics = found.name == "coco18" and clips.layout in ("kinetics", "npy")
-        return kinetics or super().as_published(clips, given, found)
+        return kinetics or not skeletons.says(clips, given) or super().as_published(clips, given, found)
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class UniformSample:
         if total < 1:
             raise UsageError("a clip without frames cannot be sampled")
         if test:
-            return _test_frames(type(self), self.clip_len, self.num_clips, self.p_interval, self.seed, total)
+            return _test_frames(self.turned_within, self.clip_len, self.num_clips, self.p_interval, self.seed, total)
         return self._drawn(total, False, np_random)
 
     def _drawn(self, total: int, test: bool, np_random: Any) -> np.ndarray:
@@ -81,8 +81,9 @@ class UniformSample:
 
 @lru_cache(maxsize=4096)
 def _test_frames(
-    kind: type[UniformSample], clip_len: int, num_clips: int, p_interval: tuple[float, float], seed: int, total: int
+    turned_within: bool, clip_len: int, num_clips: int, p_interval: tuple[float, float], seed: int, total: int
 ) -> np.ndarray:
+    kind = UniformSampleDecode if turned_within else UniformSample
     step = kind(clip_len, num_clips, p_interval, seed)
     frames = step._drawn(total, True, np.random.RandomState(seed))
     frames.flags.writeable = False

@@ -119,7 +119,7 @@ def upright(skeleton: Layout) -> tuple[tuple, tuple] | None:
     if len(skeleton.limbs) != 4:
         return None
     left_arm, right_arm, left_leg, right_leg = (limb[0] for limb in skeleton.limbs)
-    up = ((left_leg, right_leg), (left_arm, right_arm))
+    up: tuple[tuple[int, ...], ...] = ((left_leg, right_leg), (left_arm, right_arm))
     if len(skeleton.trunk) > 1:
         up = ((skeleton.trunk[0],), (skeleton.trunk[1],))
     return up, ((right_arm,), (left_arm,))

@@ -15,14 +15,16 @@ from skeleton_lab.skeletons.layouts import Layout
 STREAMS = ("j", "b", "k", "jm", "bm", "km")
 NTU = "nturgb+d"
 # As published, where that is not the tree of the layout: COCO's hips start from the nose, OpenPose's neck from it.
-_PARENTS = {
+_PARENTS: dict[str, list[int]] = {
     "coco": [0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14],
     "openpose": [0, 0, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15],
     # COCO and OpenPose with means of hips, shoulders and trunk (ProtoGCN)
     "coco_new": [19, 0, 0, 1, 2, 19, 19, 5, 6, 7, 8, 17, 17, 11, 12, 13, 14, 18, 19, 19],
     "openpose_new": [1, 1, 1, 2, 3, 1, 5, 6, 18, 8, 9, 18, 11, 12, 0, 0, 14, 15, 19, 1],
 }
-_K_PARENTS = {"openpose": [1, 1, *_PARENTS["openpose"][2:]]}  # ProtoGCN roots OpenPose's bones in the neck
+_K_PARENTS: dict[str, list[int]] = {
+    "openpose": [1, 1, *_PARENTS["openpose"][2:]]
+}  # ProtoGCN roots OpenPose's bones in the neck
 LAYOUTS = {NTU: "ntu25", "coco": "coco17", "openpose": "coco18", "handmp": "hand21"}
 DATASETS = (NTU, "handmp", *_PARENTS)
 # Which scores are averaged rather than subtracted, as published: along K-bones and in motion only of these two.
@@ -51,8 +53,8 @@ def parents(dataset: str | Layout) -> np.ndarray:
 
 def k_parents(dataset: str | Layout) -> np.ndarray:
     """(V,) int64, the joint two bones up; a joint whose bone ends at the root has none: itself."""
-    known = isinstance(dataset, str) and dataset in _K_PARENTS
-    above = np.array(_K_PARENTS[dataset]) if known else parents(dataset)
+    listed = _K_PARENTS.get(dataset) if isinstance(dataset, str) else None
+    above = parents(dataset) if listed is None else np.array(listed)
     joints = np.arange(len(above))
     at_root = (above == joints) | (above[above] == above)
     return np.where(at_root, joints, above[above])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def required(clips: Any, given: Given, usual: Layout) -> Layout:
             f"{usual.V} joints of 3; name their skeleton with --skeleton (`skeleton-lab skeletons` lists them)"
         )
     return found
+
+
+def saying(clips: Any, found: Layout) -> Any:
+    """The clips; a view that says its skeleton of clips that do not: with what is usual for it, units and scores."""
+    if getattr(clips, "skeleton", None) is not None:
+        return clips
+    view = copy.copy(clips)
+    view.skeleton, view.units = found, found.units
+    view.scored = found.scored and clips.C - found.dimensions == 1
+    return view
 
 
 def says(clips: Any, given: Given) -> bool:

@@ -7,6 +7,10 @@ joint 1 (the middle of the spine) of person 0 in the first frame, rows after the
 ``y_train, y_test (N, 60)`` float64 one-hot; ``name_train, name_test (N,)`` sample names ``SsssCcccPpppRrrrAaaa``.
 Stored, not compressed, so that the archive can be mapped.
 
+With ``--skeleton coco17`` the same people are what a pose estimator makes of pictures of them (``pictures``), in an
+archive of one's own (``archives.about``): ``x_train, x_test (N, 3, frames, 17, 2)`` pixels and scores, ``y_train,
+y_test (N,)`` numbers of the ``class_names``.
+
 Training and test subjects are those of the cross-subject benchmark.  Clip ``i`` depends on (seed, split, i, classes,
 two_person_share, frames) alone.  Clips are made and written some hundred at a time: the size of the file does not
 matter for memory.
@@ -16,26 +20,31 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.archives import class_names
+from skeleton_lab.data.synthetic import pictures
 from skeleton_lab.data.synthetic.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.synthetic.recorder import Recorder, Resampled
-from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.errors import UsageError, guarded, nearest
 from skeleton_lab.utils.atomic import completed
 from skeleton_lab.utils.cli import Defaults, Parser
 from skeleton_lab.utils.progress import clip_bar
 
 CHUNK_BYTES = 32 << 20
+KINECT = "ntu25"
+SKELETONS = (KINECT, pictures.SKELETON)
 MARK = b"skeleton_lab.data.synthetic "  # begins the ZIP comment: only such files are overwritten
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # a fixed time stamp, so that equal archives are equal byte for byte
 
@@ -64,6 +73,7 @@ def write(
     two_person_share: float = 0.2,
     repeat_distinct: int | None = None,
     resample: int | None = None,
+    skeleton: str = KINECT,
     progress: bool = True,
 ) -> Written:
     """Write an archive of ``train`` and ``test`` clips; it appears under its name only when it is complete.
@@ -73,13 +83,15 @@ def write(
     only that many clips of each split are made and then repeated, for files that only have to be large; the names of
     the copies differ in the replication number (which has three digits: the names of very many copies repeat).
     With ``resample`` each clip is stored as that many evenly spaced frames of it: feeders that take whole clips,
-    padding included, then have little to compute.
+    padding included, then have little to compute.  ``skeleton``: of ``SKELETONS``.
 
     Raises ``UsageError`` for impossible values, a place that cannot be written, too little room, or an existing file
     that was not made by this function.
     """
     path = Path(path)
     _check(train, test, classes, frames, seed, num_class, two_person_share, repeat_distinct, resample)
+    if skeleton not in SKELETONS:
+        raise UsageError(f"skeleton must be {' or '.join(SKELETONS)}, not {skeleton!r}.{nearest(skeleton, SKELETONS)}")
     labels = chosen(classes, two_person_share)
     settings = {"train": train, "test": test, "classes": classes, "frames": frames, "seed": seed}
     stored = resample or frames
@@ -91,13 +103,22 @@ def write(
     ):
         archive.comment = MARK + json.dumps(settings).encode()
         for split, count in (("train", train), ("test", test)):
-            recorder = Recorder(seed, split, labels, frames)
-            if resample:
-                recorder = Resampled(recorder, resample)
+            people = Recorder(seed, split, labels, frames)
+            recorder = Resampled(people, resample) if resample else people
             distinct = min(count, repeat_distinct or count)
+            if skeleton == pictures.SKELETON:
+                recorder = pictures.Pictures(recorder, partial(people.random, 2))
             _write_clips(archive, raw, f"x_{split}", recorder, count, distinct, bar)
-            _write_labels(archive, f"y_{split}", recorder, count, distinct, num_class)
+            if skeleton == pictures.SKELETON:
+                _write_own(archive, split, recorder, labels, count, distinct)
+            else:
+                _write_labels(archive, f"y_{split}", recorder, count, distinct, num_class)
             _write_names(archive, f"name_{split}", recorder, count, distinct)
+        if skeleton == pictures.SKELETON:
+            names = [class_names.ntu()[label] for label in labels]
+            for key, value in (("skeleton", skeleton), ("channels", pictures.CHANNELS), ("units", pictures.UNITS),
+                               ("class_names", names)):  # fmt: skip
+                _write_array(archive, key, np.array(value))
     return Written(path, train, test, tuple(labels), path.stat().st_size, time.perf_counter() - begun)
 
 
@@ -153,8 +174,8 @@ def _member(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...], dtype: n
 
 
 def _write_clips(archive, raw, key: str, recorder: Recorder, count: int, distinct: int, bar: tqdm) -> None:
-    shape = (recorder.frames, 150)
-    step = max(1, CHUNK_BYTES // (recorder.frames * 600))
+    shape = recorder.shape
+    step = max(1, CHUNK_BYTES // (4 * math.prod(shape)))
     buffer = np.empty((min(step, distinct), *shape), np.float32)
     with _member(archive, key, (count, *shape), buffer.dtype) as member:
         first = raw.tell()
@@ -193,6 +214,19 @@ def _write_labels(archive, key: str, recorder: Recorder, count: int, distinct: i
             member.write(rows.tobytes())
 
 
+def _write_own(archive, split: str, recorder, labels: list[int], count: int, distinct: int) -> None:
+    """Numbers of the classes, sizes of the pictures and subjects of an archive of one's own."""
+    plan = recorder.plan(np.arange(count) % distinct)
+    _write_array(archive, f"y_{split}", np.searchsorted(labels, plan.label).astype(np.int64))
+    _write_array(archive, f"img_shape_{split}", np.full((count, 2), (pictures.HEIGHT, pictures.WIDTH), np.int64))
+    _write_array(archive, f"subject_{split}", np.array([f"P{subject:03d}" for subject in plan.subject]))
+
+
+def _write_array(archive, key: str, value: np.ndarray) -> None:
+    with _member(archive, key, value.shape, value.dtype) as member:
+        member.write(value.tobytes())
+
+
 def _write_names(archive, key: str, recorder: Recorder, count: int, distinct: int) -> None:
     with _member(archive, key, (count,), np.dtype("<U20")) as member:
         for begin in range(0, count, 8192):
@@ -223,6 +257,8 @@ def _parser() -> Parser:
         help="make only K different clips per split and repeat them: large files quickly",
     )
     parser.add_argument("--resample", type=int, metavar="T", help="store each clip as T evenly spaced frames of it")
+    parser.add_argument("--skeleton", choices=SKELETONS, default=KINECT, help="coco17: key points of pictures of the "
+                        "same people, in pixels, with the errors and scores of an estimator")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 

@@ -101,11 +101,13 @@ class Recorder:
 
     def __init__(self, seed: int, split: str, labels: list[int], frames: int) -> None:
         self.seed, self.labels, self.frames = seed, np.array(labels), frames
+        self.shape = (frames, 150)
         self._split = {"train": 0, "test": 1}[split]
         self._subjects = np.array((TRAIN_SUBJECTS, TEST_SUBJECTS)[self._split])
         self._lengths = bodies()
 
-    def _random(self, purpose: int, number: int) -> np.random.Generator:
+    def random(self, purpose: int, number: int) -> np.random.Generator:
+        """What a clip (1), a block of clips (0) or the pictures of a clip (2) depend on."""
         key = np.array([self.seed, (number << 4) | (purpose << 1) | self._split], np.uint64)
         return np.random.Generator(np.random.Philox(key=key))
 
@@ -116,7 +118,7 @@ class Recorder:
         label = np.empty(len(index), np.int64)
         for b in np.unique(block):
             chosen = block == b
-            label[chosen] = self.labels[self._random(0, int(b)).permutation(classes)[place_in_block[chosen]]]
+            label[chosen] = self.labels[self.random(0, int(b)).permutation(classes)[place_in_block[chosen]]]
         people = len(self._subjects)
         later, person = block // (people * CAMERAS), block % people
         partner = (person + 1 + (block // people + label) % (people - 1)) % people
@@ -132,7 +134,7 @@ class Recorder:
     def record(self, index: np.ndarray, out: np.ndarray) -> None:
         """Fill ``out (B, frames, 150)`` float32 with the clips ``index (B,)``."""
         plan = self.plan(index)
-        generators = [self._random(1, int(i)) for i in index]
+        generators = [self.random(1, int(i)) for i in index]
         draw = Lottery(np.stack([g.random(CLIP_DRAWS + 2 * PERSON_DRAWS, np.float32) for g in generators]))
         scene = _Scene(plan, draw, self.frames)
         rows = _packed(scene, self._lengths)
@@ -156,6 +158,7 @@ class Resampled:
 
     def __init__(self, recorder: Recorder, frames: int) -> None:
         self._recorder, self.frames, self.plan = recorder, frames, recorder.plan
+        self.shape = (frames, 150)
 
     def record(self, index: np.ndarray, out: np.ndarray) -> None:
         """Fill ``out (B, frames, 150)`` float32 with the clips ``index (B,)``."""

@@ -114,7 +114,7 @@ def counted(
     with PeakMemory() as memory, there, torch.set_grad_enabled(loss is not None):
         output = model(*inputs)
         if loss is not None:
-            backward(loss(output, y))
+            backward((loss.on(model) if isinstance(loss, Criterion) else loss)(output, y))
         else:
             heads_of(output)
     return memory.moments([p.grad for p in model.parameters() if p.grad is not None])
@@ -204,6 +204,6 @@ def narrowed(model: nn.Module, samples: Sequence[Tensor], precision: str, device
         inputs = [x.to(device) for x in samples]
         y = torch.zeros(len(inputs[0]), dtype=torch.long, device=device)
         with PeakMemory() as memory, arithmetic:
-            Criterion()(net(*inputs), y).backward()
+            Criterion(net=net)(net(*inputs), y).backward()
         peaks.append(memory.moments([p.grad for p in net.parameters() if p.grad is not None])[0][0])
     return peaks[1] / peaks[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,19 +79,18 @@ class Reader:
             return []
 
     def _read(self, path: Path, persons: int, notices: Notices) -> tuple[list[Keypoints], Layout]:
-        choose: Callable[[int, str], Any] = self.skeletons.choose
         if raw := raw_recordings(path):
             read = inputs.raw(raw, notices)
-            return read.keypoints, _layout(read.scheme)
+            return read.keypoints, read.scheme
         if (content := inputs.annotation_list(path)) is not None:
             read = inputs.annotated(path, content, partial(self._annotated, content), 0, notices)
-            return [_with_size(each, content) for each in read.keypoints], _layout(read.scheme)
+            return [_with_size(each, content) for each in read.keypoints], read.scheme
         if not reading.is_keypoints(path):
             raise ArchiveError(f"{path}: no key points; {FORMS}")
-        found, scheme = reading.read(path, choose, 0, notices, self.skeletons.named, persons)
-        return found, _layout(scheme)
+        found, scheme = reading.read(path, self.skeletons.choose, 0, notices, self.skeletons.named, persons)
+        return found, scheme
 
-    def _annotated(self, content: Sequence[dict[str, Any]], V: int, where: str) -> Any:
+    def _annotated(self, content: Sequence[dict[str, Any]], V: int, where: str) -> Layout:
         """PYSKL's 17 joints in an image are COCO's, its 25 in space NTU RGB+D's."""
         dimensions = np.shape(content[0]["keypoint"])[-1]
         usual = {(17, 2): "coco17", (25, 3): "ntu25"}.get((V, dimensions))
@@ -140,10 +139,6 @@ class Reader:
             row, name, found.points[begin:end][:, kept].astype(np.float32), there[:, kept],
             None if scores is None else scores[:, kept].astype(np.float32), found.image,
         )  # fmt: skip
-
-
-def _layout(scheme: Any) -> Layout:
-    return scheme if isinstance(scheme, Layout) else layouts.layout(scheme.name)
 
 
 def _with_size(found: Keypoints, content: Sequence[dict[str, Any]]) -> Keypoints:

@@ -64,7 +64,9 @@ def placed(clips: Sequence[Clip], skeleton: Layout, wish: Wish, notices: Notices
     if wish.image is not None:
         clips = [clip._replace(image=clip.image or wish.image) for clip in clips]
     clips = [_without_depth(clip, skeleton) for clip in clips]
-    by_axes = {clip.points.shape[-1]: clip for clip in clips}
+    by_axes: dict[int, Clip] = {}
+    for clip in clips:
+        by_axes.setdefault(clip.points.shape[-1], clip)
     if len(by_axes) > 1:
         flat, deep = by_axes[2].row.shown, by_axes[3].row.shown
         raise UsageError(f"mixed key points: {flat} has x and y, {deep} x, y and z; keep one kind in the labels")
@@ -79,7 +81,7 @@ def placed(clips: Sequence[Clip], skeleton: Layout, wish: Wish, notices: Notices
 def _look_upright(clip: Clip, skeleton: Layout, wish: Wish, notices: Notices) -> None:
     if set(TORSO) <= set(skeleton.joints):
         up = wish.up or ("y" if skeleton.y_up and clip.points.shape[-1] == 3 else "-y")
-        there = clip.found[..., [skeleton.at(joint) for joint in TORSO]].all(-1)
+        there: np.ndarray = np.all(clip.found[..., [skeleton.at(joint) for joint in TORSO]], axis=-1)
         if there.any() and up[-1] in "xyz"[: clip.points.shape[-1]]:
             normalise.look_upright(clip.points, there, skeleton, up, clip.row.shown, notices)
 
@@ -104,7 +106,7 @@ def _of_image(clips: Sequence[Clip], skeleton: Layout, wish: Wish, notices: Noti
         raise UsageError(f"--up {wish.up}: key points of an image have y or -y up")
     units = wish.units or _units_of_image(clips)
     if units == "image" and all(clip.image for clip in clips):
-        clips = [clip._replace(points=clip.points * np.float32((clip.image or (1, 1))[::-1])) for clip in clips]
+        clips = [clip._replace(points=clip.points * _across(clip)) for clip in clips]
         units = "px"
     if units == "image":
         notices.add("shares", "", "x and y are shares of the image's width and height, in which a body is squeezed: "
@@ -129,6 +131,12 @@ def _of_image(clips: Sequence[Clip], skeleton: Layout, wish: Wish, notices: Noti
         notices.add("size", "", f"the size of the image{some} is not known; networks that place people in it (PYSKL's) "
                     "need it: --image-size WIDTHxHEIGHT")  # fmt: skip
     return Placed(list(clips), made, [], units, scored, images)
+
+
+def _across(clip: Clip) -> np.ndarray:
+    """Width and height of the image, which x and y are shares of."""
+    assert clip.image is not None
+    return np.array(clip.image[::-1], np.float32)
 
 
 def _units_of_image(clips: Sequence[Clip]) -> str:
@@ -174,7 +182,7 @@ def _upright(clip: Clip, skeleton: Layout, wish: Wish, notices: Notices) -> np.n
     Raises ``ArchiveError``: of nobody enough is found.
     """
     found = clip.found if clip.scores is None else clip.found & (clip.scores >= wish.score)
-    there = found.any(2)
+    there: np.ndarray = np.any(found, axis=2)
     known = [m for m in range(there.shape[1]) if there[:, m].any()]
     filled = [missing.filled(clip.points[:, m], found[:, m], skeleton.bones) for m in known]
     bodies = [(m, points) for m, points in zip(known, filled) if points is not None]

@@ -40,11 +40,11 @@ def say_kept(there: int, persons: int, name: str, path: Path, notices: Notices) 
         notices.add("kept", name, f"{path}: {there} people in {name}: the {count} who are seen most are kept")
 
 
-def infinite(path: Path, name: str, frame: int) -> str:
+def infinite_in(path: Path, name: str, frame: int) -> str:
     return f"{path}: infinite key points in frame {frame} of {name}, beyond 1e9; write NaN for what was not found"
 
 
-def nothing(points: np.ndarray, scores: np.ndarray | None, name: str, path: Path, score: float) -> ArchiveError:
+def nothing_found(points: np.ndarray, scores: np.ndarray | None, name: str, path: Path, score: float) -> ArchiveError:
     if scores is not None and (known := scores[np.isfinite(scores) & (scores > 0)]).size and known.max() < score:
         return ArchiveError(
             f"{path}: no score of {name} reaches --score {score:g}, the highest is {known.max():.3g}; give a lower one"
@@ -74,10 +74,10 @@ def checked(
     scores = None if scores is None else np.asarray(scores[..., : scheme.V], np.float64)
     infinite = (np.abs(points) > FARTHEST).any((1, 2, 3)) | (False if scores is None else np.isinf(scores).any((1, 2)))
     if infinite.any():
-        raise ArchiveError(infinite(path, name, int(infinite.argmax())))
+        raise ArchiveError(infinite_in(path, name, int(infinite.argmax())))
     there = seen(points, scores, score)
     if not there.any():
-        raise nothing(points, scores, name, path, score)
+        raise nothing_found(points, scores, name, path, score)
     present = there.any((0, 2))
     say_kept(int(present.sum()), persons, name, path, notices)
     kept = strongest(there * (1 if scores is None else np.nan_to_num(scores)), min(persons, int(present.sum())))

@@ -9,32 +9,13 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.skeletons import joint_maps
-from skeleton_lab.skeletons.schemes import SCHEMES, Scheme, other_side
+from skeleton_lab.skeletons.figure import places
+from skeleton_lab.skeletons.schemes import SCHEMES, Scheme
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.importing import optional
 
 LEFT, RIGHT, MIDDLE = "#D55E00", "#0072B2", "#444444"  # Okabe and Ito's, apart for the colour blind too
 SOURCES = tuple(name for name in joint_maps.TO_NTU if name != "ntu25")
-# A person who stands before the viewer, x to the viewer's right, in metres: the middle and the left side.
-FIGURE: dict[str, tuple[float, float]] = {
-    "spine_base": (0, 0.96), "mid_hip": (0, 0.96), "pelvis": (0, 0.96), "spine_mid": (0, 1.2), "spine": (0, 1.2),
-    "spine_shoulder": (0, 1.44), "thorax": (0, 1.44), "neck": (0, 1.44), "nose": (0, 1.62), "head": (0, 1.68),
-    "head_top": (0, 1.84), "left_eye": (0.045, 1.69), "left_eye_inner": (0.022, 1.665), "left_eye_outer": (0.07, 1.7),
-    "left_ear": (0.1, 1.66), "left_mouth": (0.03, 1.56), "left_shoulder": (0.2, 1.43), "left_elbow": (0.36, 1.18),
-    "left_wrist": (0.5, 0.97), "left_hand": (0.545, 0.905), "left_hand_tip": (0.6, 0.82), "left_thumb": (0.51, 0.86),
-    "left_pinky": (0.585, 0.88), "left_index": (0.555, 0.85), "left_hip": (0.11, 0.94), "left_knee": (0.15, 0.52),
-    "left_ankle": (0.18, 0.12), "left_foot": (0.2, 0.03), "left_heel": (0.165, 0.05), "left_big_toe": (0.22, 0.02),
-    "left_small_toe": (0.27, 0.03), "left_foot_index": (0.25, 0.02),
-}  # fmt: skip
-
-
-def figure(scheme: Scheme) -> np.ndarray:
-    """(V, 2) places of the joints of the standing figure."""
-    places = []
-    for name in scheme.joints:
-        x, y = FIGURE[other_side(name) if name.startswith("right_") else name]
-        places.append((-x if name.startswith("right_") else x, y))
-    return np.array(places)
 
 
 def draw(source: str) -> bytes:
@@ -52,11 +33,11 @@ def draw(source: str) -> bytes:
     sheet = Figure(figsize=(3.9 * (1 + len(targets)) + 5.6, 5.6), dpi=100)
     FigureCanvasAgg(sheet)
     panels = sheet.subplots(1, 2 + len(targets), width_ratios=[1] * (1 + len(targets)) + [1.3])
-    _skeleton(panels[0], scheme, figure(scheme), f"{scheme.title} ({source})")
+    _skeleton(panels[0], scheme, places(scheme), f"{scheme.title} ({source})")
     for panel, target in zip(panels[1:], targets):
-        panel.scatter(*figure(scheme).T, s=90, facecolors="none", edgecolors="#BBBBBB", linewidths=1)
+        panel.scatter(*places(scheme).T, s=90, facecolors="none", edgecolors="#BBBBBB", linewidths=1)
         _skeleton(
-            panel, target, joint_maps.apply(figure(scheme), source, target.name), f"{target.title} ({target.name})"
+            panel, target, joint_maps.apply(places(scheme), source, target.name), f"{target.title} ({target.name})"
         )
     _rules(panels[-1], scheme, targets[0])
     sheet.tight_layout()

@@ -16,7 +16,6 @@ from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
 from skeleton_lab.skeletons import joint_maps, missing
-from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.skeletons.schemes import COCO17, SCHEMES, Scheme
 
 TORSO = 0.5  # metres
@@ -79,9 +78,7 @@ def bridged(there: np.ndarray, who: str, notices: Notices) -> np.ndarray:
     return there
 
 
-def look_upright(
-    points: np.ndarray, there: np.ndarray, source: Scheme | Layout, up: str, name: str, notices: Notices
-) -> None:
+def look_upright(points: np.ndarray, there: np.ndarray, source: Scheme, up: str, name: str, notices: Notices) -> None:
     """Say where torsos (T, M, V, 2 or 3) lie flat or hang upside down over most frames, and which axis may be up."""
     low, high = (
         points[:, :, [source.at(side) for side in _pair(source, part)]].mean(2) for part in ("hip", "shoulder")
@@ -104,7 +101,7 @@ def look_upright(
     notices.add("up", name, f"{line}; {hint}")
 
 
-def _pair(source: Scheme | Layout, part: str) -> tuple[str, str]:
+def _pair(source: Scheme, part: str) -> tuple[str, str]:
     return f"left_{part}", f"right_{part}"
 
 

@@ -15,7 +15,15 @@ from skeleton_lab.data.archives.readers import npz
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 from skeleton_lab.inference.keypoints import arrays, estimators, formats
 from skeleton_lab.inference.keypoints.arrays import FORMS, MOST
-from skeleton_lab.inference.keypoints.checking import FARTHEST, PERSONS, Keypoints, checked, infinite, nothing, say_kept
+from skeleton_lab.inference.keypoints.checking import (
+    FARTHEST,
+    PERSONS,
+    Keypoints,
+    checked,
+    infinite_in,
+    nothing_found,
+    say_kept,
+)
 from skeleton_lab.inference.keypoints.frames import Frames
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.tracking import CROWD, Person, linked
@@ -24,7 +32,7 @@ from skeleton_lab.skeletons.schemes import SCHEMES, SCORE, Scheme
 Choose = Callable[[int, str], Scheme]  # the scheme of so many joints; for a message: where
 
 
-Named = Callable[[tuple[str, ...], str], tuple[Scheme, list[int]] | None]  # and the file's number of each of its joints
+Named = Callable[[Sequence[str], str], tuple[Scheme, list[int]] | None]  # and the file's number of each of its joints
 
 
 class _How(NamedTuple):
@@ -200,7 +208,7 @@ def _linked(name: str, frames: Frames, scheme: Scheme, how: _How) -> Keypoints:
     path = how.path
     for t, frame in enumerate(frames.people):
         if any((np.abs(person.points) > FARTHEST).any() for person in frame):
-            raise ArchiveError(infinite(path, name, t))
+            raise ArchiveError(infinite_in(path, name, t))
         if len(frame) > CROWD:
             line = f"{path}: {len(frame)} people in frame {t}: only the first {CROWD} of a frame are looked at"
             how.notices.add("crowd", str(path), line)
@@ -215,7 +223,7 @@ def _linked(name: str, frames: Frames, scheme: Scheme, how: _How) -> Keypoints:
     sure = [person.scores for person in people]
     everything = np.stack([person.points for person in people])[None]
     scores = None if any(each is None for each in sure) else np.stack(sure)[None]
-    raise nothing(everything, scores, name, path, how.score)
+    raise nothing_found(everything, scores, name, path, how.score)
 
 
 def of_archive(

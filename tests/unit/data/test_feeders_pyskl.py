@@ -8,15 +8,21 @@ import numpy as np
 import pyskl_clips
 import pytest
 import torch
+from own_archives import CLASSES, save_own
+from parity.kaggle_sample import make_kinetics
 
 from skeleton_lab import registry
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.data.feeders.pyskl_compose import Compose
-from skeleton_lab.engine import size_checks
+from skeleton_lab.engine import size_checks, skeleton
+from skeleton_lab.engine.build import make_feeders
+from skeleton_lab.engine.config.options import from_values
 from skeleton_lab.engine.dataloader import observed
+from skeleton_lab.engine.network import make_net
 from skeleton_lab.errors import ArchiveError, ArchiveKeyError, ArchiveNotFoundError, FeederArgumentError, UsageError
+from skeleton_lab.skeletons import layouts
 
 Feeder = registry.load("PYSKL", "feeders.feeder_pyskl.Feeder")
 Published = registry.load("PYSKL", "feeders.pyskl.Feeder")
@@ -28,6 +34,11 @@ GYM = [
     {"type": "UniformSampleFrames", "clip_len": 24}, {"type": "PoseDecode"}, {"type": "Kinetics_Transform"},
     {"type": "GenSkeFeat", "dataset": "coco_new", "feats": ["j"]}, {"type": "FormatGCNInput", "num_person": 2},
 ]  # fmt: skip
+SKELETONS = [name for name, layout in layouts.known().items() if 13 <= layout.V <= 33]
+SMALL = {
+    "stgcnpp": ("config/stgcnpp/ntu60_xsub_3dkp/j.yaml", {"base_channels": 12, "num_stages": 2}),
+    "protogcn": ("config/protogcn/ntu60_xsub/j.yaml", {"base_channels": 64, "num_stages": 2, "num_prototype": 4}),
+}
 IMAGES = ("image one", "image two", "image short")
 
 
@@ -194,3 +205,43 @@ def test_clips_of_a_program(bodies):
     feeder = Feeder(ArrayClips([x]), "test", skeleton="h36m17", window_size=8)
     assert feeder[0][0].shape == (2, 8, 17, 3) and (feeder[0][0][1] == 0).all()
     assert feeder.skeleton.name == "h36m17" and len(feeder.edges) == 16
+
+
+def test_shares_of_a_picture(tmp_path):
+    """Kinetics-skeleton counts from the middle of the picture; what comes out spans -1..1 all the same."""
+    make_kinetics(tmp_path)
+    feeder = Feeder(str(tmp_path / "clips"), "test", label_path=str(tmp_path / "labels.json"), window_size=8)
+    assert feeder.skeleton.name == "coco18"
+    stored = feeder.clips.gather(np.array([1]), np.arange(1)[None])[0, 0, 0]
+    first = feeder.annotation(feeder.clips, 1)
+    np.testing.assert_allclose(first["keypoint"][0, 0], stored[:, :2] + 0.5, atol=1e-6)
+    seen = np.abs(feeder[1][0][..., :2])
+    assert 0.1 < seen.max() < 1.5
+
+
+WALK = [(network, name) for i, name in enumerate(SKELETONS) for j, network in enumerate(SMALL) if i % 2 == j]
+
+
+@pytest.mark.parametrize("network, name", WALK)
+def test_both_networks_take_a_step_on_any_skeleton(network, name, tmp_path):
+    """From an archive of one's own of that skeleton: the graph, the channels and the classes follow."""
+    room, layout = registry.find("PYSKL"), layouts.layout(name)
+    data = str(save_own(tmp_path / "own.npz", name))
+    arguments = {f"{split}_feeder_args": {"data_path": data, "split": split, "data_type": "b", "window_size": 8}
+                 for split in ("train", "test")}  # fmt: skip
+    with registry.room("PYSKL") as here:
+        config, smaller = SMALL[network]
+        values = {"config": str(here.path / config), "batch_size": 2, "forward_batch_size": 2, "seed": 1, **arguments}
+        options = from_values(room.recipe, {**values, "model_args": smaller}, here.path)
+        feeders = make_feeders(options)
+        said = skeleton.fit(options, feeders)
+        net = make_net(options)
+        x, labels = feeders[0].__getitems__(Batch([0, 1]))[:2]
+        output = net(x)
+    assert x.shape == (2, 2, 8, layout.V, 3 if layout.dimensions == 3 or layout.scored else 2)
+    logits = output[0] if isinstance(output, tuple) else output
+    assert logits.shape == (2, len(CLASSES))
+    torch.nn.functional.cross_entropy(logits, labels).backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+    told = f"Skeleton: {name}, {layout.V} joints, {feeders[0].D} coordinates"
+    assert (name == "ntu25") == (options.skeleton is None) and (name == "ntu25" or told in said[-1])

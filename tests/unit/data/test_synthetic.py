@@ -13,13 +13,16 @@ import zipfile
 
 import numpy as np
 import pytest
+from places import ROOT
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.synthetic import archive as synthetic
 from skeleton_lab.data.synthetic import recorder
 from skeleton_lab.data.synthetic.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.synthetic.body_model import BONES, CHANNELS, LENGTHS, MIRRORED, Pose, bodies, mirror, pose_body
+from skeleton_lab.doctor.examine import examine
 from skeleton_lab.errors import UsageError
 
 # The cross-subject benchmark of NTU RGB+D 60, written down again on purpose.
@@ -414,3 +417,76 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(tmp_path, mon
     with pytest.raises(UsageError if isinstance(failure, OSError) else KeyboardInterrupt):
         small(out, seed=5)
     assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]
+
+
+# --- pictures of the same people -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> tuple[dict, dict]:
+    """The members of an archive in space, and of the same people in pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    made = []
+    for skeleton in synthetic.SKELETONS:
+        path = folder / f"{skeleton}.npz"
+        synthetic.write(path, train=40, test=20, classes=10, frames=80, skeleton=skeleton, progress=False)
+        with np.load(path) as file:
+            made.append(dict(file))
+    return made[0], made[1]
+
+
+def test_key_points_are_those_of_the_same_people(both):
+    """One pinhole camera a clip explains the hips, shoulders, elbows and knees of both archives (a linear fit)."""
+    space, pictures = both
+    kinect, coco = [4, 8, 5, 9, 12, 16, 13, 17], [5, 6, 7, 8, 11, 12, 13, 14]
+    for clip in range(12):
+        X = space["x_train"][clip].reshape(80, 2, 25, 3)[:, 0, kinect]
+        p = pictures["x_train"][clip][:, :, coco, 0].transpose(1, 2, 0)
+        found = (p[..., 2] >= 0.3) & X.any(axis=(1, 2))[:, None]
+        X, p = X[found].astype(float), p[found].astype(float)
+        # (W/2 - u)(z + d) = f(x + a) and (H/2 - v)(z + d) = f(y + b), linear in f, f a, f b, d
+        left, up = 960 - p[:, 0], 540 - p[:, 1]
+        zero, one = np.zeros(len(X)), np.ones(len(X))
+        rows = np.concatenate([np.stack([X[:, 0], one, zero, -left], 1), np.stack([X[:, 1], zero, one, -up], 1)])
+        f, fa, fb, d = np.linalg.lstsq(rows, np.concatenate([left, up]) * np.tile(X[:, 2], 2), rcond=None)[0]
+        depth = X[:, 2] + d
+        error = np.hypot(960 - (f * X[:, 0] + fa) / depth - p[:, 0], 540 - (f * X[:, 1] + fb) / depth - p[:, 1])
+        assert np.median(error) < 0.06 * 0.5 * 1055 / d, clip
+
+
+def test_key_points_are_an_archive_of_ones_own(both, tmp_path):
+    space, pictures = both
+    assert (pictures["name_train"] == space["name_train"]).all()
+    labels = sorted(set(space["y_train"].argmax(1).tolist()))
+    assert (np.array(labels)[pictures["y_test"]] == space["y_test"].argmax(1)).all()
+    synthetic.write(tmp_path / "a.npz", train=12, test=6, classes=3, frames=30, skeleton="coco17", progress=False)
+    clips = open_archive(tmp_path / "a.npz", "train")
+    assert (clips.skeleton.name, clips.units, clips.scored, len(clips.class_names)) == ("coco17", "px", True, 3)
+    assert clips.img_shape.tolist() == [[1080, 1920]] * 12 and clips.subject_names[clips.subjects[0]] == "P001"
+    assert examine(tmp_path / "a.npz").sound
+
+
+def test_the_command_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^skeleton-lab synthetic (.*)$", (ROOT / "docs/data.md").read_text(), re.MULTILINE)
+    for line in lines:
+        assert synthetic.main([*line.split(), "--train", "3", "--test", "2", "--frames", "20", "--quiet"]) == 0
+    assert open_archive("NTU60_CS.npz", "test").V == 25 and open_archive("people.npz", "test").V == 17
+
+
+def test_an_estimator_errs(both):
+    x = both[1]["x_train"].transpose(0, 2, 4, 3, 1)  # (N, T, M, V, C)
+    bodies = x[x.any(axis=(3, 4))]
+    score = bodies[..., 2]
+    assert 0.01 < (score < 0.3).mean() < 0.1 and (score[:, [9, 10]] < 0.3).mean() > (score[:, [5, 6]] < 0.3).mean()
+    assert (bodies[score == 0] == 0).all() and (score == 0).any() and ((score > 0) & (score < 0.3)).any()
+    assert (score[score >= 0.3] <= 1).all()
+
+
+def test_pictures_do_not_depend_on_the_size_of_the_archive(both, tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "CHUNK_BYTES", 3 * 80 * 3 * 17 * 2 * 4)
+    synthetic.write(tmp_path / "a.npz", train=7, test=3, classes=10, frames=80, skeleton="coco17", progress=False)
+    with np.load(tmp_path / "a.npz") as file:
+        assert np.array_equal(file["x_train"], both[1]["x_train"][:7])
+    with pytest.raises(UsageError, match="skeleton must be ntu25 or coco17, not 'coco71'"):
+        synthetic.write(tmp_path / "b.npz", train=2, test=2, skeleton="coco71", progress=False)

@@ -8,8 +8,8 @@ from keypoint_files import COCO, T, flat, read, walkers, written
 
 from skeleton_lab.errors import LabError
 from skeleton_lab.inference.keypoints import normalise, reading
-from skeleton_lab.inference.keypoints.joint_map_figure import figure
 from skeleton_lab.inference.keypoints.notices import Notices
+from skeleton_lab.skeletons.figure import places as figure
 from skeleton_lab.skeletons.schemes import BODY25, COCO17, H36M17, MEDIAPIPE33, NTU25, Scheme
 
 # --- numbers of frames ---------------------------------------------------------------------------------------------

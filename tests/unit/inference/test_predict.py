@@ -23,7 +23,7 @@ from skeleton_lab.data.synthetic import skeleton_files
 from skeleton_lab.inference import network as predict_network
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference import windows as predict_clips
-from skeleton_lab.inference.keypoints.joint_map_figure import figure
+from skeleton_lab.skeletons.figure import places as figure
 from skeleton_lab.skeletons.schemes import H36M17
 
 EVERY = pytest.mark.parametrize("bench", CASES, indirect=True)

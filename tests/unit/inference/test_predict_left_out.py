@@ -10,7 +10,7 @@ from predict_bench import Bench, walkers
 from sandbox import Lab
 from tiny_data import make_all
 
-from skeleton_lab.inference.keypoints.joint_map_figure import figure
+from skeleton_lab.skeletons.figure import places as figure
 from skeleton_lab.skeletons.schemes import NTU25
 
 

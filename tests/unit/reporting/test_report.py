@@ -339,6 +339,19 @@ def test_any_skeleton_is_drawn(tmp_path, joints):
     assert (tmp_path / "plots" / "skeleton.png").is_file()
 
 
+@pytest.mark.parametrize("up", [True, False])
+def test_clips_of_pictures_are_flat_and_upright(tmp_path, up):
+    rng = np.random.default_rng(0)
+    data = rng.uniform(-1, 1, (1, 3, 12, 26, 1)).astype(np.float32)  # x, y, score
+    (clip,) = clips_of(tmp_path, data=data, count=1, edges=np.zeros((0, 2)), flat=np.array(True), y_up=np.array(up))
+    told = clip.as_json()
+    assert told["flat"] and told["view"] == [round(np.pi, 4), 0]
+    x, y = data[0, :2, :, :, 0]
+    assert np.allclose(clip.points[:, 0], np.stack([-x, y if up else -y, 0 * x], -1))
+    run_report.write(tmp_path)
+    assert (tmp_path / "plots" / "skeleton.png").is_file()
+
+
 def test_bones_become_bodies_again(tmp_path):
     from skeleton_lab.skeletons import bones as streams
 
@@ -370,6 +383,10 @@ def test_class_names_by_data_set(tmp_path):
     assert run_report.class_names(load(tmp_path))[0] == "pick up with one hand"
     fake.write_evaluation(tmp_path, 60, 30)
     assert run_report.class_names(load(tmp_path))[0] == "drink water"
+    with np.load(tmp_path / "evaluation.npz") as file:
+        told = dict(file)
+    np.savez(tmp_path / "evaluation.npz", **told, class_names=[f"my {k}" for k in range(58)])
+    assert run_report.class_names(load(tmp_path))[57:] == ["my 57", "class 58", "class 59"]
 
 
 # programs and pieces

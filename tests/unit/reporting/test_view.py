@@ -18,6 +18,7 @@ from viewing import ALONE, PAIR, hues, row_of, view
 
 from skeleton_lab.data.archives.convert import convert
 from skeleton_lab.reporting.viewer import clip_source
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.sides import LEFT, MIDDLE, RIGHT, skeleton, upright
 
 Image = pytest.importorskip("PIL.Image")
@@ -226,6 +227,43 @@ def test_a_joint_that_was_guessed_is_not_drawn(tmp_path, capsys):
     for score, words in {"0.9": "reaches --score 0.9; give a lower one", "-1": "--score -1 must be 0 or more"}.items():
         assert view(tmp_path / "a.pkl", "--score", score, "--output", tmp_path / "b.html") == 2
         assert words in capsys.readouterr().err and not (tmp_path / "b.html").exists()
+
+
+def own(path: Path, points: np.ndarray, skeleton: str, channels: str, units: str) -> Path:
+    """An archive of one's own of one clip (T, M, V, C) a split, of the second of two classes."""
+    x = points.transpose(3, 0, 2, 1)[None].astype(np.float32)
+    np.savez(path, x_train=x, y_train=[1], x_test=x, y_test=[1], skeleton=skeleton, channels=channels, units=units,
+             class_names=["kneel", "bow"])  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize(("skeleton", "V"), [("halpe26", 26), ("hand21", 21), ("coco17", 17)])
+def test_key_points_of_any_skeleton_are_flat(skeleton, V, tmp_path):
+    points = np.random.default_rng(0).uniform(100, 400, (5, 1, V, 3))
+    points[..., 2] = 0.9
+    points[2, 0, 3, 2] = 0.1
+    archive = own(tmp_path / "my.npz", points, skeleton, "xys", "px")
+    assert view(archive, "--class", "bow", "--output", tmp_path / "a.html") == 0
+    page = Page(tmp_path / "a.html")
+    (clip,) = page.data["clips"]
+    assert page.headings == ["my.npz", "bow"] and clip["flat"] and clip["view"] == [round(np.pi, 4), 0]
+    there = np.array(list(clip["found"])).reshape(5, 1, V) == "1"
+    assert there.sum() == 5 * V - 1 and not there[2, 0, 3]
+    assert in_step(decoded(clip)[there][:, :2], -points[there][:, :2]) < 1e-4  # columns from the left, rows down
+    told = layouts.layout(skeleton)
+    bones = {(a, b) for a, b, _ in clip["edges"]}
+    assert set(told.bones) == bones or (V == 17 and bones > {(7, 5), (9, 7)})  # coco17: also across the body
+    for left, right in told.pairs:
+        assert clip["sides"][left] == LEFT and clip["sides"][right] == RIGHT
+
+
+def test_bodies_with_y_down_are_turned(tmp_path):
+    points = np.random.default_rng(0).uniform(-1, 1, (5, 1, 32, 3)) * 1000
+    archive = own(tmp_path / "kinect.npz", points, "k4a32", "xyz", "mm")
+    assert view(archive, "--output", tmp_path / "a.html") == 0
+    (clip,) = Page(tmp_path / "a.html").data["clips"]
+    assert not clip["flat"] and len(clip["edges"]) == 31
+    assert in_step(decoded(clip).reshape(-1, 3), points.reshape(-1, 3) * [-1, -1, 1]) < 1e-4
 
 
 def test_clips_normalised_for_msg3d_stand_upright(archive, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -72,6 +73,8 @@ def test_everything_can_be_given(tmp_path):
     assert (dog.root, dog.centre, dog.origin, dog.scale) == (1, 2, (9, 11), ((2,), (0,)))
     assert (0, 1) in dog.bones and (1, 0) not in dog.bones  # turned to lead to the root that was given
     assert dog.parent[1] == 1 and (dog.trunk, dog.face, dog.pairs) == ((0, 1, 2), (3, 4), [(5, 7)])
+    assert own(tmp_path, told.replace("'(9+11)/2'", "0")).origin == (0,)
+    assert own(tmp_path, told.replace("'(9+11)/2'", "tail")).origin == (4,)
     assert (dog.units, dog.y_up, dog.scored, dog.title) == ("mm", False, True, "A dog")
 
 
@@ -112,9 +115,12 @@ WRONG = {
     "joints: 3\nbones: [[1, 0], [2, 0]]\nscale: 1-1": r"scale: '1-1' has no length",
     "joints: 3\nbones: [[1, 0], [2, 0]]\ntrunk: [0]": r"limbs: a list is needed",
     "joints: 3\nbones: [[1, 0], [2, 0]]\ntrunk: [0]\nlimbs: [[1], [1]]": r"trunk, limbs, face: joint 1 is there twice",
+    "joints: 3\nbones: [[1, 0], [2, 0]]\norigin: [1]": r"origin: \[1\] is no point",
+    "joints: 3\nbones: [[1, 0], [2, 0]]\naliases: [[1]]": r"aliases: short texts are needed",
+    "joints: 3\nbones: [[1, 0], [{}, 0]]": r"bones: there is no joint \{\}",
     "[1, 2]": r"a skeleton is a table of keys",
-    "joints: [a": r"cannot be read as YAML",
-    "joints: !!python/object/apply:os.system ['true']": r"cannot be read as YAML",
+    "joints: [a": r"this is no YAML",
+    "joints: !!python/object/apply:os.system ['true']": r"this is no YAML",
 }
 
 
@@ -132,6 +138,25 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="it is not text in UTF-8"):
         layouts.layout(tmp_path / "bytes.yaml")
+
+
+def test_a_file_that_grows_is_one_short_line(tmp_path):
+    """Aliases of aliases stand for billions of values."""
+    lines = ["a0: &a0 [x, x]", *(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 12))]
+    for key in ("name", "origin", "units", "trunk", "root", "aliases", "bones", "pairs", "joints"):
+        plain = {"joints": "3", "bones": "[[1, 0], [2, 0]]"} | {key: "*a11"}
+        text = "\n".join(["face:", *(f"  {line}" for line in lines), *(f"{k}: {v}" for k, v in plain.items())])
+        with pytest.raises(UsageError) as error:
+            own(tmp_path, text)
+        assert len(str(error.value)) < 600, key
+
+
+def test_a_pipe_and_a_large_file_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "large.yaml").write_bytes(b" " * 1_000_001)
+    for name in ("pipe.yaml", "large.yaml"):
+        with pytest.raises(UsageError, match="it is no file of at most 1000 kB"):
+            layouts.layout(tmp_path / name)
 
 
 def test_every_skeleton_of_any_tree_gets_whole_groups():

@@ -102,14 +102,14 @@ def turned(clip: np.ndarray) -> np.ndarray:
 Materials = dict[str, Material]
 
 
-def _texts(materials: Materials) -> dict[str, Rows]:
+def _texts(materials: Materials, form: str) -> dict[str, Rows]:
     """Names of the clips, and what the archive says of them (``about``)."""
     made = {}
     for split, m in materials.items():
         if m.names is not None:
             names = np.array(m.names)
             made[f"name_{split}"] = Rows(names.shape, names.dtype, [names])
-    said = about.members({split: m.clips for split, m in materials.items()})
+    said = about.members({split: m.clips for split, m in materials.items()}, form)
     return made | {key: Rows(value.shape, value.dtype, [value]) for key, value in said.items()}
 
 
@@ -135,7 +135,7 @@ def kaggle_members(materials: Materials) -> dict[str, Rows]:
         C, T, V, M = m.shape
         made[f"x_{split}"] = Rows((len(m), T, M * V * C), np.dtype(np.float32), m.blocks())
         made[f"y_{split}"] = Rows((len(m), m.num_class), np.dtype(np.float64), m.one_hot())
-    return made | _texts(materials)
+    return made | _texts(materials, "kaggle")
 
 
 def five_members(materials: Materials) -> dict[str, Rows]:
@@ -150,7 +150,7 @@ def five_members(materials: Materials) -> dict[str, Rows]:
         rows = (x.transpose(0, 4, 1, 3, 2) for x in m.blocks())
         made[f"x_{split}"] = Rows((len(m), *m.shape), np.dtype(np.float32), rows)
         made[f"y_{split}"] = Rows((len(m),), np.dtype(np.int64), [m.labels])
-    return made | _texts(materials)
+    return made | _texts(materials, "5d")
 
 
 def write_kaggle(path: Path, materials: Materials, compress: bool) -> list[Path]:
@@ -228,7 +228,7 @@ def write_pyskl(path: Path, materials: Materials, compress: bool, benchmark: str
     if len({name for part in names.values() for name in part}) < sum(map(len, materials.values())):
         # The format knows a clip by its name alone, so names must differ.
         names = {split: [f"{PARTS[split]}_{i:06d}" for i in range(len(m))] for split, m in materials.items()}
-    said = about.members({split: m.clips for split, m in materials.items()}, pickled=True)
+    said = about.members({split: m.clips for split, m in materials.items()}, "pyskl")
     whole = {key: value.tolist() for key, value in said.items() if key in about.OF_ALL and key != "channels"}
     content = {
         **whole,

@@ -1,0 +1,136 @@
+"""Networks for skeletons that no published archive has say of recordings what the room's own test says of the clips."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from skeleton_lab import registry
+from skeleton_lab.data.archives import class_names
+from skeleton_lab.engine.config import options as settings
+from skeleton_lab.engine.network import make_net
+from skeleton_lab.engine.skeleton import fit
+from skeleton_lab.errors import UsageError
+from skeleton_lab.inference.predictor import Predictor
+
+NAMES = ("wave", "squat", "kick")
+BODY = np.array([
+    [0, -60], [5, -65], [-5, -65], [12, -62], [-12, -62], [20, -45], [-20, -45], [35, -20], [-35, -20], [40, 0],
+    [-40, 0], [12, 0], [-12, 0], [13, 35], [-13, 35], [14, 70], [-14, 70],
+])  # fmt: skip
+
+
+def clip(rng: np.random.Generator, T: int) -> np.ndarray:
+    """Pixels and scores (T, 17, 3) of somebody whose arms move, three decimals as a file has them; some joints bad."""
+    points = BODY + rng.uniform(200, 400, 2) + 5 * np.sin(np.arange(T)[:, None, None] / 4 + rng.uniform(0, 6, (17, 2)))
+    scores = np.where(rng.random((T, 17, 1)) < 0.06, 0.1, rng.uniform(0.5, 1, (T, 17, 1)))
+    return np.concatenate([points, scores], -1).round(3)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Namespace:
+    """Eight clips as COCO's JSON and as an archive, and the configuration and weights of an untrained ST-GCN."""
+    folder, rng = tmp_path_factory.mktemp("any"), np.random.default_rng(3)
+    clips = [clip(rng, T) for T in (24, 17, 20, 9, 24, 12, 21, 23)]
+    x = np.zeros((8, 3, 24, 17, 1), np.float32)
+    for n, each in enumerate(clips):
+        x[n, :, : len(each), :, 0] = each.transpose(2, 0, 1)
+        people = [
+            {"image_id": f"{t}.jpg", "category_id": 1, "keypoints": frame.ravel().tolist(), "score": 0.9}
+            for t, frame in enumerate(each)
+        ]
+        (folder / f"{n}.json").write_text(json.dumps(people))
+    labels = np.arange(8) % 3
+    words = {"skeleton": "coco17", "channels": "xys", "units": "px", "class_names": np.array(NAMES)}
+    np.savez(folder / "own.npz", x_train=x, y_train=labels, x_test=x, y_test=labels, **words)
+    room = registry.find("ST-GCN")
+    config = yaml.safe_load((room.path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
+    for part in ("train", "test"):
+        config[f"{part}_feeder_args"] = {"data_path": str(folder / "own.npz"), "split": part}
+    config["model_args"] |= {"num_class": 3}
+    (folder / "given.yaml").write_text(yaml.safe_dump(config | {"skeleton": "coco17"}))
+    with registry.room("ST-GCN"):
+        options = settings.from_values(room.recipe, {"config": str(folder / "given.yaml")}, room.path)
+        fit(options)
+        torch.manual_seed(0)
+        net = make_net(options).eval()
+        for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+            norm.running_var.uniform_(0.1, 0.3)  # so that clips differ in what is said of them
+    settings.save(options, folder / "config.yaml")
+    torch.save(net.state_dict(), folder / "net.pt")
+    predictor = Predictor("stgcn", folder / "net.pt", config=folder / "config.yaml")
+    return Namespace(folder=folder, predictor=predictor, clips=clips)
+
+
+def test_key_points_are_answered_as_the_archive_of_them(lab):
+    of_archive = lab.predictor(lab.folder / "own.npz")
+    assert [each.label for each in of_archive] == [0, 1, 2, 0, 1, 2, 0, 1] and of_archive[0].classes == list(NAMES)
+    logits = np.stack([each.logits for each in of_archive])
+    assert logits.std(0).min() > 1e-4
+    for n, expected in enumerate(of_archive):
+        (of_json,) = lab.predictor(lab.folder / f"{n}.json", window=0)
+        (of_array,) = lab.predictor(lab.clips[n], window=0)
+        for each in (of_json, of_array):
+            np.testing.assert_allclose(each.logits, expected.logits, rtol=1e-4, atol=1e-5)
+            assert (each.first, each.last, each.classes) == (0, len(lab.clips[n]) - 1, list(NAMES))
+    windows = [each for each in lab.predictor(lab.folder / "own.npz", window=10) if each.clip == of_archive[0].clip]
+    again = lab.predictor(lab.folder / "0.json", window=10)
+    assert [(each.first, each.last) for each in again] == [(0, 9), (5, 14), (10, 19), (14, 23)]
+    for one, other in zip(windows, again):
+        np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
+
+
+def test_a_longer_skeleton_with_all_of_its_joints_is_cut_to_it(lab):
+    whole = np.zeros((len(lab.clips[0]), 26, 3))  # Halpe's body goes on with head, neck, hip and feet
+    whole[:, :17] = lab.clips[0]
+    whole[:, 17:, :2] = lab.clips[0][:, 15:16, :2] + 3
+    whole[:, 17:, 2] = 0.9
+    (made,) = lab.predictor(whole, window=0)
+    np.testing.assert_allclose(made.logits, lab.predictor(lab.clips[0], window=0)[0].logits, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_are_made_or_left_out_as_the_network_takes_them(lab):
+    sure = lab.clips[1].copy()
+    sure[..., 2] = 1
+    np.testing.assert_allclose(
+        lab.predictor(sure[..., :2], window=0)[0].logits, lab.predictor(sure, window=0)[0].logits, rtol=1e-5
+    )
+
+
+def test_what_such_a_network_refuses_is_one_line(lab, tmp_path):
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 25, 1)).astype(np.float32)
+    np.savez(tmp_path / "ntu.npz", x_test=x, y_test=np.arange(2))
+    flat = np.abs(x[:, :2, :, :17])
+    words = {"skeleton": "h36m17", "channels": "xy", "units": "px"}
+    np.savez(tmp_path / "h36m.npz", x_test=flat, y_test=np.arange(2), **words)
+    np.savez(tmp_path / "unscored.npz", x_test=flat, y_test=np.arange(2), **(words | {"skeleton": "coco17"}))
+    for given, wishes, told in (
+        (tmp_path / "ntu.npz", {}, "is of the skeleton ntu25, and the network takes coco17"),
+        (tmp_path / "h36m.npz", {}, "is of the skeleton h36m17, and the network takes coco17"),
+        (tmp_path / "unscored.npz", {}, "has 17 joints of 2 channels, and the network takes 17 of 3"),
+        (np.ones((5, 20, 3)), {}, "20 joints"),
+        (lab.clips[0], {"keypoints": "h36m17"}, "the network takes coco17"),
+        (lab.folder / "0.json", {"split": "test"}, "--split is for archives"),
+        (lab.folder / "own.npz", {"up": "y"}, "--up is for key points"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            lab.predictor(given, **wishes)
+        assert told in str(refused.value) and "\n" not in str(refused.value), str(refused.value)
+
+
+def test_the_program_writes_flat_pages_with_the_names_of_the_archive(lab, tmp_path, capsys):
+    from skeleton_lab import cli
+
+    flags = ["--config", str(lab.folder / "config.yaml"), "--weights", str(lab.folder / "net.pt")]
+    given = ["--input", str(lab.folder / "4.json"), "--output", str(tmp_path)]
+    assert cli.main(["predict", "stgcn", *flags, *given]) == 0 and "image-size" not in capsys.readouterr().err
+    content = json.loads((tmp_path / "predictions.json").read_text())
+    assert content["classes"] == list(NAMES) != class_names.published(3, False)
+    page = (tmp_path / "predictions.html").read_text()
+    assert all(name in page for name in NAMES) and Path(tmp_path / "predictions.png").stat().st_size > 1000
