@@ -86,7 +86,7 @@ class GroupedAggregate(Function):
             W, bias, mix = weights.per_body(s.stop - s.start)
             X = torch.baddbmm(bias, W, x[s].view(-1, C // G, V * T)).view(-1, K * V, T)
             S = topologies(factors.of(groups), mix).view(-1, K * V, V)
-            torch.bmm(S.transpose(1, 2), X, out=z[s].view(-1, V, T))
+            z[s].view(-1, V, T).baddbmm_(S.transpose(1, 2), X, beta=0)
         return z
 
     @staticmethod

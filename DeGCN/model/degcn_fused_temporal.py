@@ -133,7 +133,7 @@ def sampled(x: Tensor, tr: Tensor, W: Tensor, stride: int) -> Tensor:
     y = x.new_empty(B, len(W), V, out)
     for s in slices(B, W.shape[1] * V * out, x.device):
         z = interpolated(x[s], taps).view(-1, W.shape[1], V * out)
-        torch.bmm(W.expand(len(z), -1, -1), z, out=y[s].view(len(z), -1, V * out))
+        y[s].view(len(z), -1, V * out).baddbmm_(W.expand(len(z), -1, -1), z, beta=0)
     return y
 
 
