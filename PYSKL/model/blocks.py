@@ -109,6 +109,13 @@ def bodies_of(x: Tensor, norm: nn.Module) -> Tensor:
     return norm(x.reshape(N, size, T)).view(N * M, V, C, T)
 
 
+def projection(in_channels: int, out_channels: int) -> nn.Module:
+    """What a graph unit adds: x, or x projected and normed where channels differ."""
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+
+
 def residual(in_channels: int, out_channels: int, stride: int, wanted: bool) -> nn.Module | None:
     """Of a block: None, x, or x projected where channels or frames differ."""
     if not wanted:
@@ -179,6 +186,11 @@ def units_options(options: dict[str, Any], **units: Sequence[str]) -> dict[str, 
             raise ValueError(f"the argument {name} is not known; besides the named ones there are {takes}")
         split[unit][rest] = value
     return split
+
+
+def unit(x: Tensor, dim: int) -> Tensor:
+    """x of length 1 along ``dim``; zero stays zero."""
+    return x / (x.norm(dim=dim, keepdim=True) + 1e-12)
 
 
 def known(name: str, value: Any, *values: Any) -> Any:

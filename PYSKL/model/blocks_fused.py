@@ -102,8 +102,12 @@ def activated(y: Tensor, residual: Tensor | None, extended: bool) -> Tensor:
     """relu(y + residual), in the memory of y, and the mean joint behind the others if wanted."""
     if residual is not None:
         y = y.add_(residual) if residual.dtype == y.dtype else y + residual
-    y = y.relu_()
-    return torch.cat([y, y.mean(2, keepdim=True)], 2) if extended else y
+    if not extended:
+        return y.relu_()
+    V = y.shape[2]
+    z = y.new_empty(*y.shape[:2], V + 1, y.shape[3])
+    torch.mean(torch.clamp_min(y, 0, out=z[:, :, :V]), 2, keepdim=True, out=z[:, :, V:])
+    return z
 
 
 def product(W: Tensor, z: Tensor, stride: int) -> Tensor:
@@ -156,31 +160,32 @@ def norm_relu_products(
 
 
 class JoinGlobal(Function):
-    """Branches of V + 1 joints side by side, the last joint added to the others: f[v] = g[v] + add[v] g[V].
+    """Branches of V + 1 joints side by side, the last joint added to the others: f[v] = g[v] + add[v] (g[V] + bias).
 
-    g is the concatenation of the parts plus ``bias`` (C,).  Remembers the last joint.  df passes to g[v], and
-    dg[V] = sum_v add[v] df[v], dadd[v] = sum df[v] g[V], dbias = sum df (1 + add).
+    g is the concatenation of the parts, ``bias`` (C,) what their convolutions left out; g[v] lacks it still, for the
+    norm behind removes what all joints have.  Remembers the last joint.  df passes to g[v], and dg[V] = sum_v add[v]
+    df[v], dbias = sum dg[V], dadd[v] = sum df[v] (g[V] + bias).
     """
 
     @staticmethod
     def forward(ctx, add, bias, *parts):
-        g = torch.cat(parts, 1)
         V = len(add)
-        last = g[:, :, V:] + bias[:, None, None]
+        f = torch.cat([part[:, :, :V] for part in parts], 1)
+        last = torch.cat([part[:, :, V:] for part in parts], 1) + bias[:, None, None].to(f.dtype)
         ctx.save_for_backward(add, last)
         ctx.sizes = [part.shape[1] for part in parts]
-        return torch.addcmul(g[:, :, :V] + bias[:, None, None], add[:, None].to(g.dtype), last)
+        return f.addcmul_(add[:, None].to(f.dtype), last)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, df):
         add, last = ctx.saved_tensors
-        add = add.to(df.dtype)
-        sums = df.sum((0, 3))  # (C, V)
-        dadd = torch.einsum("bcvt,bct->v", df, last[:, :, 0].to(df.dtype))
-        dlast = torch.einsum("bcvt,v->bct", df, add).unsqueeze(2)
-        dg = torch.cat([df, dlast], 2)
-        return dadd, (sums * (1 + add)).sum(1), *dg.split(ctx.sizes, 1)
+        B, C, V, T = df.shape
+        rows = df.reshape(B * C, V, T)
+        dadd = torch.bmm(rows, last.to(df.dtype).view(B * C, T, 1)).sum((0, 2))
+        dlast = torch.bmm(add.to(df.dtype).expand(B * C, 1, V), rows).view(B, C, 1, T)
+        dg = [torch.cat(pair, 2) for pair in zip(df.split(ctx.sizes, 1), dlast.split(ctx.sizes, 1))]
+        return dadd, dlast.sum((0, 2, 3)), *dg
 
 
 class Parts(NamedTuple):
@@ -232,7 +237,8 @@ def temporal_unit(
     if add_coeff is None:
         (y,) = norm_relu_products(norm, torch.cat(y, 1), [conv.weight], bodies=bodies, biases=[exits])
     else:
-        (y,) = norm_relu_products(norm, JoinGlobal.apply(add_coeff, exits, *y), [conv.weight], bodies=bodies)
+        y = JoinGlobal.apply(add_coeff, exits, *y)
+        (y,) = norm_relu_products(norm, y, [conv.weight], bodies=bodies, biases=[exits])
     residual = None if residual is None else residual.transpose(2, 3)
     if tcn.drop.p:
         y = tcn.drop(batch_norm([tcn.bn], y.transpose(2, 3), bodies, [conv.bias]))

@@ -15,7 +15,7 @@ from graph.pyskl import Graph
 from torch import Tensor, nn
 
 from model import blocks
-from model.blocks import MSTCN, bodies_of, data_norm, known, stages, units_options
+from model.blocks import MSTCN, bodies_of, data_norm, known, stages, unit, units_options
 
 GCN = ("ratio", "intra_act", "inter_act", "norm", "act")
 TCN = ("ms_cfg", "mid_channels", "num_joints", "dropout", "norm", "act")
@@ -54,10 +54,7 @@ class UnitGCN(nn.Module):
         self.post = nn.Conv2d(inner, out_channels, 1)
         self.conv1 = nn.Conv2d(in_channels, inner, 1)
         self.conv2 = nn.Conv2d(in_channels, inner, 1)
-        if in_channels != out_channels:
-            self.down = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
-        else:
-            self.down = nn.Identity()
+        self.down = blocks.projection(in_channels, out_channels)
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,10 +181,6 @@ class ClassSpecificContrast(nn.Module):
         return F.cross_entropy(unit(f, 1) @ unit(memory, 0) / self.temperature, labels)
 
 
-def unit(x: Tensor, dim: int) -> Tensor:
-    return x / (x.norm(dim=dim, keepdim=True) + 1e-12)
-
-
 class Head(blocks.Head):
     """The classifier, and beside it the contrast of the graphs."""
 
@@ -228,8 +221,7 @@ class Model(nn.Module):
             graph_cfg, in_channels, base_channels, data_bn_type, ch_ratio, num_person, num_stages, inflate_stages,
             down_stages, num_prototype, options,
         )  # fmt: skip
-        joints = self.backbone.graph.num_node
-        self.cls_head = Head(num_classes, self.backbone.width, joints**2, dropout, init_std)
+        self.cls_head = Head(num_classes, self.backbone.width, self.backbone.graph.num_node**2, dropout, init_std)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         features, graph = self.backbone(x)

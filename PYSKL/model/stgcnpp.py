@@ -51,11 +51,7 @@ class UnitGCN(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels)
         sizes = (in_channels, K * out_channels) if conv_pos == "pre" else (K * in_channels, out_channels)
         self.conv = nn.Conv2d(*sizes, 1)
-        self.down: nn.Module | None = None
-        if with_res:
-            self.down = nn.Identity()
-            if in_channels != out_channels:
-                self.down = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+        self.down = blocks.projection(in_channels, out_channels) if with_res else None
 
     def adjacency(self) -> Tensor:
         """(K, V, V), what x is multiplied with."""

@@ -24,8 +24,8 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     """One step of SGD (learning rate 0.01, momentum 0.9) with cross entropy.
 
     Args:
-        model: maps ``x`` to logits (N, K), a tuple that begins with them, or a list of heads; its ``axes``, where it has
-            some, tell another order of those of a clip.
+        model: maps ``x`` to logits (N, K), a tuple that begins with them, or a list of heads; ``axes``, if any, tell
+            another order of those of a clip.
         x: (N, C, T, V, M).
         y: (N,) class ids.
 

@@ -21,4 +21,6 @@ NETWORKS = [
     ("ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml", {}, "stgcn"),
     ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", {}, "stgcn_twostream"),
     ("DeGCN", "config/nturgbd-cross-subject/default.yaml", {}, "degcn"),
+    ("PYSKL", "config/stgcnpp/ntu60_xsub_3dkp/j.yaml", {}, "stgcnpp"),
+    ("PYSKL", "config/protogcn/ntu60_xsub/j.yaml", {}, "protogcn"),
 ]

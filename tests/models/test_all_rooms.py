@@ -161,6 +161,8 @@ PAPERS = {
     "SkateFormer/model/SkateFormer.py": 6,
     "Hyper-GCN/model/hypergcn.py": 9,
     "ST-GCN/net/st_gcn.py": 11,
+    "PYSKL/model/stgcnpp.py": 15,
+    "PYSKL/model/protogcn.py": 16,
     "DeGCN/model/degcn.py": 14,
     "skeleton_lab/zero_shot/model/frequency.py": "fsvae",
     "skeleton_lab/zero_shot/model/vae.py": "msf",

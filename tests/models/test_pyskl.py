@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import replay
 import torch
 import torch.nn.functional as F
+import yaml
 from parity.protocol import compare, fill, make_skeleton, stage_summary, values
 from replay import Case, step
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ SMALL = {
     "protogcn": {"num_classes": 5, "base_channels": 16, "num_stages": 3, "inflate_stages": [2], "down_stages": [3],
                  "num_prototype": 6},
 }  # fmt: skip
+AUGMENTATIONS = {"RandomScale", "RandomRot", "Spatial_Flip", "Part_Drop", "Flip"}
 MEMORY = "cls_head.csc_loss.avg_f"
 
 
@@ -414,3 +417,42 @@ def test_published_files_load(name, tmp_path):
     load_weights(model, tmp_path / "backbone.pth", say=said.append)
     assert "  cls_head.fc_cls.weight" in said
     assert torch.equal(model.backbone.gcn[1].gcn.A, state["backbone.gcn.1.gcn.A"])
+
+
+# --- the configurations ------------------------------------------------------------------------------------------
+
+CONFIGS = sorted((registry.find("PYSKL").path / "config").rglob("*.yaml"))
+PROTOTYPES = {"j": (400, 0.2), "b": (100, 0.3), "k": (100, 0.1)}  # and the weight of the contrast, by stream
+
+
+def test_configurations_are_all_there():
+    """32 of ST-GCN++, 16 with strong augmentation, six streams of six data sets of ProtoGCN."""
+    counts = Counter(path.parts[path.parts.index("config") + 1] for path in CONFIGS)
+    assert counts == {"stgcnpp": 32, "stgcnpp_strong_aug": 16, "protogcn": 36}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: "-".join(path.with_suffix("").parts[-3:]))
+def test_a_configuration_is_what_its_name_says(path):
+    config = yaml.safe_load(path.read_text())
+    family, data, stream = path.with_suffix("").parts[-3:]
+    train, test, model = config["train_feeder_args"], config["test_feeder_args"], config["model_args"]
+    name, *split = data.split("_")
+    assert model["num_classes"] == {"ntu60": 60, "ntu120": 120, "gym": 99, "k400": 400}[name]
+    assert (train["split"], test["split"]) == tuple("_".join([*split[:1], part]) for part in ("train", "val"))
+    for given in (train, test):
+        steps = {step["type"]: step for step in given["pipeline"]}
+        assert steps["GenSkeFeat"]["feats"] == [stream] and given["window_size"] == 100
+        assert steps["GenSkeFeat"]["dataset"] == model["graph_cfg"]["layout"]
+    flat = data.endswith("hrnet") or not split
+    assert model["graph_cfg"]["layout"] == (("coco" if split else "coco_new") if flat else "nturgb+d")
+    kept = [step for step in train["pipeline"] if step["type"] not in AUGMENTATIONS]
+    assert kept == test["pipeline"]
+    if family == "protogcn":
+        assert (model["num_prototype"], model["weight"]) == PROTOTYPES[stream[0]]
+        assert config["num_epoch"] == 150 and (config["batch_size"], config["base_lr"]) == (
+            (64, 0.1) if name == "k400" else (16, 0.025)
+        )
+    else:
+        strong = family.endswith("aug")
+        assert (config["num_epoch"], train["times"], config["batch_size"]) == (24 if strong else 16, 5, 128)
+        assert len(train["pipeline"]) - len(kept) == 2 * strong
