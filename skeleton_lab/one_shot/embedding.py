@@ -22,6 +22,7 @@ from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.penultimate import FeaturesAlone
 from skeleton_lab.inference.windows import ALL, Row, Stored, cuts, scheme_for
 from skeleton_lab.skeletons import joint_maps
+from skeleton_lab.skeletons.schemes import SCHEMES
 from skeleton_lab.utils import trust
 
 
@@ -80,10 +81,17 @@ def split_of(network: Network, options: Namespace, split: str) -> Embedded:
     clips, where = parts[split], str(options.archive)
     if network.skeleton is not None:
         any_skeleton.check_archive(clips, network.skeleton, network.channels, where)
-    elif (network.joints, 3) != (clips.V, clips.C):
+    elif _other(network, clips):
         return Embedded(_mapped(network, clips, where, split), clips.labels, clips.class_names)
     feeder = network.archive_feeder(options.archive, split, None, None, options.layout)
     return Embedded(features(network, feeder, f"{split} clips"), feeder.label.astype(np.int64), clips.class_names)
+
+
+def _other(network: Network, clips: Clips) -> bool:
+    """Whether clips are not bodies in space as networks of NTU RGB+D and NW-UCLA take them."""
+    target = next((name for name in joint_maps.TARGETS if network.joints == SCHEMES[name].V), None)
+    said = None if clips.skeleton is None else clips.skeleton.name
+    return target is not None and (network.joints != clips.V or said not in (None, target) or clips.scored)
 
 
 def _mapped(network: Network, clips: Clips, where: str, split: str) -> np.ndarray:
