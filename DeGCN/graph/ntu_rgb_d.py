@@ -7,5 +7,6 @@ from skeleton_lab.skeletons.partition import SpatialGraph
 
 
 class Graph(SpatialGraph):
+    skeleton = "ntu25"
     num_node = 25
     inward = NTU_RGB_D

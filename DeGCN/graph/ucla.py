@@ -7,6 +7,7 @@ from skeleton_lab.skeletons.partition import SpatialGraph
 
 
 class Graph(SpatialGraph):
+    skeleton = "ucla20"
     num_node = 20
     inward = UCLA
 

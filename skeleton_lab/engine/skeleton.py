@@ -13,6 +13,7 @@ from typing import Any
 
 from skeleton_lab.data.archives.about import written
 from skeleton_lab.data.feeders.base import Feeder
+from skeleton_lab.data.feeders.skeleton import coordinates
 from skeleton_lab.engine import size_checks
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.errors import UsageError
@@ -21,6 +22,7 @@ from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.utils.importing import import_class
 
 GRAPH = "graph.skeleton.Graph"
+NESTED = {"graph_args", "graph_cfg"}  # arguments of a network that are those of its graph
 
 
 def fit(options: Options, feeders: tuple[Any, Any] = (None, None)) -> list[str]:
@@ -61,7 +63,7 @@ def own_classes(options: Options, clips: Feeder | None) -> list[str]:
     """A training learns the classes that an archive of one's own names, however many the configuration has."""
     names = getattr(clips.clips, "class_names", None) if clips is not None and options.phase == "train" else None
     key = next((key for key in size_checks.CLASSES if key in options.model_args), None)
-    if names is None or key is None or options.model_args[key] == len(names):
+    if names is None or key is None or key in options.typed_args or options.model_args[key] == len(names):
         return []
     options.model_args = {**options.model_args, key: len(names)}
     return [f"The archive has {len(names)} classes: {key}={len(names)}."]
@@ -84,7 +86,7 @@ def configured(options: Options) -> str | None:
     None where a graph of one's own does not tell, by an attribute ``skeleton``.
     """
     graph, arguments = options.model_args.get("graph"), options.model_args
-    given = arguments.get("graph_args") or arguments.get("graph_cfg") or {}
+    given = next((arguments[key] for key in NESTED if arguments.get(key)), {})
     if graph is not None and "skeleton" not in given:
         return getattr(import_class(graph, "graph"), "skeleton", None)
     told = given.get("skeleton", given.get("layout"))
@@ -99,27 +101,29 @@ def configured(options: Options) -> str | None:
 def replaced(options: Options, skeleton: Layout, channels: int | None) -> dict[str, Any]:
     """The arguments of the network that are others for this skeleton, with their new values.
 
-    A graph of one's own stays, and with it all but the numbers of joints and channels: one that takes ``skeleton`` gets
-    it, another is made for one skeleton.
+    What was typed stays.  A graph of one's own stays, and with it all but the numbers of joints and channels: one that
+    takes ``skeleton`` gets it, another is made for one skeleton.
 
     Args:
         channels: of the clips; None: as before.
     """
-    given, network, name = options.model_args, import_class(options.model, "model"), written(skeleton)
-    parameters = inspect.signature(network).parameters
+    given, typed, network = options.model_args, options.typed_args, import_class(options.model, "model")
+    name, parameters = written(skeleton), inspect.signature(network).parameters
     graph = None if given.get("graph") is None else import_class(given["graph"], "graph")
     takes = graph is not None and "skeleton" in inspect.signature(graph).parameters
+    own = graph is not None and not takes and ("graph" in typed or not hasattr(graph, "skeleton"))
+    stays = own or bool(typed & {f"{key}.{word}" for key in NESTED for word in ("layout", "skeleton")})
     made: dict[str, Any] = {key: skeleton.V for key in size_checks.JOINTS}
-    if graph is None or takes or hasattr(graph, "skeleton"):
+    if not stays:
         made["graph"] = given["graph"] if takes else GRAPH
         made["graph_args"] = {**(given.get("graph_args") or {}), "skeleton": name}
     made = {key: value for key, value in made.items() if key in given or key in parameters}
-    if "graph_args" in made or graph is None:
-        own = getattr(sys.modules[import_class(GRAPH, "graph").__module__], "model_args", None)
-        made |= own(skeleton, name, given) if own else {}
+    if not stays:
+        more = getattr(sys.modules[import_class(GRAPH, "graph").__module__], "model_args", None)
+        made |= more(skeleton, name, given) if more else {}
     if channels is not None and channels != (size_checks.told(size_checks.CHANNELS, given, network) or 3):
         made["in_channels"] = channels
-    return {key: value for key, value in made.items() if given.get(key) != value}
+    return {key: value for key, value in made.items() if key not in typed - NESTED and given.get(key) != value}
 
 
 def _line(skeleton: Layout, clips: Feeder | None, changes: dict[str, Any]) -> str:
@@ -127,8 +131,9 @@ def _line(skeleton: Layout, clips: Feeder | None, changes: dict[str, Any]) -> st
     if clips is not None:
         said = getattr(clips.clips, "skeleton", None)
         other = f" (the archive says {said.name})" if said is not None and said != skeleton else ""
-        scores = " and a score" if clips.D < clips.clips.C else ""
-        read = f"{other}, {clips.D} coordinates{scores}" + ", placed about the body" * clips.placed
+        D = coordinates(clips.clips)
+        scores = " and a score" if clips.clips.C > D else ""
+        read = f"{other}, {D} coordinates{scores}" + ", placed about the body" * clips.placed
     shown = {key: value for key, value in changes.items() if key not in ("graph", "graph_args")}
     new = ", ".join(f"{key}={value}" for key, value in shown.items())
     return f"Skeleton: {skeleton.name}, {skeleton.V} joints{read}; the network is made for it{f': {new}' * bool(new)}."

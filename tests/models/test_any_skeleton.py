@@ -19,7 +19,7 @@ from sandbox import FEW
 
 from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch
-from skeleton_lab.engine import skeleton
+from skeleton_lab.engine import size_checks, skeleton
 from skeleton_lab.engine.build import make_feeders
 from skeleton_lab.engine.config.options import from_values
 from skeleton_lab.engine.dataloader import unpack
@@ -37,6 +37,8 @@ CONFIGS = {
     "Hyper-GCN": "config/base/nturgbd-cross-subject/hyper_joint.yaml",
     "FreqMixFormer": "config/nturgbd-cross-subject/joint.yaml",
     "MS-G3D": "config/nturgbd-cross-subject/train_joint_kaggle.yaml",
+    "PYSKL": "config/stgcnpp/ntu60_xsub_3dkp/j.yaml",
+    "DeGCN": "config/nturgbd-cross-subject/default.yaml",
 }
 SKELETONS = [name for name, layout in layouts.known().items() if 13 <= layout.V <= 33]
 ALL = os.environ.get("SKELETON_LAB_WALK") == "all"
@@ -74,7 +76,7 @@ def chosen(room: registry.Room, data: Path | None, config: str = "", **more):
     return from_values(room.recipe, values, room.path)
 
 
-def stepped(room: registry.Room, options) -> tuple[torch.nn.Module, list[str], torch.Size]:
+def stepped(room: registry.Room, options) -> tuple[torch.nn.Module, list[str], tuple[int, ...]]:
     """Feeders, network, forward, loss and backward on two clips; the network, what was said, and the clips' shape."""
     feeders = make_feeders(options)
     said = skeleton.fit(options, feeders)
@@ -82,12 +84,12 @@ def stepped(room: registry.Room, options) -> tuple[torch.nn.Module, list[str], t
     net = make_net(options)
     inputs, labels = unpack(feeders[0].__getitems__(Batch([0, 1])), room.recipe.index_t)
     output = net(*inputs)
-    logits = output[0] if isinstance(output, tuple) else output
+    logits = output[0] if isinstance(output, (tuple, list)) else output
     assert logits.shape == (2, len(CLASSES))
     Criterion(0.0, room.recipe.extra_loss)(output, labels).backward()
     gradients = [p.grad for p in net.parameters() if p.grad is not None]
     assert gradients and all(torch.isfinite(g).all() for g in gradients) and any(g.any() for g in gradients)
-    return net, said, inputs[0].shape
+    return net, said, size_checks.clip_shape(feeders[0])
 
 
 @pytest.mark.parametrize("room, name", WALK)
@@ -95,11 +97,13 @@ def test_every_network_takes_a_step_on_every_skeleton(room, name, tmp_path):
     layout, bones = layouts.layout(name), len(name) % 2 == 0
     data = save_own(tmp_path / "own.npz", name)
     with registry.room(room) as here:
-        stream = {"bone": bones, "vel": not bones} if room != "SkateFormer" else {"data_type": "b" if bones else "jm"}
+        by_letter = room in ("SkateFormer", "PYSKL")
+        stream = {"data_type": "b" if bones else "jm"} if by_letter else {"bone": bones, "vel": not bones}
         options = chosen(here, data, train_feeder_args=stream)
         _, said, shape = stepped(here, options)
-    assert shape[1] == (3 if layout.dimensions == 3 or layout.scored else 2) and shape[2] == FRAMES
-    assert shape[3] == options.model_args.get("num_points", layout.V) and shape[3] >= layout.V - 1
+    C, T, V, _ = shape
+    assert (3 if layout.dimensions == 3 or layout.scored else 2) == C and T == FRAMES
+    assert options.model_args.get("num_points", layout.V) == V >= layout.V - 1
     if name == "ntu25":
         assert options.skeleton is None and len(said) == 1  # classes alone
     else:
@@ -117,7 +121,7 @@ def test_networks_of_other_configurations(stream, tmp_path):
     with registry.room(room) as here:
         options = chosen(here, data, config)
         _, _, shape = stepped(here, options)
-    assert shape[1] == 2 and options.model_args["in_channels"] == 2
+    assert shape[0] == 2 and options.model_args["in_channels"] == 2
 
 
 # --- the published graphs are those of the rules ----------------------------------------------------------------------
@@ -235,6 +239,18 @@ def test_a_graph_of_ones_own_stays(tmp_path):
         net, _, _ = stepped(here, options)
     assert options.model_args["graph"] == own["graph"] and options.model_args["graph_args"] == {}
     assert options.skeleton == "coco17" and isinstance(net.graph, Rings)
+
+
+def test_what_is_typed_stays(tmp_path):
+    data = save_own(tmp_path / "own.npz", "coco17")
+    with registry.room("ST-GCN") as here:
+        typed = {"graph_args": {"layout": "openpose"}, "num_class": 9}
+        options = chosen(here, data, model_args=typed)
+        skeleton.fit(options, make_feeders(options))
+        assert options.model_args["graph_args"]["layout"] == "openpose" and options.model_args["num_class"] == 9
+        options = chosen(here, data, model_args={"graph_args": {"strategy": "uniform"}})
+        skeleton.fit(options, make_feeders(options))
+        assert options.model_args["graph_args"] == {"layout": "coco17", "strategy": "uniform"}
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Options(argparse.Namespace):
         recipe: of the program.
         explicit: names that the YAML file or the command line gave (not those that the program ignores).
         typed: those of them that the command line gave, or the keywords of a function.
+        typed_args: the same of ``model_args``, the keys of inner mappings behind a dot (``graph_args.layout``).
         argv: the arguments as typed; none where no command line was.
         room_dir: the program's folder.
         notices: lines to log once.
@@ -39,6 +40,7 @@ class Options(argparse.Namespace):
     recipe: Recipe
     explicit: set[str]
     typed: set[str]
+    typed_args: set[str]
     argv: list[str]
     room_dir: Path
     notices: list[str]
@@ -101,12 +103,19 @@ def completed(recipe: Recipe, flags: dict[str, Any], room_dir: str | Path, argv:
 
     options = Options(
         **values, recipe=recipe, argv=list(argv), room_dir=Path(room_dir), notices=notices,
-        explicit=set(config) | set(flags), typed=set(flags),
+        explicit=set(config) | set(flags), typed=set(flags), typed_args=_keys(flags.get("model_args", [])),
     )  # fmt: skip
     options.notices += unused_flags.without_effect(options, flags)
     _complete(options, forward_is_preset=options.memory_friendly and "forward_batch_size" not in flags)
     _check(options)
     return options
+
+
+def _keys(given: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The keys of mappings and, behind a dot, of those in them."""
+    keys = {key for each in given for key in each}
+    inner = [(key, value) for each in given for key, value in each.items() if isinstance(value, Mapping)]
+    return keys | {f"{key}.{name}" for key, value in inner for name in value}
 
 
 def _from_file(recipe: Recipe, path: str | None, room_dir: Path, notices: list[str]) -> dict[str, Any]:
