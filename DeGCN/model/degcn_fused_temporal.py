@@ -47,9 +47,9 @@ class Taps(NamedTuple):
     def of(cls, tr: Tensor, frames: int, stride: int) -> Taps:
         out = -(-frames // stride)
         offsets = [float(t) for t in tr.detach().cpu().double()]
-        # Offsets further out than all frames read an end alone, wherever they are.
-        floors = [max(-stride * out - 1, min(frames, math.floor(t))) for t in offsets]
-        shares = [1.0 - (t - math.floor(t)) for t in offsets]
+        # Offsets further out than all frames read an end alone, wherever they are; of a run that diverged all is NaN.
+        floors = [max(-stride * out - 1, min(frames, math.floor(t))) if math.isfinite(t) else 0 for t in offsets]
+        shares = [1.0 - (t - math.floor(t)) if math.isfinite(t) else math.nan for t in offsets]
         front = max(0, -min(floors))
         back = max(0, stride * (out - 1) + max(floors) + 1 - (frames - 1))
         return cls([f + front for f in floors], shares, (front, back), stride, out)

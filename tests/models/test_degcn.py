@@ -133,6 +133,12 @@ def test_sampling_by_hand(stride, offsets):
     torch.testing.assert_close(matrix.backward(dz, turned), (dx, torch.stack(dtr)))
 
 
+def test_offsets_that_are_no_numbers_make_logits_that_are_none():
+    """Of a run that diverged: the engine, which looks at the loss, says so; nothing breaks before."""
+    x, tr, W = torch.randn(1, 2, 3, 5), torch.tensor([math.nan, math.inf]), torch.randn(2, 4)
+    assert part("degcn_fused_temporal.sampled")(x, tr, W, 1).isnan().all()
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_own_backward_passes(stride):
     torch.manual_seed(0)
