@@ -24,7 +24,7 @@ def begin(room: registry.Room, config: str | None = None, small: bool = True) ->
     """Sub-command, configuration and small batches, with ``small`` of short clips."""
     given = yaml.safe_load((room.path / (config or room.config)).read_text())
     verb = "recognition" if room.program == "T" else ""
-    pieces = "--forward-batch-size 3" if room.program == "G" else ""
+    pieces = "--forward-batch-size 3" if room.program in "GP" else ""
     return f"{verb} --config {config or room.config} {FEW} {pieces} {shrink(given) if small else ''}"
 
 
