@@ -63,6 +63,8 @@ def shrink(config: dict[str, Any], frames: int = 16) -> str:
         args, words = config.get(f"{split}_feeder_args", {}), []
         if args.get("repeat", 1) > 1:
             words.append("repeat=1")
+        if args.get("times", 1) > 1:
+            words.append("times=1")
         if args.get("window_size", 0) > frames and "ucla" not in config["feeder"]:
             if "frame_size" not in config["model_args"]:
                 words.append(f"window_size={frames}")

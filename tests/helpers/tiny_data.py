@@ -33,7 +33,31 @@ def make_all(root: Path) -> Path:
             x = rng.standard_normal((count, 3, FRAMES, 18, 2)).astype(np.float32)
             save_pair(data / folder, part, x, np.arange(count))
     make_ucla(data / "NW-UCLA" / "all_sqe")
+    for name, classes in (("ntu60", 60), ("ntu120", 120)):
+        folder = data / ("ntu" if name == "ntu60" else name)
+        make_pyskl(folder / f"{name}_3danno.pkl", 25, classes, flat=False)
+        make_pyskl(folder / f"{name}_hrnet.pkl", 17, classes, flat=True)
+    for name in ("gym", "k400"):
+        make_pyskl(data / name / f"{name}_hrnet.pkl", 17, 99, flat=True)
     return root
+
+
+def make_pyskl(file: Path, joints: int, classes: int, flat: bool) -> None:
+    """A pickle as PYSKL publishes them: twelve clips, in every split the same."""
+    rng = np.random.default_rng(5)
+    annotations = []
+    for i in range(12):
+        x = rng.standard_normal((2 - i % 2, 20, joints, 3)).cumsum(1).astype(np.float16)
+        entry = {"frame_dir": f"clip{i}", "label": i % classes, "total_frames": 20, "keypoint": x}
+        if flat:
+            entry |= {"keypoint": 500 + 50 * x[..., :2], "keypoint_score": np.ones(x.shape[:3], np.float16)}
+            entry |= {"img_shape": (1080, 1920), "original_shape": (1080, 1920)}
+        annotations.append(entry)
+    names = [entry["frame_dir"] for entry in annotations]
+    kinds = {"ntu60": ("xsub_", "xview_"), "ntu120": ("xsub_", "xset_")}.get(file.stem.split("_")[0], ("",))
+    split = {f"{kind}{part}": names for kind in kinds for part in ("train", "val")}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(pickle.dumps({"split": split, "annotations": annotations}))
 
 
 def save_pair(folder: Path, part: str, x: np.ndarray, labels: np.ndarray) -> None:

@@ -151,7 +151,7 @@ def test_network_takes_what_the_feeder_gives(room, path, lab):
 @pytest.mark.parametrize(("room", "path"), TRAINED, ids=named)
 def test_two_training_steps(room, path, lab, tmp_path):
     line = " ".join([*with_config(room, path), f"--work-dir {tmp_path}", FEW, shrink(loaded(room, path))])
-    line += " --forward-batch-size 3" if room.program == "G" else ""
+    line += " --forward-batch-size 3" if room.program in "GP" else ""
     line += " --batch-size 3" if "inter" in path else ""  # half of the clips show two persons
     assert lab(room.folder, line) == 0
     seen = events(tmp_path)

@@ -17,6 +17,7 @@ IDENTIFIER = re.compile("|".join(re.sub(r"\W", "_?", name) for name in sorted(RO
 CLASS = re.compile(r"(model|net|graph|feeders?)(\.\w+)*\.[A-Z]\w*")
 LETTERS = {room.program for room in registry.ROOMS if room.program}
 OPTIMISER = "SGD"  # which happens to be three letters of rooms
+CONVENTION = "graph.skeleton.Graph"  # what every room calls its graph of any skeleton (docs/extending.md)
 # Words that are also something else than a room.
 ALLOWED = {
     "data/archives/": {"ctrgcn", "msg3d"},  # layouts of arrays, as archives and their converters are called
@@ -49,7 +50,7 @@ def names_in(source: str, allowed: set[str] = frozenset(), formats: set[str] = f
             word = re.sub(r"\W", "", node.value.lower())
             if node.value.lower() in ROOMS and word not in words:
                 yield f"room {node.value!r}"
-            if CLASS.fullmatch(node.value) and not allowed:
+            if CLASS.fullmatch(node.value) and not allowed and node.value != CONVENTION:
                 yield f"class {node.value!r}"
         elif isinstance(node, ast.Compare):
             for each in node.comparators:
