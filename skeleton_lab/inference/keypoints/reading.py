@@ -75,7 +75,9 @@ def is_keypoints(path: Path) -> bool:
     if path.name.endswith(".json") or start.lstrip()[:1] in (b"[", b"{"):
         return True
     if not start.startswith((h5.MAGIC, *TAR)) and start[257:262] != b"ustar" and start[:1] not in pyskl.STARTS:
-        raise ArchiveError(f"{path}: neither key points nor an archive; key points are read as {arrays.READ}")
+        raise ArchiveError(
+            f"{path} is in no known format, of key points or of archives; key points are read as {arrays.READ}"
+        )
     return False
 
 

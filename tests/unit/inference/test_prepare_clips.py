@@ -151,7 +151,10 @@ def test_every_form_beside_each_other(bench):
         x = part.gather(np.array([k]), np.arange(T)[None])[0, :, 0]
         np.testing.assert_allclose(x[..., :2], body(seed)[..., :2], rtol=1e-5)
         np.testing.assert_allclose(x[..., 2], 1 if "video" in name else 0.9, rtol=1e-5)
-    assert "skipped 2 of 8 lines" in out and "neither key points nor an archive; key points are read as arrays" in out
+    assert (
+        "skipped 2 of 8 lines" in out
+        and "in no known format, of key points or of archives; key points are read as arrays" in out
+    )
     assert "no label, not used: 1 recordings: unused.json" in out
     assert "the size of the image of some clips is not known" in out
     skipped = (bench.folder / "skipped-my.txt").read_text().splitlines()
