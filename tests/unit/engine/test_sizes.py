@@ -175,10 +175,11 @@ POINTLESS = {
     "warmup_lr": "--warm-up-epoch 0", "warmup_prefix": "--warm-up-epoch 0", "val_share": "", "amp_opt_level": "",
     "optimizer": "TEST", "base_lr": "TEST", "num_epoch": "TEST", "resume": "TEST", "train_window_size": "TEST",
     "save_score": "", "memory": "--phase model_size", "test_window_size": "--test-feeder-args window_size=8",
+    "shots": "TEST", "freeze": "TEST",
 }  # fmt: skip
 VALUES = {
     "val_share": "0.2", "optimizer": "SGD", "nesterov": "True", "resume": "True", "warmup_prefix": "True",
-    "save_score": "False",
+    "save_score": "False", "freeze": "backbone",
 }  # fmt: skip
 
 
