@@ -14,7 +14,7 @@ from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.data.archives.opening import SPLITS, open_archive
-from skeleton_lab.data.archives.readers.pyskl import raw_layout
+from skeleton_lab.data.archives.readers.pyskl import is_pickle, raw_layout
 from skeleton_lab.data.archives.split_names import divisions
 from skeleton_lab.data.feeders import base, pyskl_pipelines
 from skeleton_lab.data.feeders import skeleton as skeletons
@@ -41,7 +41,8 @@ class Feeder(base.Feeder):
 
     Args:
         data_path: PYSKL pickle, or archive in any other layout (docs/data.md), or the clips of one.
-        split: a list of the pickle ("xsub_train"), or "train", "test" (with ``layout`` where there are several).
+        split: a list of the pickle ("xsub_train"), or "train", "test" (with ``layout`` where there are several). Of
+            other archives than pickles the part for training or the one for testing, whatever the list is called.
         pipeline: the published list of steps, ``{type: name, ...}`` each; by default that of ST-GCN++ on 3-D joints.
             Where the clips have another skeleton, it is changed for theirs (docs/pyskl-data.md).
         test_mode: no random frames; None: unless the split is one to train on.
@@ -83,12 +84,15 @@ class Feeder(base.Feeder):
         self.accept({**locals(), "num_person": None})
         if average_clips not in AVERAGES:
             raise UsageError(f"feeder argument average_clips is 'prob' or 'score', not {average_clips!r}")
-        part, layout = published_split(split, layout)
+        part, division = published_split(split, layout)
         clips = array_clips.given(data_path, layout)
         if clips is None:
             path = locate(str(data_path), self.room_dir)
-            clips = open_archive(path, part, label_path=label_path, layout=raw_layout(path, layout))
-            clips = clips.in_stored_order()
+            if is_pickle(path):
+                layout = raw_layout(division)
+            elif division != layout:
+                base.log_once(f"{path} has no list {split}, as pickles have: its part '{part}' is read")
+            clips = open_archive(path, part, label_path=label_path, layout=layout).in_stored_order()
         found, self.told = skeletons.told(clips, skeleton), skeletons.says(clips, skeleton)
         clips = clips if found is None else skeletons.saying(clips, found)
         self.D = skeletons.coordinates(clips)

@@ -98,6 +98,17 @@ def test_a_list_without_splits(tmp_path):
     assert list(feeder.sample_name) == [each["frame_dir"] for each in annotations]
 
 
+def test_published_splits_of_another_archive_are_its_parts(tmp_path):
+    """A published configuration names lists of the pickle; with the path alone changed it reads any archive."""
+    path = save_own(tmp_path / "own.npz", "coco17")
+    for split, part in (("xsub_train", "train"), ("xsub_val", "test")):
+        feeder, same = Feeder(path, split, window_size=8), Feeder(path, part, window_size=8)
+        assert feeder.test_mode == (part == "test") == same.test_mode
+        assert list(feeder.sample_name) == list(same.sample_name) and feeder.label.tolist() == same.label.tolist()
+    with pytest.raises(UsageError, match="layout 'pyskl:xsub'"):
+        Feeder(path, "train", layout="pyskl:xsub")
+
+
 def test_the_recipe_follows_the_skeleton(bodies, pictures, archive):
     """The same arguments for 3-D and 2-D pickles and for the Kaggle file; streams, frames and people as asked for."""
     for path, split, joints in ((bodies, "xsub_train", 25), (pictures, "train", 17), (archive, "train", 25)):

@@ -66,15 +66,21 @@ def open_pyskl(path: Path, split: str, layout: str | None, cache_dir: str | Path
     return chosen
 
 
-def raw_layout(path: Path, layout: str | None) -> str | None:
-    """A layout that leaves out the centring, where ``path`` is a pickle; of other archives ``layout`` as it is."""
+def is_pickle(path: Path) -> bool:
+    """By the first byte; not a folder.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
     if not path.is_file():
-        return layout
+        return False
     with parsing(path), open(path, "rb") as file:
-        start = file.read(1)
-    if start not in STARTS or "raw" in (layout or "").split(":"):
-        return layout
-    return f"{layout or 'pyskl'}:raw"
+        return file.read(1) in STARTS
+
+
+def raw_layout(layout: str | None) -> str:
+    """The layout of a pickle that leaves out the centring."""
+    return str(layout) if "raw" in (layout or "").split(":") else f"{layout or 'pyskl'}:raw"
 
 
 def divisions_of(path: Path, layout: str | None = None) -> dict[str, dict[str, str]]:
@@ -83,11 +89,7 @@ def divisions_of(path: Path, layout: str | None = None) -> dict[str, dict[str, s
     Raises:
         ArchiveError: it is a damaged pickle. UsageError: the layout does not fit.
     """
-    if not path.is_file():
-        return {}
-    with parsing(path), open(path, "rb") as file:
-        start = file.read(1)
-    return divisions(_splits(_store(path, _wishes(path, layout)[1], None)[1])) if start in STARTS else {}
+    return divisions(_splits(_store(path, _wishes(path, layout)[1], None)[1])) if is_pickle(path) else {}
 
 
 def _store(path: Path, centre: bool, cache_dir: str | Path | None) -> tuple[Path, dict[str, np.ndarray]]:
