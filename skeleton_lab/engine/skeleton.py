@@ -134,6 +134,6 @@ def _line(skeleton: Layout, clips: Feeder | None, changes: dict[str, Any]) -> st
         D = coordinates(clips.clips)
         scores = " and a score" if clips.clips.C > D else ""
         read = f"{other}, {D} coordinates{scores}" + ", placed about the body" * clips.placed
-    shown = {key: value for key, value in changes.items() if key not in ("graph", "graph_args")}
+    shown = {key: value for key, value in changes.items() if key != "graph" and key not in NESTED}
     new = ", ".join(f"{key}={value}" for key, value in shown.items())
     return f"Skeleton: {skeleton.name}, {skeleton.V} joints{read}; the network is made for it{f': {new}' * bool(new)}."
