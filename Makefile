@@ -7,6 +7,7 @@ JOBS       ?= 2
 PYTEST     := -m pytest -q -n $(JOBS) --dist worksteal
 DEMO       := $(CURDIR)/demo
 ROOM       ?= CTR-GCN
+SKELETON   ?=
 
 .PHONY: help setup demo zero-shot-demo test test-quick test-min coverage lint images smoke clean-demo
 help:        ## this list
@@ -25,8 +26,8 @@ $(VENV)/ready: $(VENV)/base
 	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages hold files for other Pythons
 	@touch $@
 
-demo: $(VENV)/base  ## make an NTU60-format archive, train CTR-GCN (or ROOM=...) on it, write a report (CPU, minutes)
-	@DEMO=$(DEMO) PYTHON=$(VENV)/bin/python PYTHONDONTWRITEBYTECODE= bash tools/demo_room.sh $(ROOM)
+demo: $(VENV)/base  ## make an archive (SKELETON=coco17: 2-D key points), train CTR-GCN (or ROOM=...) on it, report (CPU)
+	@DEMO=$(DEMO) SKELETON=$(SKELETON) PYTHON=$(VENV)/bin/python PYTHONDONTWRITEBYTECODE= bash tools/demo_room.sh $(ROOM)
 zero-shot-demo: setup  ## archive, backbone, features, texts, FS-VAE, gate: accuracy on unseen classes (CPU, minutes)
 	$(VENV)/bin/python dataset_tools/zero_shot_demo.py --out $(DEMO)/zero_shot
 clean-demo:  ## remove what `make demo` made

@@ -40,7 +40,7 @@ def real(model: nn.Module, model_args: dict, batch: int, frames: int, rounds: in
     times: list[float] = []
     while len(times) < 2 or (len(times) <= rounds and sum(times) < ENOUGH):
         began = time.thread_time()
-        loss = Criterion()(model(*inputs), y)
+        loss = Criterion(net=model)(model(*inputs), y)
         model.zero_grad(set_to_none=True)
         loss.backward()
         times.append(time.thread_time() - began)

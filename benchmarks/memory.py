@@ -31,7 +31,7 @@ def peak(model: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> int:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9, foreach=False)
 
     def step() -> None:
-        Criterion()(model(*inputs), y).backward()
+        Criterion(net=model)(model(*inputs), y).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -56,7 +56,7 @@ def compare(room: str, frames: int, batches: list[int]) -> Iterator[tuple[int, f
     model, model_args = program.build(wishes)
     sample = counting.example(model_args, 1, frames)
     for batch in batches:
-        memory = forecast(model, sample, batch, STATES, "cpu", Criterion())
+        memory = forecast(model, sample, batch, STATES, "cpu", Criterion(net=model))
         used = peak(model, counting.example(model_args, batch, frames), torch.zeros(batch, dtype=torch.long))
         yield batch, memory.live_bytes(batch), used
 

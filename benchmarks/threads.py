@@ -86,9 +86,9 @@ class Spinners:
 def training_step(room: str, batch: int, frames: int) -> Callable[[], None]:
     """A step of ``room``'s published network: forward, loss, backward."""
     import torch
-    import torch.nn.functional as F
 
     from skeleton_lab.cost import counting, program
+    from skeleton_lab.engine.losses import Criterion
 
     arguments = argparse.Namespace(
         room=room, config=None, num_class=CLASSES, frames=frames, activation_checkpointing=False, trust_code=False
@@ -102,7 +102,7 @@ def training_step(room: str, batch: int, frames: int) -> Callable[[], None]:
     def step() -> None:
         model.zero_grad()
         output = model(*inputs)
-        F.cross_entropy(output[0] if isinstance(output, tuple) else output, y).backward()
+        Criterion(net=model)(output, y).backward()
 
     return step
 

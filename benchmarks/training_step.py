@@ -13,10 +13,10 @@ import sys
 import time
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.cost import counting, program
+from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.errors import guarded
 from skeleton_lab.nn import is_fused, unfuse
 
@@ -27,7 +27,7 @@ def step(model: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> float:
     start = clock()
     model.zero_grad()
     output = model(*inputs)
-    F.cross_entropy(output[0] if isinstance(output, tuple) else output, y).backward()
+    Criterion(net=model)(output, y).backward()
     if y.is_cuda:
         torch.cuda.synchronize()
     return clock() - start

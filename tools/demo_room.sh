@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Train a room on a synthetic archive, with its own recipe shortened to what two cores do in some ten minutes:
 #   bash tools/demo_room.sh MS-G3D [flags of its main.py; they win over those below]
-# DEMO=FOLDER instead of demo/, PYTHON=FILE instead of .venv/bin/python.
+# DEMO=FOLDER instead of demo/, PYTHON=FILE instead of .venv/bin/python. SKELETON=coco17: the same people as a pose
+# estimator sees them, 17 joints in pixels with scores.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 room=${1:-}
@@ -9,11 +10,13 @@ shift || true
 python=$(realpath -s "${PYTHON:-$root/.venv/bin/python}")
 demo=$(realpath -m "${DEMO:-$root/demo}")
 [ -x "$python" ] || { echo "error: $python is not there: make setup makes it, or name one: PYTHON=FILE" >&2; exit 2; }
+skeleton=${SKELETON:-}
+of=${skeleton:+_$skeleton}  # behind names
 short=(--device cpu --num-worker 0)
 
 archive() {  # NAME [flags of synthetic]: made once
     [ -f "$demo/$1" ] || (cd "$root" && "$python" -m skeleton_lab.data.synthetic \
-        --out "$demo/$1" --train 640 --test 200 --classes 10 "${@:2}")
+        --out "$demo/$1" --train 640 --test 200 --classes 10 ${skeleton:+--skeleton "$skeleton"} "${@:2}")
 }
 
 train() {  # flags of main.py
@@ -30,61 +33,69 @@ next() {  # NAME of the archive: what to try with the network that the run has l
         "$root/$room" "$python" "$work/config.yaml" "$weights" "$demo/$1" "$work/predict"
 }
 
-clips=NTU60_CS.npz
-work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')
+clips=NTU60_CS$of.npz
+work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')$of
+data="data_path='$demo/$clips'"
 gently="p_interval=[0.9,1],random_rot=False"
 case $room in
 CTR-GCN)
-    archive NTU60_CS.npz
+    archive "$clips"
     train --config config/nturgbd-cross-subject/default.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 8 --step 5 7 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 \
-        --train-feeder-args "window_size=16,$gently" --test-feeder-args window_size=16 "$@"
+        --train-feeder-args "$data,window_size=16,$gently" --test-feeder-args "$data,window_size=16" "$@"
     ;;
 MS-G3D)  # takes clips as they are: of 24 frames
-    clips=whole24.npz
-    archive $clips --resample 24
+    clips=whole24$of.npz
+    archive "$clips" --resample 24
     train --config config/nturgbd-cross-subject/train_joint_kaggle.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 11 --step 8 10 --batch-size 16 --forward-batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "data_path='$demo/whole24.npz'" --test-feeder-args "data_path='$demo/whole24.npz'" "$@"
+        --train-feeder-args "data_path='$demo/$clips'" --test-feeder-args "data_path='$demo/$clips'" "$@"
     ;;
 FreqMixFormer)
-    archive NTU60_CS.npz
+    archive "$clips"
     train --config config/nturgbd-cross-subject/joint.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 12 --step 10 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "window_size=24,$gently" --test-feeder-args window_size=24 "$@"
+        --train-feeder-args "$data,window_size=24,$gently" --test-feeder-args "$data,window_size=24" "$@"
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
-    archive NTU60_CS.npz
+    archive "$clips"
     train --config config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 18 --warm_up_epoch 1 --batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "window_size=16,thres=16,num_person=1,p_interval=[0.9,1],intra_p=0.0,inter_p=0.0" \
-        --test-feeder-args window_size=16,thres=16,num_person=1 \
+        --train-feeder-args "$data,window_size=16,thres=16,num_person=1,p_interval=[0.9,1],intra_p=0.0,inter_p=0.0" \
+        --test-feeder-args "$data,window_size=16,thres=16,num_person=1" \
         --model-args num_people=1,attn_drop=0.0,drop_path=0.0 "$@"
     ;;
 Hyper-GCN)
-    archive NTU60_CS.npz
+    archive "$clips"
     train --config config/base/nturgbd-cross-subject/hyper_joint.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 6 --step 4 5 --warm_up_epoch 1 --batch-size 16 \
-        --train-feeder-args "window_size=24,$gently" --test-feeder-args window_size=24 "$@"
+        --train-feeder-args "$data,window_size=24,$gently" --test-feeder-args "$data,window_size=24" "$@"
     ;;
 DeGCN)
-    archive NTU60_CS.npz
+    archive "$clips"
     train --config config/nturgbd-cross-subject/default.yaml --work-dir "$work" "${short[@]}" \
         --num-epoch 8 --step 5 7 --warm_up_epoch 1 --cosine-epoch 0 --base-lr 0.05 --batch-size 16 \
-        --train-feeder-args "window_size=16,$gently" --test-feeder-args window_size=16 "$@"
+        --train-feeder-args "$data,window_size=16,$gently" --test-feeder-args "$data,window_size=16" "$@"
+    ;;
+PYSKL)  # ST-GCN++
+    archive "$clips"
+    train --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir "$work" "${short[@]}" \
+        --num-epoch 8 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
+        --train-feeder-args "$data,split=train,times=1,window_size=24" \
+        --test-feeder-args "$data,split=test,window_size=24" "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
-    clips=one16.npz
-    archive whole16.npz --resample 16
-    [ -f "$demo/one16.npz" ] ||
-        "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16.npz" --output "$demo/one16.npz" --persons 1
+    clips=one16$of.npz
+    archive "whole16$of.npz" --resample 16
+    [ -f "$demo/$clips" ] ||
+        "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16$of.npz" --output "$demo/$clips" --persons 1
     train recognition -c config/st_gcn/ntu-xsub/train.yaml --work_dir "$work" --use_gpu False --num_worker 0 \
         --num_epoch 24 --step 17 22 --optimizer Adam --base_lr 0.001 --seed 1 --batch_size 8 --test_batch_size 50 \
-        --eval_interval 1 --model_args dropout=0 --train_feeder_args "data_path='$demo/one16.npz',split=train" \
-        --test_feeder_args "data_path='$demo/one16.npz',split=test" "$@"
+        --eval_interval 1 --model_args dropout=0 --train_feeder_args "data_path='$demo/$clips',split=train" \
+        --test_feeder_args "data_path='$demo/$clips',split=test" "$@"
     ;;
 *)
-    echo "error: ROOM '$room': choose CTR-GCN, MS-G3D, FreqMixFormer, SkateFormer, Hyper-GCN, ST-GCN or DeGCN" >&2
+    echo "error: ROOM '$room': choose CTR-GCN, MS-G3D, FreqMixFormer, SkateFormer, Hyper-GCN, DeGCN, PYSKL or ST-GCN" >&2
     exit 2
     ;;
 esac

@@ -39,7 +39,7 @@ def measured(report: Report, room: str, checkpointing: bool) -> dict[str, Any]:
     task = work(report, room)
     task.net.activation_checkpointing = checkpointing
     forward, states = task.recipe.forward, 3 if task.recipe.optimizer == "SGD" else 4
-    counted = forecast.forecast(task.net, task.inputs, forward, states, "cuda", Criterion(), alone=True)
+    counted = forecast.forecast(task.net, task.inputs, forward, states, "cuda", Criterion(net=task.net), alone=True)
     expected = counted.step_bytes(forward, 0) / forecast.GIB
     used = peak(task.training(), report.device)
     with card(report.device):

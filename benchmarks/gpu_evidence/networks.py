@@ -69,7 +69,7 @@ class Work:
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
             with cast(self.labels.device, dtype):
-                loss = Criterion()(called(*self.inputs), self.labels)
+                loss = Criterion(net=self.net)(called(*self.inputs), self.labels)
             loss.backward()
             optimizer.step()
 

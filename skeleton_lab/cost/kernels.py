@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from skeleton_lab.cost.counting import in_place_products
 from skeleton_lab.cost.traffic import moved, tensors
+from skeleton_lab.engine.losses import Criterion
 from skeleton_lab.engine.memory.as_device import STAND_INS, AsCuda, backward
 
 NO_KERNELS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh", "detach"}
@@ -71,7 +72,7 @@ def is_view(func: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> b
 def of_step(
     model: nn.Module, inputs: Sequence[Tensor], y: Tensor, cuda: bool = True, counter: Kernels | None = None
 ) -> list[Kernel]:
-    """Kernels of forward, mean cross entropy and backward of a copy of ``model``.
+    """Kernels of forward, loss and backward of a copy of ``model``.
 
     Args:
         inputs: what the network takes, (N, ...) each; on the device ``meta`` shapes are enough, and any N is cheap.
@@ -106,8 +107,7 @@ def _counted(
 def _run(model: nn.Module, inputs: Sequence[Tensor], y: Tensor | None) -> None:
     output = model(*inputs)
     if y is not None:
-        logits = output[0] if isinstance(output, tuple) else output
-        backward(nn.functional.cross_entropy(logits, y))
+        backward(Criterion(net=model)(output, y))
 
 
 def seconds(kernels: Iterable[Kernel], card: Card) -> float:

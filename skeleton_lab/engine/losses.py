@@ -41,7 +41,8 @@ class Criterion:
 
     def __call__(self, output: Any, y: Tensor) -> Tensor:
         """The sum of the heads' losses."""
-        loss = sum(cross_entropy(head, y, self.smoothing) for head in heads_of(output))
+        first, *others = (cross_entropy(head, y, self.smoothing) for head in heads_of(output))
+        loss = sum(others, first)  # from 0 on would be one kernel more
         if self.of_net is not None:
             loss = loss + self.of_net(output, y)
         return loss if self.extra is None else loss + self.extra(output)

@@ -15,7 +15,12 @@ from skeleton_lab.data.synthetic import archive
 
 pytestmark = pytest.mark.slow
 
-SHORT = {"SkateFormer": ["--warm_up_epoch", "0"], "MS-G3D": ["--forward-batch-size", "10"], "ST-GCN": []}
+SHORT = {
+    "SkateFormer": ["--warm_up_epoch", "0"],
+    "MS-G3D": ["--forward-batch-size", "10"],
+    "PYSKL": ["--forward-batch-size", "10"],
+    "ST-GCN": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +32,10 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
-def run(room: str, folder: Path, *more: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"DEMO": str(folder), "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+def run(room: str, folder: Path, *more: str, skeleton: str = "") -> subprocess.CompletedProcess:
+    environment = os.environ | {
+        "DEMO": str(folder), "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "SKELETON": skeleton,
+    }  # fmt: skip
     command = ["bash", str(ROOT / "tools" / "demo_room.sh"), room, *more]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -58,6 +65,15 @@ def assert_next_command_works(out: str, work_dir: Path) -> None:
     ran = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     assert (work_dir / "predict" / "predictions.html").is_file()
+
+
+def test_key_points_of_pictures(folder):
+    """``SKELETON=coco17``: the same people, in pixels."""
+    archive.write(folder / "NTU60_CS_coco17.npz", train=10, test=5, classes=5, progress=False, skeleton="coco17")
+    ran = run("CTR-GCN", folder, "--num-epoch", "1", "--batch-size", "5", "--step", "1", skeleton="coco17")
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    assert (folder / "ctrgcn_coco17" / "report.html").is_file()
+    assert "(3, 16, 17, 2) in the training" in ran.stdout + ran.stderr
 
 
 def test_wrong_room(folder):
