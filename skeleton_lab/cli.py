@@ -204,14 +204,17 @@ def start(word: str, verb: Verb, room: Room, argv: list[str]) -> int:
 def configured(room: Room, words: list[str], takes_work_dir: bool) -> list[str]:
     """The flags with a configuration that is found from here: the one named, in the room too, or the room's own.
 
-    Where neither it nor the flags name a work dir, that is ``work_dir/<image>`` in the current folder.
+    A prediction takes the one that the weights' run left beside them, where it is there. Where neither the
+    configuration nor the flags name a work dir, that is ``work_dir/<image>`` in the current folder.
 
     Raises:
         UsageError: there is no such configuration.
     """
     at, config = _value(words, "--config", "-c")
     if config is None:
-        config = str(room.path / room.config)
+        weights = None if takes_work_dir else _value(words, "--weights", "--weights")[1]
+        beside = None if weights is None else registry.config_beside(Path(weights))
+        config = str(beside or room.path / room.config)
         begin = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))  # behind ``recognition``
         words = [*words[:begin], "--config", config, *words[begin:]]
     elif not Path(config).exists():

@@ -182,6 +182,12 @@ def supervised(name: str, what: str) -> Model:
     return this
 
 
+def config_beside(weights: Path) -> Path | None:
+    """The ``config.yaml`` that the run of these weights left beside them (MS-G3D: one folder above), if it is there."""
+    beside = (folder / "config.yaml" for folder in (weights.parent, weights.parent.parent))
+    return next((path for path in beside if path.is_file()), None)
+
+
 def owner(parameters: Container[str]) -> str | None:
     """Whose network has these parameters (names of a state dict), if it is one of a room."""
     return next((name for name, parameter in TELLING if parameter in parameters), None)

@@ -35,6 +35,7 @@ from skeleton_lab.utils.devices import Devices
 from skeleton_lab.utils.importing import import_class
 
 BLOCK = 128  # clips in memory at once: 23 MB of 300 frames and two persons
+SOME = 256  # clips whose lengths tell the usual one
 FRAMES = 300  # of the published arrays; whole-clip networks see their padding
 
 
@@ -106,6 +107,18 @@ class Network:
             with contextlib.suppress(LabError, OSError):
                 return next(iter(both_splits.open_source(place, split="test").values()))
         return None
+
+    @cached_property
+    def usual_length(self) -> int | None:
+        """Recorded frames of the median clip of ``trained_on``, by some of them; None where that is not here.
+
+        Feeders stretch a whole clip over the network's frames; a window of recordings shows as much of an action.
+        """
+        clips = self.trained_on
+        if clips is None or not len(clips):
+            return None
+        some = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), SOME)).round().astype(int))
+        return max(1, int(np.median(clips.lengths(some)[1])))
 
     @property
     def class_names(self) -> Sequence[str] | None:

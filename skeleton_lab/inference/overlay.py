@@ -15,7 +15,8 @@ from skeleton_lab.inference.predictions import main_row, probabilities, top
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.reporting.html import clip_json, shell
 from skeleton_lab.reporting.viewer import page as view_page
-from skeleton_lab.reporting.viewer.clip_view import Shown
+from skeleton_lab.reporting.viewer.clip_view import Shown, without_gaps
+from skeleton_lab.skeletons.schemes import SCORE
 from skeleton_lab.skeletons.sides import of_layout, skeleton, told_upright, upright
 from skeleton_lab.utils.importing import optional
 
@@ -52,9 +53,9 @@ def _shown(
 ) -> dict[str, Any]:
     """Arguments of ``Shown`` for frames (T, M, V, C) of a recording: every ``every``-th from ``first`` on."""
     known = recordings.skeleton
-    turned, flat = upright(points) if known is None else told_upright(points, known, recordings.scored)
+    turned, flat = upright(points) if known is None else told_upright(points, known, recordings.scored, SCORE)
     there = turned.any(-1)
-    clip = clip_json.clip(turned, 0, 0, title)
+    clip = clip_json.clip(without_gaps(turned, there) if flat else turned, 0, 0, title)
     kept = there[:, there.any((0, 2))] if there.any() else there[:, :1]
     length = len(clip.points)
     numbers = first + every * np.arange(length) + 1

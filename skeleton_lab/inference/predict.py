@@ -92,7 +92,8 @@ def _of_its_skeleton(network: Network, skeleton: Layout, given: Path | np.ndarra
         recordings = any_skeleton.of_keypoints(given, skeleton, network.channels, network.scored, wishes, notices)
     if recordings is not None:
         _refuse_archive_flags(wishes, given if isinstance(given, Path) else ARRAY, "holds key points")
-        window = wishes.window if wishes.window is not None else network.window or WINDOW
+        usual = network.usual_length or network.window or WINDOW
+        window = wishes.window if wishes.window is not None else usual
     else:
         assert not isinstance(given, np.ndarray)
         for flag in ("up", "score"):

@@ -41,10 +41,11 @@ def _parser(name: str) -> Parser:
     add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), raw "
         ".skeleton files, annotations of PYSKL (.pkl), or any archive that the lab reads")  # fmt: skip
     add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
-    add("--up", choices=normalise.UP, help="which axis of key points is up; default: y of ntu25 and ucla20, else -y")
+    add("--up", choices=normalise.UP, help="which axis of key points is up; default: as the skeleton says")
     add("--score", type=float, help=f"key points with a lower score were not found; default: {reading.SCORE:g}")
     add("--window", type=int, metavar="FRAMES", help="cut recordings into windows; 0: whole; default: that of the "
-        f"configuration ({WINDOW} where it has none), whole clips of an archive")  # fmt: skip
+        f"configuration ({WINDOW} where it has none), of an archive of your own the usual length of its clips; "
+        "whole clips of an archive")  # fmt: skip
     add("--stride", type=int, metavar="FRAMES", help="from window to window; default: half a window")
     add("--fps", type=float, default=FPS, help=f"frames per second of the recording; default: {FPS:g}")
     add("--together", action="store_true", help="of two people only both together, not each of them alone")

@@ -23,7 +23,8 @@ class Wishes:
         keypoints: order of the joints (``skeletons.schemes.SCHEMES``), where their number does not tell.
         up: which axis of key points is up: "y", "-y", "z" ...
         score: key points with a lower one were not found; None: 0.3.
-        window: frames; 0: recordings are taken whole; None: the configuration's, and whole clips of an archive.
+        window: frames; 0: recordings are taken whole; None: the configuration's, of an archive of one's own the length
+            of its clips; and whole clips of an archive.
         stride: frames from window to window; None: half a window.
         together: of two people only both together, not each of them alone.
         split, index, label_path, layout: of an archive: "train" or "test", rows, labels of a .npy, layout.

@@ -36,8 +36,7 @@ def configuration(room: registry.Room, weights: Path, given: Path | None) -> Pat
         raise UsageError(f"room {room.folder} trains on features, not on clips; take one of the supervised rooms")
     if given is not None and not given.is_file() and (room.path / given).is_file():
         given = room.path / given
-    beside = [folder / "config.yaml" for folder in (weights.parent, weights.parent.parent)]
-    found = given or next((path for path in beside if path.is_file()), room.path / room.config)
+    found = given or registry.config_beside(weights) or room.path / room.config
     if not found.is_file():
         raise UsageError(f"--config {found}: there is no such file")
     return found

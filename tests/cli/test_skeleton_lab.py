@@ -118,6 +118,21 @@ def test_configurations_are_found_here_first_and_then_in_the_room(form, started,
     assert "work_dir/ctrgcn" not in started["argv"]
 
 
+def test_a_prediction_takes_the_configuration_of_the_weights_run(started, tmp_path, monkeypatch):
+    """What the network is like says the config.yaml beside them; a training or a test starts from the room's own."""
+    monkeypatch.chdir(tmp_path)
+    own, published = tmp_path / "run" / "config.yaml", registry.find("ctrgcn")
+    own.parent.mkdir()
+    own.write_text("model: model.ctrgcn.Model\n")
+    words = ["ctrgcn", "--weights", "run/runs-1-2.pt"]
+    for verb, config in (("predict", "run/config.yaml"), ("test", str(published.path / published.config))):
+        assert main([verb, *words]) == 0
+        assert started["argv"][started["argv"].index("--config") + 1] == config
+    own.unlink()
+    assert main(["predict", *words]) == 0
+    assert started["argv"][started["argv"].index("--config") + 1] == str(published.path / published.config)
+
+
 def test_zero_shot_rooms_train_by_their_own_script(started):
     main(["test", "msf-gzssar", "--ntu", "60"])
     assert started["file"] == registry.find("MSF-GZSSAR").path / "train.py"

@@ -52,8 +52,15 @@ def open_ntu(
         clips = open_archive(path, split, label_path=label_path, joints=joints, layout=layout)
     found = skeletons.required(clips, skeleton, expected)
     clips = feeder.know(clips, skeleton, found)
-    names = clips.names if clips.layout in NAMED_BY_FILE else None
-    return clips, names or [f"{split}_{i}" for i in range(len(clips))], found
+    return clips, _names(clips, feeder, found) or [f"{split}_{i}" for i in range(len(clips))], found
+
+
+def _names(clips: Clips, feeder: Feeder, found: Layout) -> Sequence[str] | None:
+    """Of the file, where scores are stored under them: published arrays' and, where they differ, an own archive's."""
+    own = clips.class_names is not None or found.name != feeder.usual
+    if clips.layout in NAMED_BY_FILE or (own and clips.names and len(set(clips.names)) == len(clips.names)):
+        return clips.names
+    return None
 
 
 class NTUFeeder(Feeder):

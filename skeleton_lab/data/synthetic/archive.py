@@ -267,7 +267,8 @@ def _main(argv: list[str] | None) -> None:
     flags = vars(_parser().parse_args(argv))
     out, quiet = flags.pop("out"), flags.pop("quiet")
     made = write(out, progress=not quiet, **flags)
-    names = ", ".join(f"{label} {class_names.ntu()[label]}" for label in made.labels)
+    own = flags["skeleton"] != KINECT  # whose classes are counted anew
+    names = ", ".join(f"{k if own else label} {class_names.ntu()[label]}" for k, label in enumerate(made.labels))
     print(
         f"{made.path}: {made.train} training and {made.test} test clips, {made.bytes / 1e6:.1f} MB,"
         f" {(made.train + made.test) / made.seconds:.0f} clips/s\nactions: {names}"

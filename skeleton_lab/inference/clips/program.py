@@ -52,7 +52,7 @@ def _parser() -> Parser:
     add("--seed", type=int, default=0, help="of the draw of subjects or files; default: 0")
     add("--image-size", type=_size, metavar="WIDTHxHEIGHT", help="of the videos, where files do not tell it")
     add("--units", choices=UNITS, help="of the coordinates; default: those of the skeleton")
-    add("--up", choices=normalise.UP, help="which axis is up; default: y of ntu25 and ucla20, else -y")
+    add("--up", choices=normalise.UP, help="which axis is up; default: as the skeleton says")
     add("--score", type=float, default=SCORE, help=f"of a joint in space that was found; default: {SCORE:g}")
     add("--on-error", choices=("skip", "raise"), help="skip: leave out labels without a recording, too; raise: stop at "
         "any clip that cannot be used; default: stop at labels without a recording only")  # fmt: skip

@@ -75,7 +75,7 @@ def show(found: Collection, row: int, frames: int | None = None, source: str = "
         raise UsageError(f"{found.where}: no key point of row {row} reaches --score {score:g}; give a lower one")
     there = turned.any(-1)
     if flat:
-        turned = _without_gaps(turned, there)
+        turned = without_gaps(turned, there)
     there = there[:, there.any((0, 2))] if there.any() else there[:, :1]  # the persons that ``skeletons.clip`` keeps
     label = int(found.labels[row])
     name = found.names[row] if found.names else ""
@@ -103,7 +103,7 @@ def _drawn(found: Collection, joints: int) -> Skeleton:
     return drawn if usual else of_layout(told)
 
 
-def _without_gaps(points: np.ndarray, there: np.ndarray) -> np.ndarray:
+def without_gaps(points: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Joints that were not found moved to the middle of the others, so that a corner of the image does not count."""
     count = np.maximum(there.sum(-1), 1)[..., None, None]
     middle = (points * there[..., None]).sum(2, keepdims=True) / count

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from own_archives import save_own
 from parity.kaggle_sample import TEST, TRAIN, check, make_kaggle_arrays, make_npy, to_ntvm
 from places import PARITY, ROOT
 from torch.nn import functional
@@ -268,6 +269,20 @@ def test_one_person_archive(tmp_path):
     for count in (None, 1):
         alone = NTUFeeder(path, window_size=16, p_interval=1, num_person=count)[1][0]
         np.testing.assert_array_equal(alone, padded[..., :1])
+
+
+def test_clips_of_an_own_archive_keep_their_names(tmp_path):
+    """Reports and score files name the recordings; names that do not tell clips apart are counted, as ever."""
+    path = save_own(tmp_path / "own.npz", "coco17")
+    with np.load(path) as file:
+        members = dict(file)
+    count = len(members["y_test"])
+    members["name_test"] = np.array([f"walk_{n}.json" for n in range(count)])
+    np.savez(path, **members)
+    assert NTUFeeder(str(path), split="test", window_size=8).sample_name == [f"walk_{n}.json" for n in range(count)]
+    members["name_test"][-1] = "walk_0.json"
+    np.savez(path, **members)
+    assert NTUFeeder(str(path), split="test", window_size=8).sample_name == [f"test_{n}" for n in range(count)]
 
 
 def test_uav_skeleton(tmp_path):

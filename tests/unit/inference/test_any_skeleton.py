@@ -17,7 +17,11 @@ from skeleton_lab.engine.config import options as settings
 from skeleton_lab.engine.network import make_net
 from skeleton_lab.engine.skeleton import fit
 from skeleton_lab.errors import UsageError
+from skeleton_lab.inference import overlay
+from skeleton_lab.inference.any_skeleton import Unplaced
 from skeleton_lab.inference.predictor import Predictor
+from skeleton_lab.inference.windows import Row
+from skeleton_lab.skeletons import layouts
 
 NAMES = ("wave", "squat", "kick")
 BODY = np.array([
@@ -84,6 +88,35 @@ def test_key_points_are_answered_as_the_archive_of_them(lab):
     assert [(each.first, each.last) for each in again] == [(0, 9), (5, 14), (10, 19), (14, 23)]
     for one, other in zip(windows, again):
         np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_are_as_long_as_the_clips_that_were_trained_on(lab):
+    """A whole clip was stretched over the network's frames; as few native ones would show a piece of the action."""
+    twice = np.concatenate([lab.clips[0], lab.clips[4]])
+    assert int(np.median([len(each) for each in lab.clips])) == 20
+    told = [(each.first, each.last + 1) for each in lab.predictor(twice)]
+    assert told == [(0, 20), (10, 30), (20, 40), (28, 48)]
+
+
+def test_joints_that_were_not_found_do_not_stretch_the_picture():
+    """They stand in the corner of the image, with a score of 0 or a low one."""
+    layout, rng = layouts.layout("coco17"), np.random.default_rng(0)
+    seen = clip(rng, 12)[:, None] + np.array([900, 300, 0])
+    seen[..., 2] = 0.9
+    gaps = seen.copy()
+    gaps[3, 0, 5], gaps[4, 0, 6] = (0, 0, 0), (5, 5, 0.1)
+    shown = []
+    for points in (seen, gaps):
+        recordings = Unplaced(["one"], None, layout, "px", scored=True)
+        recordings._points = [points.astype(np.float32)]
+        rows = [Row(0, 0, 12, "all", np.zeros(3))]
+        shown += overlay.cards(recordings, rows, NAMES, 30.0, overlay.plan(recordings, rows))
+    whole, holes = shown
+    np.testing.assert_allclose(holes.clip.radius, whole.clip.radius, rtol=0.1)
+    np.testing.assert_allclose(holes.clip.centre, whole.clip.centre, atol=3)
+    assert (
+        whole.found.all() and not holes.found[3, 0, 5] and not holes.found[4, 0, 6] and holes.found.sum() == 12 * 17 - 2
+    )
 
 
 def test_a_longer_skeleton_with_all_of_its_joints_is_cut_to_it(lab):
