@@ -162,7 +162,7 @@ class Transfer:
             if entries:
                 more = f" and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
                 parts.append(f"{ANEW[cause]} ({', '.join(entries[:SHOWN])}{more})")
-        kind = " and ".join(self._kind(cause, own, weights) for cause in why)
+        kind = ", and of ".join(self._kind(cause, own, weights) for cause in why)
         begin = "begins" if len(parts) == 1 else "begin"
         loaded = f"{len(self.loaded)} of {len(own)} entries are loaded"
         return f"{path} is of {kind}: {' and '.join(parts)} {begin} anew; {loaded}."

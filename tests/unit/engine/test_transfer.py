@@ -183,8 +183,8 @@ def of_the_joints(name: str) -> bool:
 
 
 @pytest.mark.parametrize("skeleton, line", [
-    ("mediapipe33", "is of 7 classes, not 5 and the skeleton coco17, not mediapipe33: the classifier (fcn.weight"),
-    ("h36m17", "is of 7 classes, not 5 and the skeleton coco17, not h36m17: the classifier"),  # as many joints
+    ("mediapipe33", "is of 7 classes, not 5, and of the skeleton coco17, not mediapipe33: the classifier (fcn.weight"),
+    ("h36m17", "is of 7 classes, not 5, and of the skeleton coco17, not h36m17: the classifier"),  # as many joints
 ])  # fmt: skip
 def test_what_depends_on_the_joints_of_another_skeleton_begins_anew(coco, skeleton, line):
     other = Placed(skeleton, 5)

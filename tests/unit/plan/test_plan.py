@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from skeleton_lab import registry
 from skeleton_lab.cost.kernels import Kernel
 from skeleton_lab.data.synthetic import archive
 from skeleton_lab.engine.memory.forecast import GIB, Memory
@@ -94,6 +95,19 @@ def test_a_room_that_does_not_fit_is_given_settings_and_less_memory():
     assert "--forward-batch-size" in rows[2].flags and not rows[2].same
     assert all(row.memory <= where.budget for row, where in zip(rows[:3], given))
     assert rows[0].hours * 3600 == pytest.approx(65 * rows[0].epoch)
+
+
+def test_an_epoch_that_goes_through_the_clips_several_times_takes_as_often_as_long(monkeypatch):
+    """ST-GCN++'s recipes repeat them five times, ProtoGCN's do not."""
+    room, seen = registry.find("PYSKL"), {}
+    monkeypatch.setattr(planning, "_seconds", lambda *_: (2.0, None, "a clock"))
+    monkeypatch.setattr(planning, "ways", lambda *_: [Settings(16, False, "32")])
+    monkeypatch.setattr(planning.Network, "memory", lambda *_: 0.0)
+    monkeypatch.setattr(planning, "_host", lambda *_: 0.0)
+    for config in ("config/stgcnpp/ntu60_xsub_3dkp/j.yaml", "config/protogcn/ntu60_xsub/j.yaml"):
+        told = planning.row(room, config, machine.find("T4", "auto", 8), data.Data("some", 1600, 0.0, 1))
+        seen[config.split("/")[1]] = told.epoch
+    assert seen == {"stgcnpp": 1000.0, "protogcn": 200.0}
 
 
 def test_the_plan_of_a_room_is_written_and_says_what_is_measured(tmp_path, capsys):
