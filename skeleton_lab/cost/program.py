@@ -50,6 +50,7 @@ class Recipe:
     checkpointing: bool = False
     epochs: int = 0
     workers: int = 0  # loader processes
+    passes: int = 1  # through the data, in an epoch
 
     @property
     def states(self) -> int:
@@ -129,7 +130,7 @@ def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, A
         arguments.config or this.config or str(path), str(options.model),
         arguments.frames or (WHOLE if whole else window), whole and not arguments.frames,
         batch, min(forward, batch), arguments.precision or precision, options.optimizer, checkpointing,
-        options.num_epoch, options.num_worker,
+        options.num_epoch, options.num_worker, int(feeder.get("times") or feeder.get("repeat") or 1),
     )  # fmt: skip
     return recipe, feeder
 
