@@ -30,7 +30,6 @@ from skeleton_lab.utils import trust
 from skeleton_lab.utils.importing import check_arguments, import_class
 
 WHOLE = 300  # frames of a clip of NTU RGB+D or Kinetics as stored
-REPEATS = ("times", "repeat")  # feeder arguments, of PYSKL's and NW-UCLA's
 WHOLE_WORDS = " (whole clips as stored)"
 MEASURED = 600  # frames that are measured with at once: 8 samples of 64, 2 of 300
 FEATURES, TEXTS, LATENT, CLIPS = 256, 3 * 512, 100, 56_578  # of the zero-shot recipes on NTU RGB+D 60: three texts
@@ -51,7 +50,7 @@ class Recipe:
     checkpointing: bool = False
     epochs: int = 0
     workers: int = 0  # loader processes
-    repeat: int = 1  # so often an epoch goes through the clips
+    passes: int = 1  # through the data, in an epoch
 
     @property
     def states(self) -> int:
@@ -131,7 +130,7 @@ def read(this: Room, arguments: argparse.Namespace) -> tuple[Recipe, dict[str, A
         arguments.config or this.config or str(path), str(options.model),
         arguments.frames or (WHOLE if whole else window), whole and not arguments.frames,
         batch, min(forward, batch), arguments.precision or precision, options.optimizer, checkpointing,
-        options.num_epoch, options.num_worker, next((int(feeder[key]) for key in REPEATS if key in feeder), 1),
+        options.num_epoch, options.num_worker, int(feeder.get("times") or feeder.get("repeat") or 1),
     )  # fmt: skip
     return recipe, feeder
 

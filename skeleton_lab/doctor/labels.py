@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from skeleton_lab.data.archives import ntu_published
@@ -86,6 +88,13 @@ def check(part: Part, labels: np.ndarray, classes: int, found: Scan, diagnosis: 
             f" and {len(missing) - 12} more" if len(missing) > 12 else ""
         )
         diagnosis.add(level, "classes", f"{part.key}: {len(missing)} of {classes} classes have no clip: {shown}")
+    twice = sorted({name for name, count in Counter(part.class_names).items() if count > 1 or not name})
+    if twice:
+        said = ", ".join(f"'{name}'" for name in twice[:4])
+        diagnosis.add(
+            WARNING, "class-names", f"{part.key}: class_names do not tell classes apart: {said}",
+            "reports and confusion matrices show classes by their names",
+        )  # fmt: skip
     _against_names(part, labels, diagnosis)
     _against_persons(part, labels, found, diagnosis)
 

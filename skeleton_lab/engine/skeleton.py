@@ -75,7 +75,9 @@ def _other(options: Options, clips: Feeder, skeleton: Layout) -> bool:
     if clips.placed:
         return True
     if name is not None:
-        return skeleton.name != name if clips.told else skeleton.V != layouts.layout(name).V
+        if clips.told:  # one's own may have a known one's name
+            return skeleton.name != name or skeleton != layouts.known().get(name, skeleton)
+        return skeleton.V != layouts.layout(name).V
     joints = size_checks.told(size_checks.JOINTS, options.model_args, import_class(options.model, "model"))
     return joints is not None and joints != skeleton.V
 

@@ -108,7 +108,7 @@ def row(this: Room, config: str, machine: Machine, data: Data) -> Row:
     flags = None if math.isnan(piece) else chosen.flags(recipe)
     if network.merges:
         piece *= 1 - data.alone / 2  # the empty second bodies of a batch are computed once
-    epoch = piece * data.clips * recipe.repeat / chosen.forward
+    epoch = piece * data.clips * recipe.passes / chosen.forward
     return Row(
         this.folder, config, recipe.batch, recipe.epochs, flags == "", flags, chosen.same_numbers(recipe),
         (network.memory(chosen) if most is None else most) / GIB, FORECAST if most is None else MEASURED,

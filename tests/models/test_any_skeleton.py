@@ -241,6 +241,15 @@ def test_a_graph_of_ones_own_stays(tmp_path):
     assert options.skeleton == "coco17" and isinstance(net.graph, Rings)
 
 
+def test_ones_own_by_the_name_of_a_known_one_is_not_taken_for_it(tmp_path):
+    chain = "name: ntu25\njoints: 25\nbones: [" + ", ".join(f"[{j + 1}, {j}]" for j in range(24)) + "]\n"
+    data = save_own(tmp_path / "own.npz", chain)
+    with registry.room("CTR-GCN") as here:
+        options = chosen(here, data)
+        net, _, _ = stepped(here, options)
+    assert net.graph.A[1][0, 1] == 1 and not net.graph.A[:, 0, 12].any()  # of NTU the hip hangs on joint 0
+
+
 def test_what_is_typed_stays(tmp_path):
     data = save_own(tmp_path / "own.npz", "coco17")
     with registry.room("ST-GCN") as here:

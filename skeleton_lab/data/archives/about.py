@@ -15,7 +15,7 @@ Only ``skeleton`` must be there for the others to be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.parsing import parsing
-from skeleton_lab.errors import ArchiveError, UsageError, listing
+from skeleton_lab.errors import ArchiveError, UsageError, listing, one_line
 from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.layouts import Layout
 
@@ -62,7 +62,9 @@ def in_pickle(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
             made["skeleton"] = np.array(written(skeleton_of(str(text)[:LONGEST], f"{path}: skeleton")))
     with parsing(path, "class_names"):
         if (names := content.get("class_names")) is not None:
-            made["class_names"] = np.array([str(name) for name in names], str)
+            if isinstance(names, (str, bytes)):
+                raise ArchiveError(f"{path}: class_names is one text; it is a list of texts")
+            made["class_names"] = np.array(shown(names), str)
     if (units := content.get("units")) is not None:
         if units not in layouts.UNITS:
             raise ArchiveError(f"{path}: units is {listing([str(units)])}; it is one of {', '.join(layouts.UNITS)}")
@@ -201,11 +203,16 @@ def _class_names(file: Any, labels: str, clips: Clips) -> tuple[str, ...]:
     array = file.array("class_names")
     if len(array.shape) != 1 or array.dtype.kind not in "US":
         raise ArchiveError(f"{file.path}: class_names has shape {array.shape}, type {array.dtype}; it is (K,) texts")
-    names = tuple(_texts(file, "class_names").tolist())
+    names = shown(_texts(file, "class_names").tolist())
     highest = (clips.num_class or int(clips.labels.max(initial=-1)) + 1) - 1
     if highest >= len(names) or (clips.num_class and clips.num_class != len(names)):
         raise ArchiveError(f"{file.path}: class_names has {len(names)} names, {labels} has classes up to {highest}")
     return names
+
+
+def shown(names: Iterable[Any]) -> tuple[str, ...]:
+    """Names as logs, pages and pictures can show them: on one line, with escapes for what would steer a terminal."""
+    return tuple(one_line(str(name)) for name in names)
 
 
 def _img_shape(file: Any, key: str, count: int) -> np.ndarray:

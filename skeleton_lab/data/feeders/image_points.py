@@ -24,6 +24,8 @@ from skeleton_lab.skeletons import missing
 from skeleton_lab.skeletons.layouts import Layout, Point
 from skeleton_lab.skeletons.schemes import SCORE
 
+SHORTEST = 0.01  # of the spread of the joints: what is shorter is no size, and joints would end up very far away
+
 
 class ImagePoints:
     """Clips whose frames are ``placed``; whatever else is asked is answered by the clips.
@@ -105,16 +107,16 @@ def _point(body: np.ndarray, joints: Point) -> np.ndarray:
 def _size(points: np.ndarray, found: np.ndarray, there: np.ndarray, skeleton: Layout) -> float:
     """The length that a clip is divided by, never 0.
 
-    Without a frame that shows both ends (a person at a desk has no hips) it is the spread of the joints: the root of
-    their mean squared distance from their middle.
+    Without a frame that shows both ends (a person at a desk has no hips), or with ends on top of each other, it is the
+    spread of the joints: the root of their mean squared distance from their middle.
     """
+    body = points[there]
+    spread = float(np.sqrt(((body - body.mean(axis=1, keepdims=True)) ** 2).sum(axis=-1).mean()))
     low, high = skeleton.scale
     both = np.all(found[..., [*low, *high]], axis=2) & there  # (T, M)
     for m in np.flatnonzero(both.any(axis=0)):
         body = points[both[:, m], m]
         length = float(np.median(np.linalg.norm(_point(body, high) - _point(body, low), axis=-1)))
-        if length > 0:
+        if length > SHORTEST * spread:
             return length
-    body = points[there]
-    spread = np.sqrt(((body - body.mean(axis=1, keepdims=True)) ** 2).sum(axis=-1).mean())
-    return float(spread) or 1.0
+    return spread or 1.0

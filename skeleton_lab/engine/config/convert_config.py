@@ -15,7 +15,7 @@ import yaml
 from skeleton_lab import registry
 from skeleton_lab.engine.config import python_literals, yaml_file
 from skeleton_lab.engine.config.python_literals import Assigned
-from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.errors import UsageError, guarded, one_line
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
 
@@ -69,8 +69,14 @@ class _Taken:
             raise UsageError(f"{self.where} has no '{key}'; configurations of PYSKL have model, data, optimizer ...")
         return dict(self.get(key))
 
+    def table(self, what: str, value: Any) -> dict[str, Any]:
+        """A copy of a dictionary in the file; of None an empty one."""
+        if value is not None and not isinstance(value, dict):
+            raise UsageError(f"{self.where}: {what} is a {type(value).__name__}, expected is a dict")
+        return dict(value or {})
+
     def note(self, line: str) -> None:
-        self.notes.append(line)
+        self.notes.append(one_line(line))  # it becomes a comment, whatever a text of the file holds
 
     def rest(self, what: str, entries: dict[str, Any]) -> None:
         """Say what is left of a dictionary from which everything that is understood has been taken."""
@@ -81,22 +87,24 @@ class _Taken:
         """A line for each top-level name that was not asked for and that no other value is made of."""
         plain = [key for key, value in self.values.items() if value is not None and key not in self.used | SILENT]
         return [
-            f"{key}={str(self.values[key])[:80]} has no counterpart here" for key in plain if key not in self.helpers
+            one_line(f"{key}={str(self.values[key])[:80]} has no counterpart here")
+            for key in plain
+            if key not in self.helpers
         ]
 
 
 def _network(taken: _Taken) -> dict[str, Any]:
     model = taken.must("model")
-    backbone, head = dict(model.pop("backbone", {})), dict(model.pop("cls_head", {}))
+    backbone, head = (taken.table(f"model.{part}", model.pop(part, None)) for part in ("backbone", "cls_head"))
     kind = backbone.pop("type", None)
-    if kind not in registry.BACKBONES:
+    if not isinstance(kind, str) or kind not in registry.BACKBONES:
         raise UsageError(f"{taken.where}: backbone {kind!r}; known here are {', '.join(registry.BACKBONES)}")
     for part in (model, head):
         part.pop("type", None)
     head.pop("in_channels", None)
     if backbone.get("pretrained") is None:
         backbone.pop("pretrained", None)
-    test = dict(model.pop("test_cfg", None) or {})
+    test = taken.table("model.test_cfg", model.pop("test_cfg", None))
     average = test.pop("average_clips", "prob")
     if average not in ("prob", "score"):
         taken.note(f"test_cfg.average_clips={average!r} is not read: probabilities are averaged")
@@ -126,7 +134,7 @@ def _plain(value: Any) -> Any:
 def _data(taken: _Taken) -> dict[str, Any]:
     data = taken.must("data")
     made = {}
-    parts = {name: dict(data.pop(name)) for name in ("train", "val", "test") if data.get(name)}
+    parts = {name: taken.table(f"data.{name}", data.pop(name)) for name in ("train", "val", "test") if data.get(name)}
     if "train" not in parts:
         raise UsageError(f"{taken.where}: data has no 'train'")
     made["train_feeder_args"] = _feeder(taken, "data.train", parts["train"])
@@ -164,7 +172,7 @@ def _feeder(taken: _Taken, what: str, part: dict[str, Any]) -> dict[str, Any]:
     part, made = dict(part), {}
     if part.get("type") == "RepeatDataset":
         made["times"] = part.get("times", 1)
-        part = dict(part.get("dataset") or {})
+        part = taken.table(f"{what}.dataset", part.get("dataset"))
     kind = part.pop("type", None)
     if kind != "PoseDataset":
         raise UsageError(f"{taken.where}: {what} is a {kind!r}; PoseDataset, alone or in a RepeatDataset, is read")

@@ -17,6 +17,7 @@ from skeleton_lab.utils.atomic import refuse_special
 
 LARGEST = 1 << 20  # bytes
 MOST = 100_000  # entries of a value, lists within lists counted each time that they are named
+HIGHEST = 1 << 63  # of a whole number: squares of squares would be endless
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
@@ -104,13 +105,17 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
     if isinstance(node, ast.Name) and node.id in names:
         return names[node.id]
     if isinstance(node, (ast.List, ast.Tuple)):
-        made = [each for entry in node.elts for each in _spread(entry, names)]
+        made: list[Any] = []
+        for entry in node.elts:
+            made += _spread(entry, names)
+            if len(made) > MOST:
+                raise ValueError(f"a value of more than {MOST} entries")
         return made if isinstance(node, ast.List) else tuple(made)
     if isinstance(node, ast.Dict):
-        made = {}
+        table: dict[Any, Any] = {}
         for key, entry in zip(node.keys, node.values):
-            made |= _value(entry, names) if key is None else {_value(key, names): _value(entry, names)}
-        return made
+            table |= _value(entry, names) if key is None else {_value(key, names): _value(entry, names)}
+        return table
     if isinstance(node, ast.Call):
         return _made(node, names)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -142,4 +147,7 @@ def _joined(node: ast.BinOp, left: Any, right: Any) -> Any:
     alike = type(left) is type(right) and isinstance(left, (str, list, tuple)) and isinstance(node.op, ast.Add)
     if not numbers and not alike:
         raise _NoValue(node)
-    return _OPERATORS[type(node.op)](left, right)
+    made = _OPERATORS[type(node.op)](left, right)
+    if isinstance(made, int) and abs(made) > HIGHEST:
+        raise ValueError("a whole number of more than 64 bits")
+    return made

@@ -69,8 +69,9 @@ def read(path: Path) -> Labels:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise ArchiveError(f"{path} is not in UTF-8; save it as 'CSV UTF-8'") from None
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [f"{line}\n" for line in text.split("\n")]  # splitlines ends lines within names, too
+    header = lines[0]
     delimiter = max(DELIMITERS, key=header.count)
     with parsing(path):
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -104,7 +105,7 @@ def _row(path: Path, line: int, names: Sequence[str], cells: Sequence[str]) -> R
             raise ArchiveError(f"{where}: {name} is empty")
     for name in ("file", "label", "subject"):
         value = told.get(name, "")
-        if len(value) > LONGEST or printable(value) != value:
+        if len(value) > LONGEST or printable(value) != value or "\n" in value or "\t" in value:
             raise ArchiveError(f"{where}: {name} is no name: '{printable(value[:60])}'")
     start, end = _frame(where, "start", told), _frame(where, "end", told)
     if start is not None and end is not None and end < start:

@@ -155,6 +155,11 @@ def test_a_room_is_asked_about_its_own_recipe(room):
     assert recipe.whole == (room in ("MS-G3D", "ST-GCN")) and recipe.precision == "32" and not recipe.checkpointing
 
 
+def test_passes_through_the_data_are_read():
+    """PYSKL repeats its data five times an epoch."""
+    assert read("PYSKL").passes == 5 and read("CTR-GCN").passes == 1
+
+
 def test_a_recipe_of_another_file_and_flags():
     small = read("CTR-GCN", "--config", "config/nturgbd-cross-subject/8gb.yaml")
     assert small.checkpointing

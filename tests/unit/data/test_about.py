@@ -154,6 +154,7 @@ def test_a_pickle_that_says_its_skeleton_is_believed(tmp_path):
         (dict(skeleton="coco18"), "17 joints, the skeleton coco18 18"),
         (dict(units="inch"), "units is inch"),
         (dict(class_names=["a"]), "label 2 has none of 1 class_names"),
+        (dict(class_names="abc"), "class_names is one text"),
     ):
         with pytest.raises(ArchiveError, match=said):
             open_archive(pyskl(tmp_path / "wrong.pkl", 3, 17, **wrong), "train")
@@ -246,3 +247,22 @@ def test_class_names_become_those_of_kinetics(tmp_path):
     convert(path, tmp_path / "kinetics", to="kinetics", show=False)
     table = json.loads((tmp_path / "kinetics" / "kinetics_train_label.json").read_text())
     assert [entry["label"] for entry in table.values()] == names
+
+
+def test_class_names_that_steer_a_terminal_are_shown_as_escapes(tmp_path):
+    names = ["a\x1b[2J", "b\nc", "d"]
+    assert open_archive(coco(tmp_path / "my.npz", class_names=names), "train").class_names == ("a\\x1b[2J", "b c", "d")
+    assert open_archive(pyskl(tmp_path / "my.pkl", 2, 17, class_names=names), "train").class_names[:2] == (
+        "a\\x1b[2J",
+        "b c",
+    )
+
+
+@pytest.mark.parametrize("size", [(0, 640), (10**30, 640)])
+def test_pictures_of_no_size_in_a_pickle(tmp_path, size):
+    path = pyskl(tmp_path / "my.pkl", 2, 17)
+    content = pickle.loads(path.read_bytes())
+    content["annotations"][0]["img_shape"] = size
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ArchiveError, match=rf"my.pkl: {content['annotations'][0]['frame_dir']}: img_shape"):
+        open_archive(path, "train")

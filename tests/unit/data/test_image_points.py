@@ -64,6 +64,15 @@ def test_without_scores_a_joint_at_zero_is_missing():
     assert np.allclose(placed(x, COCO)[2, 0, NOSE], placed(x, COCO)[[1, 3], 0, NOSE].mean(0), atol=1e-6)
 
 
+def test_a_body_without_a_torso_is_not_blown_up():
+    """Hips on top of the shoulders are no size: then the joints' spread is one, as of a person without hips."""
+    x = people()
+    x[:, :, SHOULDERS + HIPS, :2] = x[:, :, NOSE : NOSE + 1, :2]
+    x[:, :, SHOULDERS[0], 0] += 1e-3
+    y = placed(x, COCO, scored=True)[:, 0, :, :2]
+    assert np.isclose(((y - y.mean(1, keepdims=True)) ** 2).sum(-1).mean(), 1, rtol=0.2) and np.abs(y).max() < 10
+
+
 def test_absent_people_stay_absent():
     x = people()
     x[:3, 0] = 0

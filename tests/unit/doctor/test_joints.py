@@ -107,6 +107,7 @@ METRES = {"channels": "xyz", "img_shape_train": None, "img_shape_test": None, "x
         (dict(subject_test=["p3"] * 6), "subjects", "subjects of both splits: p3"),
         (dict(y_train=np.arange(12) % 2, y_test=np.arange(6) % 2), "classes", "1 of 3 classes have no clip: fall"),
         (dict(skeleton="h36m17", units="m", **METRES), "units", "that would be a body in cm"),
+        (dict(class_names=["walk", "walk", ""]), "class-names", "do not tell classes apart: '', 'walk'"),
     ],
 )  # fmt: skip
 def test_what_is_odd_is_found(tmp_path, more, code, said):

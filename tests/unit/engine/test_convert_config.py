@@ -134,3 +134,26 @@ def test_values(tmp_path):
     values, helpers = read(path)
     assert values == {"a": -5, "b": {"x": -5, "y": (1, 2)}, "c": {"x": -5, "y": (1, 2), "z": [True, None]}}
     assert helpers == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a = 9999999999\n" + "a = a * a\n" * 40, "64 bits"),
+        ("a = [" + "0, " * 50_000 + "]\nb = [" + "*a, " * 10_000 + "]\n", "100000 entries"),
+        ("model = dict(backbone=5)", "model.backbone is a int"),
+        (SAMPLE.replace("type='STGCN'", "type=['STGCN']"), "known here are STGCN"),
+        (SAMPLE + "data = dict(train=[1])", "data.train is a list"),
+        (SAMPLE + "data = dict(train=dict(type='RepeatDataset', dataset=[1]))", "data.train.dataset is a list"),
+    ],
+)
+def test_values_of_another_kind_and_without_end(tmp_path, text, word):
+    with pytest.raises(UsageError, match=word):
+        made(tmp_path, text)
+
+
+def test_a_text_with_ends_of_lines_stays_a_comment(tmp_path, capsys):
+    path = tmp_path / "config.py"
+    path.write_text(SAMPLE + "evil = 'a\\nbatch_size: 99999'\n")
+    assert main([str(path)]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["batch_size"] == 16

@@ -50,6 +50,8 @@ def test_classes_are_in_order(tmp_path):
         ("file,label,split\na,walk,trian\n", "line 2: split 'trian' is neither train nor test. Did you mean 'train'?"),
         ("file,label\na,walk\nb,sit\na,run\n", "lines 2 and 4 are the same clip, a, as walk and as run"),
         ("file,label\na,wa\x1b[2Jlk\n", "line 2: label is no name"),
+        ("file,label\na,wa\u2028lk\n", "line 2: label is no name"),
+        ('file,label\na,"wa\nlk"\n', "line 3: label is no name"),
         (b"file,label\na,\xff\xfe\n", "is not in UTF-8"),
         ('file,label\na,"walk\n', "is damaged or in no known format"),
     ],

@@ -163,7 +163,7 @@ def _fill(writer: Writer, path: Path, centre: bool):
             points, score = points_of(where, name, annotation, files)
             x = _coordinates(where, points, score, centre)
             label = int(annotation["label"])
-            picture = picture_of(annotation)
+            picture = picture_of(where, annotation)
         if x is None:
             nobody.append(name)
             continue

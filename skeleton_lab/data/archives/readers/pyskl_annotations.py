@@ -16,6 +16,7 @@ from skeleton_lab.data.archives.readers import safe_pickle
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError
 
 FOLDER = "kpfiles"  # where such files lie beside the annotations, whatever path was written into these
+LARGEST = 1_000_000  # height or width of a picture in pixels
 MOST_PEOPLE = 10  # of a frame, as published
 
 
@@ -123,14 +124,18 @@ def content_of(path: Path) -> tuple[dict[str, Any], dict[str, list[str]], list[t
     return content, listed, annotations
 
 
-def picture_of(annotation: dict[str, Any]) -> tuple[int, int]:
-    """Height and width of a clip's picture, (0, 0) where the annotation does not tell."""
+def picture_of(where: str, annotation: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of a clip's picture, (0, 0) where the annotation does not tell.
+
+    Raises:
+        ArchiveError: a picture without pixels, or of more than there are.
+    """
     told = annotation.get("img_shape", annotation.get("original_shape"))
     if told is None:
         return 0, 0
     height, width = (int(side) for side in told)
-    if height < 1 or width < 1:
-        raise ArchiveError(f"img_shape is {(height, width)}; a picture has at least one pixel")
+    if not (0 < height <= LARGEST and 0 < width <= LARGEST):
+        raise ArchiveError(f"{where}: img_shape is {(height, width)}; a picture has 1 to {LARGEST} pixels each way")
     return height, width
 
 
