@@ -12,7 +12,7 @@ import numpy as np
 from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.labels import NTU_NAME
+from skeleton_lab.data.archives.labels import NTU_NAME, UCLA_NAME
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import any_skeleton
 from skeleton_lab.inference import recordings as inputs
@@ -172,10 +172,24 @@ def _refuse_archive_flags(wishes: Wishes, path: Path, kind: str) -> None:
             raise UsageError(f"--{flag.replace('_', '-')} is for archives, and {path} {kind}: leave it out")
 
 
+def _refuse_several(path: Path, wishes: Wishes) -> None:
+    """UsageError for a folder of recordings, which is no archive: it has no labels beside it, as Kinetics' has."""
+    whole = path.resolve()  # "." has no name
+    if not path.is_dir() or wishes.label_path or whole.with_name(f"{whole.name}_label.json").exists():
+        return
+    one = next(iter(sorted(path.glob("*.json"))), None)
+    if one is not None and not UCLA_NAME.match(one.name) and reading.is_keypoints(one):
+        raise UsageError(
+            f"{path} is a folder of recordings: name one of them (--input {one}), or make an archive of all "
+            "(skeleton-lab prepare clips --help)"
+        )
+
+
 def _clips(given: Path | Clips, wishes: Wishes) -> Clips:
     if isinstance(given, Clips):
         clips = given
     else:
+        _refuse_several(given, wishes)
         parts = both_splits.open_source(
             given, split=wishes.split, label_path=wishes.label_path, layout=wishes.layout
         )  # fmt: skip

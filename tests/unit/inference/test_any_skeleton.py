@@ -151,6 +151,7 @@ def test_what_such_a_network_refuses_is_one_line(lab, tmp_path):
         (lab.clips[0], {"keypoints": "h36m17"}, "the network takes coco17"),
         (lab.folder / "0.json", {"split": "test"}, "--split is for archives"),
         (lab.folder / "own.npz", {"up": "y"}, "--up is for key points"),
+        (lab.folder, {}, f"is a folder of recordings: name one of them (--input {lab.folder / '0.json'})"),
     ):
         with pytest.raises(UsageError) as refused:
             lab.predictor(given, **wishes)
