@@ -41,7 +41,8 @@ def sgd_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
 
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    x = x.permute(0, *("NCTVM".index(axis) for axis in getattr(model, "axes", "CTVM")))
+    if axes := getattr(model, "axes", ""):
+        x = x.permute(0, *("NCTVM".index(axis) for axis in axes))
     try:
         output = model(x)
     except ValueError as error:

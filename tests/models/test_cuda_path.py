@@ -38,6 +38,9 @@ def test_cuda_path_computes_the_same(room, config, changes, single_person):
     torch.manual_seed(0)
     with registry.room(room):
         here = fuse(import_class(settings["model"])(**arguments)).double()
+    for module in here.modules():  # some rates are no arguments
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     there = copy.deepcopy(here)
     inputs = tuple(t.double() for t in counting.example(arguments, 2, FRAMES, single_person))
     expected = logits(step(here, *inputs)).detach()

@@ -168,7 +168,7 @@ def test_every_room_answers_the_fields_helper(room):
     space: dict = {}
     exec(HELPER, space)
     settings = yaml.safe_load((registry.find(room).path / registry.find(room).config).read_text())
-    names = [settings["model"], settings["feeder"], settings["model_args"].get("graph", "graph.ntu_rgb_d.Graph")]
+    names = [settings["model"], settings["feeder"], settings["model_args"].get("graph", "graph.skeleton.Graph")]
     with registry.room(room):
         for name in [*names, "graph.tools.get_spatial_graph"]:
             assert space["import_class"](name).__name__ == name.rpartition(".")[2]

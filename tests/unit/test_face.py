@@ -47,6 +47,8 @@ def weights(tmp_path_factory) -> Path:
 def source_of(name: str, root: Path) -> Path:
     if name.endswith("-ucla"):
         return root / "data/NW-UCLA/all_sqe"
+    if name.endswith("-coco"):
+        return root / "data/ntu/ntu60_hrnet.pkl"
     return root / "data" / ("kinetics" if name.endswith("-kinetics") else "NTU60_CS.npz")
 
 
@@ -75,6 +77,8 @@ def test_network_and_data_of_every_name_go_together(name, root):
     net = lab.create_model(name)
     assert is_fused(net) and not is_fused(lab.create_model(name, fused=False))
     more = SMALL if name.startswith(("ctrgcn", "hypergcn")) else {}
+    if name.endswith("-coco"):
+        more = {"layout": "pyskl:xsub"}
     data = lab.create_dataset(name, source_of(name, root), **({} if name.endswith("-ucla") else more))
     assert sys.path == path
     leaked = {module.partition(".")[0] for module in set(sys.modules) - modules}

@@ -146,7 +146,8 @@ def test_hints_only_at_flags_that_there_are(net, tmp_path):
 def networks() -> dict[str, nn.Module]:
     """One network of every kind, by "room class"."""
     made, rows = {}, [(room, config, None) for room, config, _, _ in NETWORKS]
-    rows.append(("CTR-GCN", "config/nturgbd-cross-subject/default.yaml", "model.baseline.Model"))
+    for room, name in (("CTR-GCN", "model.baseline.Model"), ("DeGCN", "model.jbf.Model")):
+        rows.append((room, "config/nturgbd-cross-subject/default.yaml", name))
     for room, config, name in rows:
         settings = yaml.safe_load((registry.find(room).path / config).read_text())
         name = name or settings["model"]

@@ -109,7 +109,8 @@ def test_every_room_tests_beginnings(lab, capsys, room, config):
     assert lab(room, f"recognition {line}" if room == "ST-GCN" else line) == 0
     with open(lab.root / "out" / "anticipation.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["observed"]) for row in rows] == [0.25, 1.0] and all(row["clips"] == "8" for row in rows)
+    clips = "12" if room == "PYSKL" else "8"  # of its pickle, of the archive
+    assert [float(row["observed"]) for row in rows] == [0.25, 1.0] and {row["clips"] for row in rows} == {clips}
     events = [json.loads(text) for text in (lab.root / "out" / "metrics.jsonl").read_text().splitlines()]
     tested = next(event for event in events if event["event"] == "eval")
     assert float(rows[1]["loss"]) == tested["loss"] and float(rows[0]["loss"]) != tested["loss"]

@@ -14,8 +14,8 @@ from skeleton_lab.reporting.viewer import clip_source
 
 
 def test_the_doctors_list_of_classes():
-    assert diagnosis._most(np.arange(20)).endswith("14 (14) and 13 more")
-    assert "more" not in diagnosis._most(np.array([3, 0, 2]))
+    assert diagnosis._most(np.arange(20), []).endswith("14 (14) and 13 more")
+    assert "more" not in diagnosis._most(np.array([3, 0, 2]), [])
 
 
 def test_a_row_of_labels_with_many_classes():
