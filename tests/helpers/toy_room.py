@@ -120,13 +120,19 @@ def call(room: Path, argv: list[str], program: str = "C") -> int:
     """The room's program in this process, leaving no trace in it; the exit code."""
     path, folder = list(sys.path), Path.cwd()
     os.chdir(room)
+    forget_rooms()
     try:
         return run(registry.find(program).recipe, str(room / "main.py"), argv)
     finally:
         os.chdir(folder)
         sys.path[:] = path
-        for name in [n for n in sys.modules if n.partition(".")[0] in ("model", "feeders", "graph")]:
-            del sys.modules[name]
+        forget_rooms()
+
+
+def forget_rooms() -> None:
+    """As in a process of its own, where no other room's modules have these names."""
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("model", "feeders", "graph")]:
+        del sys.modules[name]
 
 
 def start(room: Path, argv: list[str]) -> subprocess.Popen:
