@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from places import ROOT
+from sandbox import in_this_process
 
 from skeleton_lab import cli, registry
 from skeleton_lab.data.archives.ntu_protocol import ONE_SHOT_NOVEL, anchor
@@ -68,7 +69,8 @@ def folder(tmp_path_factory) -> Path:
 def run(command: str, *more: str) -> int:
     words = [*shlex.split(command)[1:], *more]
     try:
-        return cli.main(words)
+        with in_this_process():
+            return cli.main(words)
     except SystemExit as stop:
         return int(stop.code or 0)
 
