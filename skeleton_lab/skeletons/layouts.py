@@ -22,7 +22,7 @@ from skeleton_lab.skeletons.own import UNITS, Point, point
 from skeleton_lab.skeletons.tree import Edges
 
 __all__ = [
-    "OWN", "UNITS", "Layout", "Point", "as_text", "known", "layout", "parsed", "point", "resolve", "told_by_joints",
+    "OWN", "UNITS", "Layout", "Point", "as_text", "known", "layout", "parsed", "point", "told_by_joints",
 ]  # fmt: skip
 
 OWN = (".yaml", ".yml")
@@ -177,31 +177,6 @@ def told_by_joints(V: int) -> Layout | None:
         return known()[PUBLISHED[V]]
     fitting = [each for each in known().values() if each.V == V]
     return fitting[0] if len(fitting) == 1 else None
-
-
-def resolve(given: str | Path | None, stored: str | None, V: int, where: str) -> Layout:
-    """The skeleton of data of ``V`` joints: as given, else as the archive says, else by the number of joints.
-
-    Args:
-        given: of ``--skeleton``; stored: what the archive says; where: the data, for errors.
-
-    Raises:
-        UsageError: another number of joints than the data has, or several skeletons have so many.
-    """
-    told = given if given is not None else stored
-    if told is None:
-        found = told_by_joints(V)
-        if found is None:
-            fitting = ", ".join(each.name for each in known().values() if each.V == V)
-            raise UsageError(
-                f"{where}: {V} joints do not tell the skeleton ({fitting or 'none of the known ones has so many'}); "
-                "name it with --skeleton NAME, or your own as FILE.yaml"
-            )
-        return found
-    found = layout(told)
-    if found.V != V:
-        raise UsageError(f"{where} has {V} joints, and the skeleton {found.name} has {found.V}")
-    return found
 
 
 def parsed(text: str, name: str, where: str) -> Layout:

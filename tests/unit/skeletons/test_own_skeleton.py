@@ -82,7 +82,6 @@ def test_an_archive_keeps_it(tmp_path):
     dog = own(tmp_path, DOG)
     text = layouts.as_text(dog)
     assert layouts.parsed(text, "x", "y") == dog and layouts.layout(text) == dog
-    assert layouts.resolve(None, text, 13, "dogs.npz") == dog
     star = layouts.layout("ntu25").variant("star")
     assert layouts.layout(layouts.as_text(star)).parent[21] == 7  # as it is, not the known one of that name
     body = layouts.layout("h36m17")
