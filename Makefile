@@ -21,7 +21,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[logs,report]'
 	@touch $@
 $(VENV)/ready: $(VENV)/base
-	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[h5,video,search,text,weights,dev]'
+	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[h5,video,export,search,text,weights,dev]'
 	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt --no-deps open_clip_torch  # CLIP's merges are in it
 	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages hold files for other Pythons
 	@touch $@

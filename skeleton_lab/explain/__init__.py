@@ -1,0 +1,1 @@
+"""Which joints and moments a decision rests on."""

@@ -1,0 +1,1 @@
+"""From a training to a file that other runtimes run."""

@@ -1,0 +1,1 @@
+"""Naming actions while they happen."""
