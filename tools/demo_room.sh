@@ -80,9 +80,9 @@ DeGCN)
 PYSKL)  # ST-GCN++
     archive "$clips"
     train --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 8 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "$data,split=train,times=1,window_size=24" \
-        --test-feeder-args "$data,split=test,window_size=24" "$@"
+        --num-epoch 16 --base-lr 0.05 --batch-size 8 --test-batch-size 50 \
+        --train-feeder-args "$data,split=train,times=1,window_size=16" \
+        --test-feeder-args "$data,split=test,window_size=16" "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     clips=one16$of.npz

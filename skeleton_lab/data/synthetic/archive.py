@@ -25,7 +25,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,7 @@ def write(
     train: int,
     test: int,
     classes: int = 10,
+    actions: Sequence[int] | None = None,
     frames: int = 300,
     seed: int = 0,
     num_class: int = 60,
@@ -79,7 +80,8 @@ def write(
     """Write an archive of ``train`` and ``test`` clips; it appears under its name only when it is complete.
 
     ``classes`` actions occur, about ``two_person_share`` of them with two persons; their labels are those of NTU RGB+D
-    60, and the one-hot rows have ``num_class`` columns.  ``frames`` is the padded length.  With ``repeat_distinct``
+    60, and the one-hot rows have ``num_class`` columns.  ``actions``: labels of those that occur, in place of a number.
+    ``frames`` is the padded length.  With ``repeat_distinct``
     only that many clips of each split are made and then repeated, for files that only have to be large; the names of
     the copies differ in the replication number (which has three digits: the names of very many copies repeat).
     With ``resample`` each clip is stored as that many evenly spaced frames of it: feeders that take whole clips,
@@ -89,10 +91,13 @@ def write(
     that was not made by this function.
     """
     path = Path(path)
+    if actions is not None:
+        _check_actions(actions)
+        classes = len(actions)
     _check(train, test, classes, frames, seed, num_class, two_person_share, repeat_distinct, resample)
     if skeleton not in SKELETONS:
         raise UsageError(f"skeleton must be {' or '.join(SKELETONS)}, not {skeleton!r}.{nearest(skeleton, SKELETONS)}")
-    labels = chosen(classes, two_person_share)
+    labels = chosen(classes, two_person_share) if actions is None else sorted(actions)
     settings = {"train": train, "test": test, "classes": classes, "frames": frames, "seed": seed}
     stored = resample or frames
     begun = time.perf_counter()
@@ -138,6 +143,13 @@ def _check(train, test, classes, frames, seed, num_class, two_person_share, repe
             raise UsageError(f"{flag} must be a whole number from {least} to {greatest}, not {value!r}")
     if not 0 <= two_person_share <= 1:
         raise UsageError(f"two_person_share must lie between 0 and 1, not {two_person_share!r}")
+
+
+def _check_actions(actions: Sequence[int]) -> None:
+    unknown = [label for label in actions if label not in ACTIONS]
+    if unknown or len(set(actions)) < len(actions):
+        wrong = f"{unknown[0]} is none of them" if unknown else "one is named twice"
+        raise UsageError(f"actions: {wrong}; there are {', '.join(map(str, sorted(ACTIONS)))}, by their labels from 0")
 
 
 @contextlib.contextmanager
@@ -244,6 +256,8 @@ def _parser() -> Parser:
     parser.add_argument("--train", type=int, required=True, metavar="N", help="training clips")
     parser.add_argument("--test", type=int, required=True, metavar="N", help="test clips")
     parser.add_argument("--classes", type=int, default=10, metavar="K", help=f"actions that occur, 2 to {most}")
+    parser.add_argument("--actions", type=int, nargs="+", metavar="LABEL", help="these, by their labels from 0, in "
+                        "place of --classes")  # fmt: skip
     parser.add_argument("--frames", type=int, default=300, metavar="T", help="padded length of a clip")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal files")
     parser.add_argument("--num-class", type=int, default=60, metavar="K", help="columns of the one-hot labels")

@@ -291,6 +291,11 @@ def test_all_actions_and_any_two_person_share(tmp_path):
         assert len(labels) == 4 and sum(ACTIONS[label].persons == 2 for label in labels) == mutual
 
 
+def test_chosen_actions(tmp_path):
+    y = np.load(small(tmp_path / "a.npz", actions=[34, 5, 22]))["y_train"]
+    assert set(y.argmax(1)) == {5, 22, 34}
+
+
 def test_num_class_and_frames(tmp_path):
     archive = np.load(small(tmp_path / "a.npz", num_class=120, frames=25))
     assert archive["y_test"].shape == (12, 120) and archive["x_test"].shape == (12, 25, 150)
@@ -343,6 +348,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         (["--test", "-3"], "test must be"),
         (["--classes", "1"], "classes must be a whole number from 2"),
         (["--classes", "99"], f"to {len(ACTIONS)}"),
+        (["--actions", "5", "99"], "99 is none of them; there are 0, 5,"),
+        (["--actions", "5", "5"], "one is named twice"),
         (["--frames", "3"], "frames must be"),
         (["--seed", "-1"], "seed must be"),
         (["--num-class", "10"], "num_class must be"),
