@@ -80,7 +80,7 @@ DeGCN)
 PYSKL)  # ST-GCN++
     archive "$clips"
     train --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 16 --base-lr 0.05 --batch-size 8 --test-batch-size 50 \
+        --num-epoch 16 --base-lr 0.05 --batch-size 8 --forward-batch-size 8 --test-batch-size 50 \
         --train-feeder-args "$data,split=train,times=1,window_size=16" \
         --test-feeder-args "$data,split=test,window_size=16" "$@"
     ;;

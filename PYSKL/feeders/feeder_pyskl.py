@@ -22,6 +22,7 @@ from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.pyskl_compose import Chance, Compose
 from skeleton_lab.data.feeders.pyskl_frames import FormatGCNInput, UniformSample
+from skeleton_lab.data.feeders.pyskl_normalise import PreNormalize3D
 from skeleton_lab.data.feeders.pyskl_streams import GenSkeFeat
 from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons.layouts import Layout
@@ -106,6 +107,7 @@ class Feeder(base.Feeder):
             steps, clip_len=window, num_clips=num_clips, p_interval=p_interval, feats=feats, num_person=num_person
         )
         self.compose, self.average_clips = Compose(steps), average_clips
+        self.up = "z" if any(step.align_spine for step in self.compose.all(PreNormalize3D)) else None
         self.test_mode = bool(test_mode) if test_mode is not None else part != "train"
         self.num_clips = self.compose.all(UniformSample)[-1].num_clips
         self.repeat = base.checked_count("times", times)

@@ -101,13 +101,14 @@ def _classes(feeder: Dataset) -> dict[str, np.ndarray]:
 
 
 def _axes(feeder: Dataset) -> dict[str, np.ndarray]:
-    """Whether the clips are flat and whether their y points up, where their archive tells the skeleton."""
+    """Whether the clips are flat and which axis points up, where their archive tells the skeleton."""
     clips = getattr(feeder, "clips", None)
     skeleton = getattr(clips, "skeleton", None)
     if skeleton is None:
         return {}
-    flat, up = clips.scored or clips.C == 2, skeleton.y_up or bool(getattr(feeder, "placed", False))
-    return {"flat": np.array(flat), "y_up": np.array(up)}
+    stored = "y" if skeleton.y_up or getattr(feeder, "placed", False) else "-y"
+    up = getattr(feeder, "up", None) or stored
+    return {"flat": np.array(clips.scored or clips.C == 2), "up": np.array(up)}
 
 
 def hardest(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -60,6 +60,7 @@ class Feeder(Dataset):
         skeleton: of the clips, None where nothing tells it; told: whether the feeder's argument or the archive says it.
         usual: skeleton of the published archives, whose clips are read as they are stored.
         D: coordinates of a joint; a channel behind them is a score.
+        up: the axis that points up in what the feeder makes, where that is not the archive's: "y", "-y" or "z".
         placed: clips are moved and scaled by the body before anything else (``image_points``, docs/data.md).
         axes: of what the network gets for a clip: coordinates C, frames T, joints V, persons M. There may be one more
             in front, of several clips of a sample; ``average_clips`` says how a test joins what the network says.
@@ -77,6 +78,7 @@ class Feeder(Dataset):
     usual: str | None = None
     D = 3
     placed = False
+    up: str | None = None
     axes = "CTVM"
     average_clips = "prob"
     required: tuple[str, ...] = ("data_path",)

@@ -12,6 +12,7 @@ FRONT = (np.pi, 0.0)  # yaw and pitch: an image is looked at straight
 YAW, PITCH = np.pi - 0.5, 0.12  # from the sensor (which looks along +z), a little from the side and from above
 KINETICS_JOINTS = 18  # OpenPose in the image: the third channel is a confidence, no depth
 JUMPS = 0.05  # of a motion stream the box leaves out so much at both ends: where a clip ends, everything jumps
+UP = ("y", "-y", "z")  # axes that may point up
 APART = 1.2  # widths between persons whose stream has lost where they stand
 
 
@@ -25,7 +26,7 @@ class Hardest:
     name: list[str]
     edges: np.ndarray  # (E, 2) int64
     flat: bool | None = None  # key points in an image; None: told by the number of joints
-    y_up: bool = True
+    up: str = "y"  # of ``UP``
 
 
 @dataclass
@@ -87,10 +88,15 @@ def clip(
 
 
 def _straight(points: np.ndarray, hardest: Hardest) -> np.ndarray:
-    """(T, M, V, C) with y up; key points of an image as seen from the sensor, whose x axis points to its left."""
+    """(T, M, V, C) with y up; key points of an image as seen from the sensor, whose x axis points to its left.
+
+    People who have been turned upright to z look along y; the sensor sees them from the front.
+    """
     if hardest.flat:
-        return np.stack([-points[..., 0], points[..., 1] * (1 if hardest.y_up else -1)], -1)
-    return points if hardest.y_up else points * np.array([-1, -1] + [1] * (points.shape[3] - 2), points.dtype)
+        return np.stack([-points[..., 0], points[..., 1] * (-1 if hardest.up == "-y" else 1)], -1)
+    if hardest.up == "z" and points.shape[3] > 2:
+        return np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
+    return points * np.array([-1, -1] + [1] * (points.shape[3] - 2), points.dtype) if hardest.up == "-y" else points
 
 
 def _three(points: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import yaml
 
 from skeleton_lab.data.archives import class_names as class_name_lists
 from skeleton_lab.errors import UsageError
-from skeleton_lab.reporting.html.clip_json import Hardest
+from skeleton_lab.reporting.html.clip_json import UP, Hardest
 
 FILES = ("metrics.jsonl", "config.yaml", "evaluation.npz", "hardest.npz")
 
@@ -267,7 +267,14 @@ def _read_hardest(run: Run) -> None:
     edges = arrays.get("edges", np.zeros((0, 2)))
     edges = edges.reshape(-1, 2).astype(np.int64) if edges.size % 2 == 0 else np.zeros((0, 2), np.int64)
     edges = edges[((edges >= 0) & (edges < data.shape[3])).all(1)]
-    flat, up = (bool(arrays[key]) if key in arrays and arrays[key].size == 1 else None for key in ("flat", "y_up"))
+    told = {key: arrays[key].item() for key in ("flat", "up", "y_up") if key in arrays and arrays[key].size == 1}
+    up = told.get("up", "y" if told.get("y_up", True) else "-y")  # earlier runs say y_up
     run.hardest = Hardest(
-        data.astype(np.float32), label.astype(np.int64), pred.astype(np.int64), name, edges, flat, up is not False
+        data.astype(np.float32),
+        label.astype(np.int64),
+        pred.astype(np.int64),
+        name,
+        edges,
+        bool(told["flat"]) if "flat" in told else None,
+        up if up in UP else "y",
     )

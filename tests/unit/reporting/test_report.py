@@ -339,15 +339,17 @@ def test_any_skeleton_is_drawn(tmp_path, joints):
     assert (tmp_path / "plots" / "skeleton.png").is_file()
 
 
-@pytest.mark.parametrize("up", [True, False])
-def test_clips_of_pictures_are_flat_and_upright(tmp_path, up):
+@pytest.mark.parametrize("said", [{"y_up": True}, {"y_up": False}, {"up": "y"}, {"up": "-y"}])
+def test_clips_of_pictures_are_flat_and_upright(tmp_path, said):
     rng = np.random.default_rng(0)
     data = rng.uniform(-1, 1, (1, 3, 12, 26, 1)).astype(np.float32)  # x, y, score
-    (clip,) = clips_of(tmp_path, data=data, count=1, edges=np.zeros((0, 2)), flat=np.array(True), y_up=np.array(up))
+    arrays = {key: np.array(value) for key, value in said.items()}
+    (clip,) = clips_of(tmp_path, data=data, count=1, edges=np.zeros((0, 2)), flat=np.array(True), **arrays)
     told = clip.as_json()
     assert told["flat"] and told["view"] == [round(np.pi, 4), 0]
     x, y = data[0, :2, :, :, 0]
-    assert np.allclose(clip.points[:, 0], np.stack([-x, y if up else -y, 0 * x], -1))
+    turned = y if set(said.values()) <= {True, "y"} else -y
+    assert np.allclose(clip.points[:, 0], np.stack([-x, turned, 0 * x], -1))
     run_report.write(tmp_path)
     assert (tmp_path / "plots" / "skeleton.png").is_file()
 
