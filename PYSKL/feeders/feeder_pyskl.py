@@ -18,6 +18,7 @@ from skeleton_lab.data.archives.readers.pyskl import is_pickle, raw_layout
 from skeleton_lab.data.archives.split_names import divisions
 from skeleton_lab.data.feeders import base, pyskl_pipelines
 from skeleton_lab.data.feeders import skeleton as skeletons
+from skeleton_lab.data.feeders.image_points import without_gaps
 from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.pyskl_compose import Chance, Compose
@@ -30,6 +31,7 @@ from skeleton_lab.skeletons.layouts import Layout
 AVERAGES = ("prob", "score")
 PEOPLE = 2  # that are looked at, as in the pickles that are read
 WHOLE_PICTURE = (1, 1)  # of coordinates that are shares of it
+FAINT = np.float32(0.02)  # the least score of a joint that was filled in: PreNormalize2D takes 0.01 for missing
 CENTRED = ("kinetics", "npy")  # layouts whose shares count from the middle of the picture
 
 
@@ -114,6 +116,8 @@ class Feeder(base.Feeder):
         names = clips.names or [f"{part}_{i}" for i in range(len(clips))]
         super().__init__(clips, [self._run], names, debug)
         self._tell(found)
+        # In pickles every joint is somewhere; recordings of one's own have joints far off, with scores next to nothing.
+        self.gaps = found if self.flat and clips.layout not in ("pyskl", "kinetics") else None
 
     def _tell(self, found: Layout | None) -> None:
         """Bones to draw and, unless the pipeline adds joints, the skeleton that the network gets."""
@@ -151,7 +155,10 @@ class Feeder(base.Feeder):
         if clips.frames is not None and not isinstance(clips, Observed):
             frames = int(clips.frames[clip])
         frames = max(frames, 1)
-        x = clips.gather(at, np.arange(frames)[None])[0].swapaxes(0, 1)[:PEOPLE]  # (M, T, V, C)
+        x = clips.gather(at, np.arange(frames)[None])[0]  # (T, M, V, C)
+        if self.gaps is not None:
+            x = self._without_gaps(x, self.gaps)
+        x = x.swapaxes(0, 1)[:PEOPLE]  # (M, T, V, C)
         item: dict[str, Any] = {
             "frame_dir": self.sample_name[clip], "label": int(self.label[clip]), "start_index": 0, "modality": "Pose",
             "test_mode": self.test_mode, "total_frames": frames, "keypoint": x,
@@ -165,6 +172,12 @@ class Feeder(base.Feeder):
             middle = np.float32(0.5 * (clips.layout in CENTRED))
             item["keypoint"] = item["keypoint"] + middle
         return item
+
+    def _without_gaps(self, x: np.ndarray, skeleton: Layout) -> np.ndarray:
+        """(T, M, V, C) with missing joints filled in, whose scores become such that the pipeline keeps them."""
+        points, there, _ = without_gaps(x, skeleton, self.clips.scored)
+        score = np.maximum(x[..., points.shape[-1] :], FAINT)
+        return np.concatenate([points, score], -1, dtype=np.float32) * there[..., None, None]
 
     def inputs(self, work: Work) -> tuple[Tensor, ...]:
         """(B, M, T, V, C); with several clips (B, clips, M, T, V, C)."""

@@ -69,17 +69,9 @@ def placed(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.
         img_shape: (2,) height and width that the coordinates are shares of; None where x and y have one unit.
     """
     D = x.shape[3] - scored
-    points = x[..., :D].astype(np.float64)
-    there = np.any(x, axis=(2, 3))  # (T, M)
-    found = _found(x, scored)
+    points, there, found = without_gaps(x, skeleton, scored)
     if img_shape is not None:
         points[..., :2] *= img_shape[::-1]
-    for m in range(x.shape[1]):
-        whole = missing.filled(points[:, m], found[:, m], skeleton.bones) if there[:, m].any() else None
-        if whole is None:
-            there[:, m] = False
-        else:
-            points[:, m] = whole
     out = np.zeros(x.shape, np.float32)
     if there.any():
         first = int(there.any(axis=1).argmax())
@@ -90,6 +82,25 @@ def placed(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.
         out[..., :D] = points * there[..., None, None]
         out[..., D:] = x[..., D:]
     return out
+
+
+def without_gaps(x: np.ndarray, skeleton: Layout, scored: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The coordinates of one clip (T, M, V, C), missing joints filled in.
+
+    Returns:
+        points (T, M, V, D) float64; there (T, M) bool, who is seen when; found (T, M, V) bool: the joints that were
+        not missing. Somebody without a single joint is nowhere.
+    """
+    points = x[..., : x.shape[3] - scored].astype(np.float64)
+    there = np.any(x, axis=(2, 3))
+    found = _found(x, scored)
+    for m in range(x.shape[1]):
+        whole = missing.filled(points[:, m], found[:, m], skeleton.bones) if there[:, m].any() else None
+        if whole is None:
+            there[:, m] = False
+        else:
+            points[:, m] = whole
+    return points, there, found
 
 
 def _found(x: np.ndarray, scored: bool) -> np.ndarray:

@@ -230,6 +230,21 @@ def test_shares_of_a_picture(tmp_path):
     assert 0.1 < seen.max() < 1.5
 
 
+@pytest.mark.parametrize("score", [0.0, 0.2])
+def test_own_key_points_have_no_gaps(tmp_path, score):
+    """A joint that the estimator lost, or guessed, lies between the frames around; in PYSKL's pickles it stays."""
+    x = np.random.default_rng(0).uniform(100, 900, (1, 3, 4, 17, 2)).astype(np.float32)
+    x[:, 2], x[..., 1] = 0.9, 0
+    x[0, :, 2, 9, 0] = [0, 0, score] if score == 0 else [5000, 5000, score]
+    said = {"skeleton": "coco17", "channels": "xys", "units": "px", "img_shape_test": [[1080, 1920]]}
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=[0], x_test=x, y_test=[0], class_names=["a"], **said,
+             img_shape_train=[[1080, 1920]])  # fmt: skip
+    made = np.asarray(Feeder(str(tmp_path / "own.npz"), "test", window_size=4)[0][0])
+    between = (x[0, :2, 1, 9, 0] + x[0, :2, 3, 9, 0]) / 2
+    np.testing.assert_allclose(made[0, 2, 9, :2], between / [960, 540] - 1, atol=1e-5)
+    assert made[0, 2, 9, 2] == np.float32(max(score, 0.02)) and not made[1].any()
+
+
 WALK = [(network, name) for i, name in enumerate(SKELETONS) for j, network in enumerate(SMALL) if i % 2 == j]
 
 
