@@ -59,16 +59,20 @@ FreqMixFormer)
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
     archive "$clips"
+    batch=${skeleton:+8}  # more steps
+    batch=${batch:-16}
     train --config config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 18 --warm_up_epoch 1 --batch-size 16 --test-batch-size 50 \
+        --num-epoch 18 --warm_up_epoch 1 --batch-size "$batch" --test-batch-size 50 \
         --train-feeder-args "$data,window_size=16,thres=16,num_person=1,p_interval=[0.9,1],intra_p=0.0,inter_p=0.0" \
         --test-feeder-args "$data,window_size=16,thres=16,num_person=1" \
         --model-args num_people=1,attn_drop=0.0,drop_path=0.0 "$@"
     ;;
 Hyper-GCN)
     archive "$clips"
+    epochs=(6 --step 4 5)
+    [ -z "$skeleton" ] || epochs=(10 --step 6 8)
     train --config config/base/nturgbd-cross-subject/hyper_joint.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 6 --step 4 5 --warm_up_epoch 1 --batch-size 16 \
+        --num-epoch "${epochs[@]}" --warm_up_epoch 1 --batch-size 16 \
         --train-feeder-args "$data,window_size=24,$gently" --test-feeder-args "$data,window_size=24" "$@"
     ;;
 DeGCN)

@@ -101,8 +101,12 @@ class Feeder(base.Feeder):
         self.D = skeletons.coordinates(clips)
         self.flat = self.D == 2
         steps = pyskl_pipelines.checked(pipeline if pipeline is not None else pyskl_pipelines.PUBLISHED)
+        # In pickles every joint is somewhere; recordings of one's own have joints far off, with scores next to nothing.
+        own = self.flat and found is not None and clips.layout not in ("pyskl", "kinetics")
+        self.placed = own and pyskl_pipelines.about_the_body(steps)  # by ``seen`` of the parent
+        self.gaps = found if own and not self.placed else None
         if found is not None and (skeleton is not None or not pyskl_pipelines.fits(steps, found, self.flat)):
-            steps = pyskl_pipelines.adapted(steps, found, self.flat)
+            steps = pyskl_pipelines.adapted(steps, found, self.flat, self.placed)
         window = window_size if window_size != -1 else None
         feats = None if data_type is None else [data_type]
         steps = pyskl_pipelines.changed(
@@ -116,8 +120,6 @@ class Feeder(base.Feeder):
         names = clips.names or [f"{part}_{i}" for i in range(len(clips))]
         super().__init__(clips, [self._run], names, debug)
         self._tell(found)
-        # In pickles every joint is somewhere; recordings of one's own have joints far off, with scores next to nothing.
-        self.gaps = found if self.flat and clips.layout not in ("pyskl", "kinetics") else None
 
     def _tell(self, found: Layout | None) -> None:
         """Bones to draw and, unless the pipeline adds joints, the skeleton that the network gets."""
@@ -126,7 +128,13 @@ class Feeder(base.Feeder):
         self.skeleton = None if extended else found
         if streams:
             self.edges = [(joint, int(above)) for joint, above in enumerate(streams[0].parents) if joint != above]
-        if self.flat and self.clips.img_shape is None and self.clips.units != "image" and not extended:
+        if (
+            self.flat
+            and not self.placed
+            and self.clips.img_shape is None
+            and self.clips.units != "image"
+            and not extended
+        ):
             base.log_once(
                 f"{self.clips.path} does not tell the sizes of its pictures: they are taken as 1920 x 1080 pixels"
             )
@@ -152,7 +160,7 @@ class Feeder(base.Feeder):
         """A clip as an annotation of PYSKL's pickles."""
         at = np.array([clip])
         frames = int(clips.lengths(at)[1][0])
-        if clips.frames is not None and not isinstance(clips, Observed):
+        if clips.frames is not None and not self.placed and not isinstance(clips, Observed):
             frames = int(clips.frames[clip])
         frames = max(frames, 1)
         x = clips.gather(at, np.arange(frames)[None])[0]  # (T, M, V, C)
@@ -167,7 +175,7 @@ class Feeder(base.Feeder):
             item["keypoint"], item["keypoint_score"] = x[..., :-1], x[..., -1]
         if clips.img_shape is not None:
             item["img_shape"] = tuple(clips.img_shape[clip].tolist())
-        elif self.flat and clips.units == "image":
+        elif self.flat and clips.units == "image" and not self.placed:
             item["img_shape"] = WHOLE_PICTURE
             middle = np.float32(0.5 * (clips.layout in CENTRED))
             item["keypoint"] = item["keypoint"] + middle

@@ -70,18 +70,23 @@ def fits(pipeline: Pipeline, skeleton: Layout, flat: bool) -> bool:
     return dataset is None or skeleton.name == LAYOUTS.get(dataset, dataset)
 
 
-def adapted(pipeline: Pipeline, skeleton: Layout, flat: bool) -> list[dict[str, Any]]:
+def about_the_body(pipeline: Pipeline) -> bool:
+    """Whether people are moved to the origin and turned upright, wherever they are."""
+    return any(entry["type"] == "PreNormalize3D" for entry in pipeline)
+
+
+def adapted(pipeline: Pipeline, skeleton: Layout, flat: bool, placed: bool = False) -> list[dict[str, Any]]:
     """A pipeline for clips of another skeleton, by the rules of docs/pyskl-data.md.
 
-    Clips are normalised as PYSKL does in two or three dimensions, bones and pairs are the skeleton's, and COCO's three
-    more joints are left out.
+    Clips are normalised as PYSKL does in two or three dimensions, unless they are ``placed`` already; bones and pairs
+    are the skeleton's, and COCO's three more joints are left out.
     """
     published = {layout: dataset for dataset, layout in LAYOUTS.items()}
     made: list[dict[str, Any]] = []
     for entry in pipeline:
         name = entry["type"]
         if name in ("PreNormalize3D", "PreNormalize2D"):
-            made.append(_normalised(entry, skeleton, flat))
+            made += [] if placed else [_normalised(entry, skeleton, flat)]
         elif name == "GenSkeFeat":
             made.append({**entry, "dataset": published.get(skeleton.name, skeleton)})
         elif name in ("Spatial_Flip", "Part_Drop"):

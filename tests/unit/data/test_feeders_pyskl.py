@@ -14,6 +14,7 @@ from parity.kaggle_sample import make_kinetics
 from skeleton_lab import registry
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.opening import open_archive
+from skeleton_lab.data.feeders import image_points
 from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.data.feeders.pyskl_compose import Compose
 from skeleton_lab.engine import size_checks, skeleton
@@ -239,10 +240,15 @@ def test_own_key_points_have_no_gaps(tmp_path, score):
     said = {"skeleton": "coco17", "channels": "xys", "units": "px", "img_shape_test": [[1080, 1920]]}
     np.savez(tmp_path / "own.npz", x_train=x, y_train=[0], x_test=x, y_test=[0], class_names=["a"], **said,
              img_shape_train=[[1080, 1920]])  # fmt: skip
-    made = np.asarray(Feeder(str(tmp_path / "own.npz"), "test", window_size=4)[0][0])
+    pixels = [{"type": "PreNormalize2D"}, *TEST_3D[2:]]
+    made = np.asarray(Feeder(str(tmp_path / "own.npz"), "test", pixels, window_size=4, num_clips=1)[0][0])
     between = (x[0, :2, 1, 9, 0] + x[0, :2, 3, 9, 0]) / 2
     np.testing.assert_allclose(made[0, 2, 9, :2], between / [960, 540] - 1, atol=1e-5)
     assert made[0, 2, 9, 2] == np.float32(max(score, 0.02)) and not made[1].any()
+    about = Feeder(str(tmp_path / "own.npz"), "test", window_size=4)  # a configuration for bodies in space
+    assert about.placed and about.up is None and about.skeleton.name == "coco17"
+    expected = image_points.placed(x[0].transpose(1, 3, 2, 0), layouts.layout("coco17"), True)
+    np.testing.assert_allclose(np.asarray(about[0][0]).swapaxes(0, 1), expected, atol=1e-6)
 
 
 WALK = [(network, name) for i, name in enumerate(SKELETONS) for j, network in enumerate(SMALL) if i % 2 == j]
