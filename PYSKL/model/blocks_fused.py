@@ -35,6 +35,7 @@ from skeleton_lab.nn.fused.temporal_conv import (
     along_frames,
     left_product,
     pointwise,
+    pointwise_backward,
     product_dtype,
     setting,
     weight_gradient,
@@ -128,6 +129,11 @@ def products_backward(
     """Gradients for z and the weights of ``product``s of z; the first of them reads every frame."""
     dz, dweights = None, []
     for d, W, stride in zip(gradients, weights, strides):
+        if z.is_cuda:  # the library has both in one kernel
+            found, dW, _ = pointwise_backward(d, z, W, stride, (True, True, False))
+            dz = found if dz is None else dz.add_(found)
+            dweights.append(dW)
+            continue
         d, W = d.flatten(2), W.t().to(d.dtype)
         dweights.append(weight_gradient(d, z[..., ::stride].flatten(2)))
         if dz is None:
