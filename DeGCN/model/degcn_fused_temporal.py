@@ -13,7 +13,8 @@ W^T dy the way back is
     dtr[e] = sum_(c, j) dz[c, e, j] (x[c, cl(s j + f_e + 1)] - x[c, cl(s j + f_e)])          (da_e / dtr[e] = -1)
 
 On a CPU the copies are slices, for which the host reads tr.  On a GPU, which that would stop, z = x P with the matrix
-P[t, (e, j)] = a_e [t = cl(s j + f_e)] + (1 - a_e) [t = cl(s j + f_e + 1)], made there: dx = dz P^T, dP = x^T dz.
+P[t, (e, j)] = a_e [t = cl(s j + f_e)] + (1 - a_e) [t = cl(s j + f_e + 1)], made there: dx = dz P^T, dP = x^T dz.  It is
+small and the same for all bodies: both branches' are made at once, and kept for backward.
 """
 
 from __future__ import annotations
@@ -110,6 +111,14 @@ class Sampling(NamedTuple):
         P.scatter_add_(0, before[None], share[None]).scatter_add_(0, after[None], 1 - share[None])
         return cls(P.flatten(1).to(dtype), before, after)
 
+    @classmethod
+    def of_branches(cls, trs: Sequence[Tensor], a: Tensor, stride: int) -> Sampling | None:
+        """Those of several branches of a (B, ..., F) one after the other; None on a CPU, which does without."""
+        return cls.of(torch.cat(list(trs)), a.shape[-1], stride, a.dtype) if a.is_cuda else None
+
+    def split(self, branches: int) -> list[Sampling]:
+        return [Sampling(*parts) for parts in zip(self.P.chunk(branches, 1), *(t.chunk(branches) for t in self[1:]))]
+
     def interpolated(self, x: Tensor) -> Tensor:
         z = torch.matmul(x, self.P).unflatten(-1, self.before.shape)
         return z.transpose(2, 3).contiguous()
@@ -122,12 +131,12 @@ class Sampling(NamedTuple):
         return torch.matmul(dz, self.P.t()), dtr
 
 
-def sampled(x: Tensor, tr: Tensor, W: Tensor, stride: int) -> Tensor:
-    """y (B, O, V, T') of x (B, C, V, F), tr (eta,) and W (O, C*eta), without a bias."""
+def sampled(x: Tensor, tr: Tensor, W: Tensor, stride: int, sampling: Sampling | None = None) -> Tensor:
+    """y (B, O, V, T') of x (B, C, V, F), tr (eta,) and W (O, C*eta), without a bias; by the matrix if there is one."""
     B, _, V, frames = x.shape
     out = -(-frames // stride)
-    if x.is_cuda:
-        z = Sampling.of(tr, frames, stride, x.dtype).interpolated(x)
+    if sampling is not None:
+        z = sampling.interpolated(x)
         return torch.matmul(W, z.view(B, -1, V * out)).view(B, -1, V, out)
     taps = Taps.of(tr, frames, stride)
     y = x.new_empty(B, len(W), V, out)
@@ -137,12 +146,13 @@ def sampled(x: Tensor, tr: Tensor, W: Tensor, stride: int) -> Tensor:
     return y
 
 
-def sampled_backward(dy: Tensor, x: Tensor, tr: Tensor, W: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+def sampled_backward(
+    dy: Tensor, x: Tensor, tr: Tensor, W: Tensor, stride: int, sampling: Sampling | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients for x, tr and W of ``sampled``."""
     B, C, V, frames = x.shape
     out = dy.shape[3]
-    if x.is_cuda:
-        sampling = Sampling.of(tr, frames, stride, x.dtype)
+    if sampling is not None:
         dflat = dy.reshape(B, -1, V * out)
         dW = weight_gradient(dflat, sampling.interpolated(x).view(B, -1, V * out))
         dz = torch.matmul(W.t(), dflat).view(B, C, -1, V, out)
@@ -159,29 +169,35 @@ def sampled_backward(dy: Tensor, x: Tensor, tr: Tensor, W: Tensor, stride: int) 
     return dx, dtr, dW
 
 
-def branches(a: Tensor, stride: int, taps: Sequence[Tensor]) -> list[Tensor]:
+def branches(a: Tensor, stride: int, taps: Sequence[Tensor], sampling: Sampling | None) -> list[Tensor]:
     """Of a (B, 3w, V, F) two parts sampled and the last pooled, (B, w, V, T') each; taps: two offsets, two weights."""
     first, second, last = a.chunk(3, 1)
-    y = [sampled(part, tr, W.to(a.dtype), stride) for part, tr, W in zip((first, second), taps[:2], taps[2:])]
+    how = [None, None] if sampling is None else sampling.split(2)
+    y = [
+        sampled(part, tr, W.to(a.dtype), stride, each)
+        for part, tr, W, each in zip((first, second), taps[:2], taps[2:], how)
+    ]
     return [*y, max3(last, stride)]
 
 
 def branches_backward(
     dy: Sequence[Tensor | None], a: Tensor, stride: int, taps: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
-    """Gradients for a and for the taps; None in ``dy`` is zero."""
-    da, dtaps = torch.zeros_like(a), [torch.zeros_like(t) for t in taps]
-    *parts, last = zip(dy, a.chunk(3, 1), da.chunk(3, 1))
-    for i, (d, part, room) in enumerate(parts):
-        if d is not None:
-            W = taps[2 + i]
-            dpart, dtaps[i], dW = sampled_backward(d.to(a.dtype), part, taps[i], W.to(a.dtype), stride)
-            room.copy_(dpart)
-            dtaps[2 + i] = dW.to(W.dtype)
-    d, part, room = last
-    if d is not None:
-        room.copy_(max3_backward(d, part, stride))
-    return da, dtaps
+    """Gradients for a and for the taps, behind which the parts of a ``Sampling`` may follow; None in ``dy`` is zero."""
+    taps, sampling = taps[:4], taps[4:]
+    how = Sampling(*sampling).split(2) if sampling else [None, None]
+    *parts, last = a.chunk(3, 1)
+    *dsampled, dpooled = dy
+    found = []  # gradients of a part, its offsets and its weights
+    for d, part, tr, W, each in zip(dsampled, parts, taps[:2], taps[2:], how):
+        if d is None:
+            found.append((torch.zeros_like(part), torch.zeros_like(tr), torch.zeros_like(W)))
+        else:
+            dpart, dtr, dW = sampled_backward(d.to(a.dtype), part, tr, W.to(a.dtype), stride, each)
+            found.append((dpart, dtr, dW.to(W.dtype)))
+    dparts, dtrs, dweights = zip(*found)
+    dlast = torch.zeros_like(last) if dpooled is None else max3_backward(dpooled, last, stride)
+    return torch.cat([*dparts, dlast.to(a.dtype)], 1), [*dtrs, *dweights]
 
 
 class Branches(Function):
@@ -189,10 +205,11 @@ class Branches(Function):
 
     @staticmethod
     def forward(ctx, a, stride, *taps):
-        ctx.save_for_backward(a, *taps)
+        sampling = Sampling.of_branches(taps[:2], a, stride)
+        ctx.save_for_backward(a, *taps, *(sampling or ()))
         ctx.set_materialize_grads(False)
         ctx.stride = stride
-        return tuple(branches(a, stride, taps))
+        return tuple(branches(a, stride, taps, sampling))
 
     @staticmethod
     @once_differentiable
@@ -212,11 +229,12 @@ class NormBranches(Function):
     @staticmethod
     def forward(ctx, h, gamma, beta, bodies, eps, slope, stride, *taps):
         a, mean, invstd = normed(h, gamma, beta, bodies, eps)
-        ctx.save_for_backward(h, gamma, beta, mean, invstd, bodies, *taps)
+        sampling = Sampling.of_branches(taps[:2], a, stride)
+        ctx.save_for_backward(h, gamma, beta, mean, invstd, bodies, *taps, *(sampling or ()))
         ctx.mark_non_differentiable(mean, invstd)
         ctx.set_materialize_grads(False)
         ctx.slope, ctx.stride = slope, stride
-        return *branches(rectified(a, slope), stride, taps), mean, invstd
+        return *branches(rectified(a, slope), stride, taps, sampling), mean, invstd
 
     @staticmethod
     @once_differentiable

@@ -35,6 +35,8 @@ from skeleton_lab.nn.fused.temporal_conv import (
     along_frames,
     left_product,
     pointwise,
+    pointwise_backward,
+    product_dtype,
     setting,
     weight_gradient,
 )  # fmt: skip
@@ -53,13 +55,13 @@ class Residual(NamedTuple):
 class NormReLUProducts(Function):
     """W_i z on every ``strides[i]``-th frame, for each i, with z = relu(norm(x) + residual).
 
-    ``down``: gamma and beta of a norm of the residual's own, else None; ``extended``: z has one more joint, the mean of
-    the others.  Remembers x and the residual.  The last results are the batch's mean and 1 / sigma of x, and where the
-    residual has a norm, of that.
+    ``down``: gamma and beta of a norm of the residual's own, else None; ``extended``: the products have one more joint,
+    the mean of the others, with which a product over channels commutes.  Remembers x and the residual.  The last
+    results are the batch's mean and 1 / sigma of x, and where the residual has a norm, of that.
 
-    With d_i the gradient of product i: dW_i = sum_b d_i z^T and dz = sum_i W_i^T d_i (0 on frames that were left out);
-    of the mean joint every other one gets 1 / V; where relu gave 0 nothing passes, the residual gets what does, and
-    the norms ``normed_backward`` of it.
+    With d_i the gradient of product i, to whose joints the mean one has given 1 / V each of its own: dW_i = sum_b d_i
+    z^T and dz = sum_i W_i^T d_i (0 on frames that were left out); where relu gave 0 nothing passes, the residual gets
+    what does, and the norms ``normed_backward`` of it.
     """
 
     @staticmethod
@@ -73,8 +75,8 @@ class NormReLUProducts(Function):
         ctx.mark_non_differentiable(*statistics)
         ctx.set_materialize_grads(False)  # of these
         ctx.extended, ctx.strides = extended, strides
-        z = activated(y, added, extended)
-        return *(product(W, z, stride) for W, stride in zip(weights, strides)), *statistics
+        z = activated(y, added)
+        return *(product(W, z, stride, extended) for W, stride in zip(weights, strides)), *statistics
 
     @staticmethod
     @once_differentiable
@@ -84,11 +86,11 @@ class NormReLUProducts(Function):
         if down_gamma is not None:
             down_mean, down_invstd, *weights = weights
             added = normed_again(residual, down_gamma, down_beta, down_mean, down_invstd)
-        z = activated(normed_again(x, gamma, beta, mean, invstd), added, ctx.extended)
-        dz, dweights = products_backward(gradients, z, weights, ctx.strides)
+        z = activated(normed_again(x, gamma, beta, mean, invstd), added)
         if ctx.extended:
             V = x.shape[2]
-            z, dz = z[:, :, :V], torch.add(dz[:, :, :V], dz[:, :, V:], alpha=1 / V)
+            gradients = [torch.add(d[:, :, :V], d[:, :, V:], alpha=1 / V) for d in gradients[: len(weights)]]
+        dz, dweights = products_backward(gradients, z, weights, ctx.strides)
         dz = threshold_backward(dz, z.to(dz.dtype), 0)
         given = normed_backward(dz.to(x.dtype), x, gamma, mean, invstd, bodies)
         if down_gamma is not None:
@@ -98,22 +100,27 @@ class NormReLUProducts(Function):
         return *given, *rest, None, None, None, None, *dweights
 
 
-def activated(y: Tensor, residual: Tensor | None, extended: bool) -> Tensor:
-    """relu(y + residual), in the memory of y, and the mean joint behind the others if wanted."""
+def activated(y: Tensor, residual: Tensor | None) -> Tensor:
+    """relu(y + residual), in the memory of y."""
     if residual is not None:
         y = y.add_(residual) if residual.dtype == y.dtype else y + residual
-    if not extended:
-        return y.relu_()
-    V = y.shape[2]
-    z = y.new_empty(*y.shape[:2], V + 1, y.shape[3])
-    torch.mean(torch.clamp_min(y, 0, out=z[:, :, :V]), 2, keepdim=True, out=z[:, :, V:])
-    return z
+    return y.relu_()
 
 
-def product(W: Tensor, z: Tensor, stride: int) -> Tensor:
-    """W (O, C) times z (B, C, V, T) on every ``stride``-th frame."""
+def product(W: Tensor, z: Tensor, stride: int, extended: bool = False) -> Tensor:
+    """W (O, C) times z (B, C, V, T) on every ``stride``-th frame, and the mean joint behind the others if wanted."""
     frames = z[..., ::stride]
-    return left_product(W, frames.flatten(2)).view(len(z), len(W), *frames.shape[2:])
+    B, _, V, T = frames.shape
+    y = z.new_empty(B, len(W), V + extended, T, dtype=product_dtype(z))
+    multiply(W, frames.flatten(2), y[:, :, :V])
+    if extended:
+        torch.mean(y[:, :, :V], 2, keepdim=True, out=y[:, :, V:])
+    return y
+
+
+def multiply(W: Tensor, x: Tensor, out: Tensor) -> None:
+    """W (O, C) times x (B, C, L) into ``out`` (B, O, ...), whose type, autocast's, is that of the product."""
+    out.flatten(2).baddbmm_(W.to(out.dtype).expand(len(x), -1, -1), x.to(out.dtype), beta=0)
 
 
 def products_backward(
@@ -122,6 +129,11 @@ def products_backward(
     """Gradients for z and the weights of ``product``s of z; the first of them reads every frame."""
     dz, dweights = None, []
     for d, W, stride in zip(gradients, weights, strides):
+        if z.is_cuda:  # the library has both in one kernel
+            found, dW, _ = pointwise_backward(d, z, W, stride, (True, True, False))
+            dz = found if dz is None else dz.add_(found)
+            dweights.append(dW)
+            continue
         d, W = d.flatten(2), W.t().to(d.dtype)
         dweights.append(weight_gradient(d, z[..., ::stride].flatten(2)))
         if dz is None:
@@ -157,6 +169,41 @@ def norm_relu_products(
     if residual.bn is not None:
         move_statistics([residual.bn], *statistics[2:], n, [residual.bias], inverse=True)
     return list(y)
+
+
+class BlockInput(Function):
+    """W x, the mean of x (B, C, V, T) over frames, and x itself for ``times`` sums: what a block reads of its input.
+
+    With dq, dm and d_i the gradients of these: dW = sum_b dq x^T and dx = W^T dq + dm / T + sum d_i, the first product
+    added to what the sums give while it is made.
+    """
+
+    @staticmethod
+    def forward(ctx, x, W, times):
+        ctx.save_for_backward(x, W)
+        ctx.set_materialize_grads(False)
+        return product(W, x, 1), x.mean(3), *(x.view_as(x) for _ in range(times))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dq, dmean, *sums):
+        x, W = ctx.saved_tensors
+        dq = dq.flatten(2)
+        dW = weight_gradient(dq, x.flatten(2))
+        if not ctx.needs_input_grad[0]:
+            return None, dW, None
+        first, *rest = [d.contiguous() for d in sums if d is not None] or [None]
+        if first is None or first.dtype != dq.dtype:
+            dx = left_product(W.t().to(dq.dtype), dq).view(x.shape).to(x.dtype)
+            rest = [] if first is None else [first, *rest]
+        else:
+            dx = torch.add(first, rest.pop()) if rest else first.clone()
+            dx.flatten(2).baddbmm_(W.t().to(dq.dtype).expand(len(dq), -1, -1), dq)
+        for d in rest:
+            dx += d
+        if dmean is not None:
+            dx.add_(dmean.unsqueeze(3), alpha=1 / x.shape[3])
+        return dx, dW, None
 
 
 class JoinGlobal(Function):

@@ -15,10 +15,12 @@ from torch.autograd.function import once_differentiable
 
 from model import protogcn
 from model.blocks_fused import (
+    BlockInput,
     FusedBodies,
     can_fuse,
     down_folded,
     down_of,
+    multiply,
     residual_of,
     temporal_unit,
     temporal_unit_folded,
@@ -40,10 +42,14 @@ from skeleton_lab.nn.fused.temporal_conv import left_product, pointwise, product
 
 
 def topologies(a: Tensor, c: Tensor, alpha: Tensor, shared: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """For some bodies at a time tanh(a[v] - c[w]) and G = alpha tanh + shared, (b, K, R, V, V) with row = source."""
+    """For some bodies at a time tanh(a[v] - c[w]) and G = alpha tanh + shared, (b, K, R, V, V) with row = source.
+
+    tanh d = 2 sigmoid(2 d) - 1: a CPU has sigmoid in a third of the time.
+    """
     B, K, R, V = a.shape
+    a, c = 2 * a, 2 * c
     for s in slices(B, K * R * V * V, a.device):
-        relation = torch.sub(a[s].unsqueeze(-1), c[s].unsqueeze(-2)).tanh_()
+        relation = torch.sub(a[s].unsqueeze(-1), c[s].unsqueeze(-2)).sigmoid_().mul_(2).sub_(1)
         yield s, relation, torch.addcmul(shared[s].unsqueeze(2), relation, alpha)
 
 
@@ -54,7 +60,7 @@ class NormReLURefine(Function):
 
         dW = d y^T              dp = G dy               dG[v, w] = sum_t p[v, t] dy[w, t]
         dshared = sum_r dG                              dalpha = sum dG tanh
-        dd = alpha (1 - tanh^2) dG                      da[v] = sum_w dd[v, w]        dc[w] = -sum_v dd[v, w]
+        dd = (1 - tanh^2) dG                            da[v] = alpha sum_w dd[v, w]  dc[w] = -alpha sum_v dd[v, w]
 
     and q gets ``normed_backward`` of dp where relu let p through.
     """
@@ -70,7 +76,7 @@ class NormReLURefine(Function):
         z = p.new_empty(len(p), len(W), V, T, dtype=product_dtype(p))
         for s, _, G in topologies(a, c, alpha, shared):
             y = torch.bmm(G.view(-1, V, V).transpose(1, 2), p[s].view(-1, V, T))
-            z[s] = left_product(W, y.view(len(G), -1, V * T)).view_as(z[s])
+            multiply(W, y.view(len(G), -1, V * T), z[s])
         return z, mean, invstd
 
     @staticmethod
@@ -90,30 +96,36 @@ class NormReLURefine(Function):
             dG = torch.bmm(ps, dy.transpose(1, 2)).to(a.dtype).view_as(relation)
             torch.sum(dG, 2, out=dshared[s])
             dalpha += torch.dot(dG.flatten(), relation.flatten())
-            dd = torch.ops.aten.tanh_backward(dG, relation).mul_(alpha)
+            dd = torch.ops.aten.tanh_backward(dG, relation)
             torch.sum(dd, -1, out=da[s])
             torch.sum(dd, -2, out=dc[s])
         dp = torch.ops.aten.threshold_backward(dp, p, 0)
         dq, dgamma, dbeta = normed_backward(dp.to(q.dtype), q, gamma, mean, invstd, bodies)
-        return dq, dgamma, dbeta, None, None, da, dc.neg_(), dalpha, dshared, dW
+        return dq, dgamma, dbeta, None, None, da.mul_(alpha), dc.mul_(-alpha), dalpha, dshared, dW
 
 
-def relation_of(gcn: protogcn.UnitGCN, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x (B, C, V, T) -> a, c (B, K, R, V) and intra (B, K, V, V)."""
-    K, mean = len(gcn.A), x.mean(3)
+def relation_of(gcn: protogcn.UnitGCN, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean over frames (B, C, V) -> a, c (B, K, R, V) and intra (B, K, V, V)."""
+    K = len(gcn.A)
     weight = torch.cat([gcn.conv1.weight, gcn.conv2.weight]).flatten(1)
     bias = torch.cat([gcn.conv1.bias, gcn.conv2.bias])
-    ac = torch.baddbmm(bias[:, None], weight.expand(len(x), -1, -1), mean)
+    ac = torch.baddbmm(bias[:, None], weight.expand(len(mean), -1, -1), mean)
     a, c = (t.unflatten(1, (K, -1)) for t in ac.chunk(2, 1))
     score = torch.matmul(a.transpose(2, 3), c)
     return a, c, gcn.beta[0] * protogcn.ACTIVATIONS[gcn.intra_act](score)
 
 
-def refine(gcn: protogcn.UnitGCN, x: Tensor, bodies: Tensor | None, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """Training: the graph unit up to ``post``'s norm without its bias, and the topology (B, K*R, V, V) if wanted."""
+def refine(
+    gcn: protogcn.UnitGCN, q: Tensor, mean: Tensor, bodies: Tensor | None, wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Training: the graph unit up to ``post``'s norm without its bias, and the topology (B, K*R, V, V) if wanted.
+
+    Args:
+        q: what the convolution of ``pre`` makes of x, without its bias.
+        mean: of x over frames.
+    """
     conv, bn, _ = gcn.pre
-    a, c, intra = relation_of(gcn, x)
-    q = pointwise(x.transpose(2, 3), conv.weight).transpose(2, 3)
+    a, c, intra = relation_of(gcn, mean)
     check_values(q, bodies)
     gamma, beta = affine([bn], [conv.bias])
     alpha, shared = gcn.alpha[0], gcn.A.to(intra.dtype) + intra
@@ -131,7 +143,7 @@ def topology_of(gcn: protogcn.UnitGCN, a: Tensor, c: Tensor, intra: Tensor) -> T
 def refine_folded(gcn: protogcn.UnitGCN, x: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
     """Evaluation: relu(bn(post(...)) + down(x)), and the topology if wanted."""
     conv, bn, _ = gcn.pre
-    a, c, intra = relation_of(gcn, x)
+    a, c, intra = relation_of(gcn, x.mean(3))
     topology = topology_of(gcn, a, c, intra)
     scale, shift = fold([bn], [conv.bias])
     p = pointwise(x.transpose(2, 3), conv.weight * scale.view(-1, 1, 1, 1), shift).transpose(2, 3).relu()
@@ -151,14 +163,15 @@ class FusedBlock(protogcn.Block):
     def forward(self, x: Tensor, bodies: Tensor | None = None, wanted: bool = True) -> tuple[Tensor, Tensor | None]:
         """(B, C, T, V) -> (B, O, T', V), joint-major, and the topology (B, K*R, V, V) where ``wanted``, else None."""
         x = x.transpose(2, 3).contiguous()
-        gcn, residual = self.gcn, residual_of(self.residual, x, bodies)
-        coefficients = self.tcn.add_coeff[: x.shape[2]]
+        gcn, coefficients = self.gcn, self.tcn.add_coeff[: x.shape[2]]
         if not self.training:
             z, topology = refine_folded(gcn, x, wanted)
+            residual = residual_of(self.residual, x, bodies)
             return temporal_unit_folded(self.tcn, z, residual, coefficients).transpose(2, 3), topology
-        y, topology = refine(gcn, x, bodies, wanted)
-        down, biases = down_of(gcn.down, x), [gcn.post.bias]
-        y = temporal_unit(self.tcn, gcn.bn, y, down, residual, bodies, biases, coefficients)
+        q, mean, to_gcn, to_block = BlockInput.apply(x, gcn.pre[0].weight.flatten(1), 2)
+        y, topology = refine(gcn, q, mean, bodies, wanted)
+        down, residual = down_of(gcn.down, to_gcn), residual_of(self.residual, to_block, bodies)
+        y = temporal_unit(self.tcn, gcn.bn, y, down, residual, bodies, [gcn.post.bias], coefficients)
         return y.transpose(2, 3), topology
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FRAMES = 16
+# Of PYSKL's networks one stage of each kind: the first, one added to its input, one added to a strided projection
+FEW_STAGES = {"num_stages": 4, "inflate_stages": [3], "down_stages": [3]}
 
 # room, configuration, model_args that it changes, fixture that lists parameters without a gradient
 NETWORKS = [
@@ -20,7 +22,7 @@ NETWORKS = [
     ("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {}, "stgcn"),
     ("ST-GCN", "config/st_gcn/kinetics-skeleton/train.yaml", {}, "stgcn"),
     ("ST-GCN", "config/st_gcn.twostream/ntu-xsub/train.yaml", {}, "stgcn_twostream"),
-    ("DeGCN", "config/nturgbd-cross-subject/default.yaml", {}, "degcn"),
-    ("PYSKL", "config/stgcnpp/ntu60_xsub_3dkp/j.yaml", {}, "stgcnpp"),
-    ("PYSKL", "config/protogcn/ntu60_xsub/j.yaml", {}, "protogcn"),
+    ("DeGCN", "config/nturgbd-cross-subject/default.yaml", {"num_stream": 1}, "degcn"),  # trunks share nothing
+    ("PYSKL", "config/stgcnpp/ntu60_xsub_3dkp/j.yaml", FEW_STAGES, "stgcnpp"),
+    ("PYSKL", "config/protogcn/ntu60_xsub/j.yaml", FEW_STAGES, "protogcn"),
 ]

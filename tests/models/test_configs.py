@@ -126,7 +126,7 @@ def one_of_each_kind(configs: list[tuple[registry.Room, str]]) -> list[tuple[reg
 
 
 ALL = [(room, path) for room, path in CONFIGS if "demo" not in path]
-# PYSKL's eighty differ in what their names say (tests/models/test_pyskl.py): of these one of each kind
+# PYSKL's eighty differ in what their names say (tests/models/test_pyskl_use.py): of these one of each kind
 ALL = [each for each in ALL if each[0].program != "P"] + one_of_each_kind([e for e in ALL if e[0].program == "P"])
 TRAINED = one_of_each_kind([(room, path) for room, path in ALL if "test" not in path])
 TESTED = one_of_each_kind([(room, path) for room, path in ALL if "test" in path])

@@ -221,14 +221,15 @@ class SharedAggregate(Function):
         _, _, V, T = x.shape
         dy = dy.flatten(2)
         sources = A.transpose(1, 2).flatten(0, 1).t()
-        dx, dW, dA = torch.empty_like(x), torch.zeros_like(W), A.new_zeros(len(A) * V, V)  # row = target
+        dx, sums = torch.empty_like(x), []
         for s, z in buffers(x, len(A)):
-            dW += weight_gradient(dy[s], spread(x[s], A, z))
+            dW = weight_gradient(dy[s], spread(x[s], A, z))
             z.baddbmm_(W.t().expand(len(z), -1, -1), dy[s], beta=0)
             dz = z.view(-1, len(A) * V, T)
-            dA += weight_gradient(dz, x[s].flatten(0, 1))
+            sums.append((dW, weight_gradient(dz, x[s].flatten(0, 1))))
             dx[s].flatten(0, 1).baddbmm_(sources.expand(len(dz), -1, -1), dz, beta=0)
-        return dx, dW, dA.view(-1, V, V).transpose(1, 2)
+        dW, dA = (total(terms) for terms in zip(*sums))
+        return dx, dW, dA.view(-1, V, V).transpose(1, 2)  # rows of dA: targets
 
 
 def buffers(x: Tensor, K: int) -> Iterator[tuple[slice, Tensor]]:
