@@ -34,6 +34,7 @@ class Frame(NamedTuple):
             that were not found have a score of 0, or NaN.
         scored: the scores are the source's; else they are 1 of joints that were found.
         arrived: ``time.monotonic()`` when it came in, before anything was made of it.
+        begins: the source has begun anew: what was before it is of another time.
         asked: of a recorded session, whether the network was asked at this frame; None of all others.
     """
 
@@ -42,6 +43,7 @@ class Frame(NamedTuple):
     people: dict[int, np.ndarray]
     scored: bool = True
     arrived: float = 0.0
+    begins: bool = False
     asked: bool | None = None
 
 
@@ -121,7 +123,7 @@ def written(path: Path, lines: Lines, follow: bool = False) -> Iterator[bytes | 
                 return
             if _another(path, file.fileno(), file.tell()):
                 file.close()
-                file = open(path, "rb", buffering=0)
+                file = open(path, "rb", buffering=0)  # noqa: SIM115
                 lines.forget()
                 continue
             yield None
@@ -133,7 +135,7 @@ def written(path: Path, lines: Lines, follow: bool = False) -> Iterator[bytes | 
 def _another(path: Path, descriptor: int, read: int) -> bool:
     """Whether the file of this name is not the one that is open, or has become shorter than what was read of it."""
     try:
-        now, then = os.stat(path), os.fstat(descriptor)
+        now, then = path.stat(), os.fstat(descriptor)
     except FileNotFoundError:  # moved away: its successor is yet to come
         return False
     return (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or now.st_size < read

@@ -87,6 +87,10 @@ class Tracker:
         self._active: OrderedDict[int, int] = OrderedDict()  # slot -> frame, the one seen longest ago first
         self._next = 0
 
+    def __contains__(self, slot: int) -> bool:
+        """Whether somebody is still known."""
+        return slot in self._slots
+
     def follow(self, t: int, people: Sequence[Person]) -> dict[int, _Body]:
         """The slot of each person of frame ``t``; slots are numbered as they appear."""
         self._leave(t)
