@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,8 +30,11 @@ def configuration(room: registry.Room, weights: Path, given: Path | None) -> Pat
 
 
 @contextmanager
-def opened(options: Namespace) -> Iterator[Network]:
+def opened(options: Namespace, say: Callable[[str], None] = print) -> Iterator[Network]:
     """The network that the flags ``room``, ``weights``, ``config``, ``device`` and ``trust_code`` name, in its room.
+
+    Args:
+        say: takes what the user should know.
 
     Raises:
         UsageError, WeightsError: what ``Network`` raises.
@@ -41,5 +44,5 @@ def opened(options: Namespace) -> Iterator[Network]:
     with registry.room(room.folder), trust.trusting(options.trust_code):
         network = Network(room.recipe, room.path, config.absolute(), options.weights, options.device)
         for notice in network.notices:
-            print(notice)
+            say(notice)
         yield network

@@ -39,7 +39,7 @@ class Reader:
         where: what messages call the source.
 
     Attributes:
-        scheme: of the joints, from the first person on.
+        scheme: of the joints, from the first person on. where, least: as given.
         lines, bad: how many came, and how many could not be read; trouble: why, of the first of them.
         old: frames that came more than ``FAR`` frames late, and were left out.
     """
@@ -47,7 +47,7 @@ class Reader:
     def __init__(
         self, choose: Callable[[int, str], Scheme], least: float, fps: float, where: str, notices: Notices
     ) -> None:
-        self._choose, self._least, self._fps = choose, least, fps
+        self._choose, self.least, self._fps = choose, least, fps
         self.where, self._notices = Path(where), notices
         self._identities = Identities(least)
         self._third: bool | None = None  # whether the third value of a joint is a score
@@ -87,13 +87,13 @@ class Reader:
             self.trouble = self.trouble or f"{self.where}, line {self.lines}: {one_line(error)[:300]}"
             self._notices.add("bad line", "", f"left out: {self.trouble}")
             return None
-        begins = self._ordered(number, bool(_says(content, "begins", False)))
+        begins = self._ordered(number, bool(_says(content, "begins")))
         if begins is None:
             return None
         found = self._identities(number, people)
-        scored = all(person.scores is not None for person in people) and _says(content, "scored", True)
-        made = {id: _joined(person, self._least) for id, person in found.items()}
-        return Frame(number, moment, made, scored, arrived, begins, _says(content, "asked", None))
+        scored = all(person.scores is not None for person in people) and _says(content, "scored") is not False
+        made = {id: _joined(person, self.least) for id, person in found.items()}
+        return Frame(number, moment, made, scored, arrived, begins, _says(content, "asked"))
 
     def _number(self, content: Any) -> int:
         """As the line tells, else the next one."""
@@ -182,10 +182,10 @@ def _joined(person: Person, least: float) -> np.ndarray:
     return np.concatenate([person.points, scores[:, None]], 1)
 
 
-def _says(content: Any, key: str, otherwise: bool | None) -> bool | None:
-    """Of a recorded session."""
+def _says(content: Any, key: str) -> bool | None:
+    """Of a line of a recorded session; None of others."""
     told = content.get(key) if isinstance(content, dict) else None
-    return told if isinstance(told, bool) else otherwise
+    return told if isinstance(told, bool) else None
 
 
 def written(frame: Frame, asked: bool) -> str:
@@ -204,4 +204,6 @@ def written(frame: Frame, asked: bool) -> str:
 
 def _numbers(x: np.ndarray) -> list:
     """Nested lists, None in place of NaN."""
-    return np.where(np.isnan(x), None, x).tolist()
+    numbers = x.astype(object)
+    numbers[np.isnan(x)] = None
+    return numbers.tolist()

@@ -40,16 +40,17 @@ class Session:
 
     Args:
         names: of the K classes. every: frames from label to label.
+        recorded: the frames lie ready, so their delays count from when they are looked at, not from their arrival.
         skip: leave out labels that are overtaken; else the source waits for the network.
         idle: seconds without a frame after which it ends; None: never.
     """
 
     def __init__(
-        self, evaluator: Evaluator, labels: Labels, names: Sequence[str], outlets: Outlets, *, every: int, skip: bool,
-        idle: float | None = None,
+        self, evaluator: Evaluator, labels: Labels, names: Sequence[str], outlets: Outlets, *, every: int, recorded: bool,
+        skip: bool, idle: float | None = None,
     ) -> None:  # fmt: skip
         self._evaluator, self._labels, self._names, self._outlets = evaluator, labels, names, outlets
-        self._every, self._skip, self._idle = every, skip, idle
+        self._every, self._recorded, self._skip, self._idle = every, recorded, skip, idle
         self._newest: int | None = None
         self.figures = Figures()
 
@@ -104,6 +105,7 @@ class Session:
         self._newest = max(before, frame.number)
 
     def _handle(self, frame: Frame, asked: bool) -> None:
+        arrived = time.monotonic() if self._recorded else frame.arrived
         if frame.begins:
             self._evaluator.forget()
             self._labels.forget()
@@ -111,7 +113,7 @@ class Session:
         self._outlets.record(frame, asked)
         if asked:
             self._ask(frame)
-        delay = time.monotonic() - frame.arrived
+        delay = time.monotonic() - arrived
         self.figures.per_frame.add(delay)
         if asked:
             self.figures.per_label.add(delay)

@@ -6,6 +6,7 @@ come, and gives None now and then while it waits, so that whoever reads it can l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -19,6 +20,7 @@ import numpy as np
 from skeleton_lab.errors import UsageError
 
 LONGEST = 1 << 20  # bytes of a line: a hundred people of 133 joints are fewer
+SHOWN = 80  # bytes that are left of a longer one
 PIECE = 1 << 16  # bytes read at once
 PAUSE = 0.02  # seconds between two looks at a file that grows, and the longest wait for anything else
 LOOPBACK = "127.0.0.1"
@@ -48,14 +50,9 @@ class Frame(NamedTuple):
 
 
 class Lines:
-    """Whole lines of bytes that come in pieces; what is too long to be a frame is passed over.
-
-    Attributes:
-        overlong: how many lines were longer than ``LONGEST``.
-    """
+    """Whole lines of bytes that come in pieces; one that is too long to be a frame is cut, and cannot be read."""
 
     def __init__(self) -> None:
-        self.overlong = 0
         self._rest = b""
         self._skipping = False
 
@@ -63,12 +60,12 @@ class Lines:
         """The lines that end in ``piece``; its last bytes wait for the next one."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
         for line in whole:
-            if self._skipping:
-                self._skipping = False
-            else:
+            if not self._skipping:
                 yield line
+            self._skipping = False
         if len(self._rest) > LONGEST:
-            self.overlong += not self._skipping
+            if not self._skipping:
+                yield self._rest[:SHOWN]
             self._skipping, self._rest = True, b""
 
     def end(self) -> Iterator[bytes]:
@@ -108,28 +105,27 @@ def written(path: Path, lines: Lines, follow: bool = False) -> Iterator[bytes | 
         UsageError: it is not there, or is no file.
     """
     if not path.is_file():
-        raise UsageError(
-            f"--input {path}: there is no such file" if not path.exists() else f"--input {path} is no file"
-        )
-    file = open(path, "rb", buffering=0)
-    try:
+        raise UsageError(f"--input {path} is no file" if path.exists() else f"--input {path}: there is no such file")
+    return _written(path, lines, follow)
+
+
+def _written(path: Path, lines: Lines, follow: bool) -> Iterator[bytes | None]:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb", buffering=0))
         while True:
             piece = file.read(PIECE)
             if piece:
                 yield from lines.add(piece)
-                continue
-            if not follow:
+            elif not follow:
                 yield from lines.end()
                 return
-            if _another(path, file.fileno(), file.tell()):
-                file.close()
-                file = open(path, "rb", buffering=0)  # noqa: SIM115
+            elif _another(path, file.fileno(), file.tell()):
+                stack.close()
+                file = stack.enter_context(open(path, "rb", buffering=0))
                 lines.forget()
-                continue
-            yield None
-            time.sleep(PAUSE)
-    finally:
-        file.close()
+            else:
+                yield None
+                time.sleep(PAUSE)
 
 
 def _another(path: Path, descriptor: int, read: int) -> bool:
@@ -152,11 +148,16 @@ def datagrams(port: int, host: str = LOOPBACK) -> Iterator[bytes | None]:
         listening = socket.socket(found[0], socket.SOCK_DGRAM)
     except OSError as error:
         raise UsageError(f"--host {host}: {error.strerror or error}") from error
+    try:
+        listening.bind(found[4])
+    except OSError as error:
+        listening.close()
+        raise UsageError(f"--udp {port}: cannot listen on {host}: {error.strerror or error}") from error
+    return _received(listening)
+
+
+def _received(listening: socket.socket) -> Iterator[bytes | None]:
     with listening:
-        try:
-            listening.bind(found[4])
-        except OSError as error:
-            raise UsageError(f"--udp {port}: cannot listen on {host}: {error.strerror or error}") from error
         listening.settimeout(PAUSE)
         while True:
             try:
@@ -164,4 +165,4 @@ def datagrams(port: int, host: str = LOOPBACK) -> Iterator[bytes | None]:
             except TimeoutError:
                 yield None
             else:
-                yield from (line for line in datagram.split(b"\n") if line)
+                yield from datagram.split(b"\n")

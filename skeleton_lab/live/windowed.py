@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeleton_lab.errors import ArchiveError, LabError
+from skeleton_lab.errors import LabError
 from skeleton_lab.inference import any_skeleton
 from skeleton_lab.inference.clips import placing
 from skeleton_lab.inference.clips.joints import Skeletons
 from skeleton_lab.inference.keypoints import checking
-from skeleton_lab.inference.keypoints.checking import Keypoints
 from skeleton_lab.inference.keypoints.normalise import GAP
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.network import Network
@@ -107,7 +106,9 @@ class Windowed:
         name = f"person {who}" if who != ALL else "everybody"
         scores = x[..., -1] if self._scored else None
         points = x[..., :-1] if scores is not None else np.where(x[..., -1:] > 0, x[..., :-1], np.nan)
-        found = self._checked(points, scores, name)
+        found = checking.checked(
+            points, scores, reader.scheme, name, reader.where, reader.least, self._notices, points.shape[1]
+        )
         if network.skeleton is None:
             assert self._target is not None
             made = Own([found], reader.scheme, self._target, wishes.up, self._notices)
@@ -119,16 +120,3 @@ class Windowed:
         return any_skeleton.of_found(
             [found], [None], network.skeleton, network.channels, network.scored, wish, self._notices, name
         )
-
-    def _checked(self, points: np.ndarray, scores: np.ndarray | None, name: str) -> Keypoints:
-        if self._reader.scheme is None:
-            raise ArchiveError(f"{name}: nobody has come")
-        return checking.checked(
-            points, scores, self._reader.scheme, name, self._reader.where, self.least_score, self._notices,
-            points.shape[1],
-        )  # fmt: skip
-
-    @property
-    def least_score(self) -> float:
-        """Score of a joint that was found: feeders of networks for their own skeleton look at scores themselves."""
-        return self._wishes.least_score if self._network.skeleton is None else 0.0
