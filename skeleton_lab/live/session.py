@@ -46,8 +46,8 @@ class Session:
     """
 
     def __init__(
-        self, evaluator: Evaluator, labels: Labels, names: Sequence[str], outlets: Outlets, *, every: int, recorded: bool,
-        skip: bool, idle: float | None = None,
+        self, evaluator: Evaluator, labels: Labels, names: Sequence[str], outlets: Outlets, *, every: int,
+        recorded: bool, skip: bool, idle: float | None = None,
     ) -> None:  # fmt: skip
         self._evaluator, self._labels, self._names, self._outlets = evaluator, labels, names, outlets
         self._every, self._recorded, self._skip, self._idle = every, recorded, skip, idle
