@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Figures:
         skipped: moments of a label that were left out because the next one was there already.
         per_frame: from a frame's arrival until everything about it was done. per_label: the same of frames at which
             the network was asked.
-        begun: MiB in use when the first frame came.
+        begun, cpu: MiB in use, and the process's processor time, when the first frame came.
     """
 
     frames: int = 0
@@ -55,11 +56,16 @@ class Figures:
     per_frame: Delays = field(default_factory=Delays, repr=False)
     per_label: Delays = field(default_factory=Delays, repr=False)
     begun: float = 0.0
+    cpu: float = 0.0
+
+    def begin(self) -> None:
+        """The first frame has come."""
+        self.begun, self.cpu = resident(), time.process_time()
 
     def as_json(self) -> dict[str, Any]:
         """Seconds in ms, memory in MiB."""
-        told = {key: value for key, value in asdict(self).items() if not isinstance(value, Delays)}
-        del told["begun"]
+        told: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self) if each.type == "int"}
+        told["cpu_s"] = round(time.process_time() - self.cpu, 2)
         for name, delays in (("frame", self.per_frame), ("label", self.per_label)):
             told |= {f"{name}_ms_p{round(100 * q)}": round(1e3 * delays.quantile(q), 2) for q in (0.5, 0.99)}
             told[f"{name}_ms_most"] = round(1e3 * delays.most, 2)

@@ -17,7 +17,7 @@ import numpy as np
 from skeleton_lab.inference import predictions
 from skeleton_lab.live.ahead import Ahead
 from skeleton_lab.live.evaluator import Evaluator
-from skeleton_lab.live.figures import Figures, resident
+from skeleton_lab.live.figures import Figures
 from skeleton_lab.live.labels import Labels
 from skeleton_lab.live.reading import FAR
 from skeleton_lab.live.sources import Frame
@@ -92,7 +92,7 @@ class Session:
     def _count(self, frame: Frame, before: int | None) -> None:
         figures = self.figures
         if not figures.frames:
-            figures.begun = resident()
+            figures.begin()
         figures.frames += 1
         if before is None or frame.begins:
             self._newest = frame.number
