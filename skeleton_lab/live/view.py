@@ -60,9 +60,10 @@ class View:
     def _person(line: dict[str, Any]) -> str:
         full = round(BAR * line["p"])
         others = [each for each in line["top5"] if each["name"] != line["label"]][:3]
-        rest = ", ".join(f"{each['name']} {each['probability']:.2f}" for each in others)
+        rest = ", ".join(f"{one_line(each['name'])} {each['probability']:.2f}" for each in others)
+        label = one_line(line["label"] or "(nothing)")
         bar = "#" * full + "." * (BAR - full)
-        return f"person {line['person']!s:4} [{bar}] {line['p']:.2f} {line['label'] or '(nothing)'}; {rest}"
+        return f"person {line['person']!s:4} [{bar}] {line['p']:.2f} {label}; {rest}"
 
     def _speed(self, figures: Figures, rate: float) -> str:
         delays = figures.per_label
@@ -79,6 +80,6 @@ class View:
             self._stream.write("\x1b[A")
         lines = [*lines, *[""] * (self._drawn - len(lines))]
         for line in lines:
-            self._stream.write(f"\r{one_line(line)[:width]:{width}}\n")
+            self._stream.write(f"\r{line[:width]:{width}}\n")
         self._stream.flush()
         self._drawn = len(lines)

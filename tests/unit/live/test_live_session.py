@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import threading
 import time
 import tracemalloc
@@ -10,15 +12,17 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from skeleton_lab.errors import Screen
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.predictions import probabilities
-from skeleton_lab.live.figures import Delays
+from skeleton_lab.live.figures import Delays, Figures
 from skeleton_lab.live.labels import Labels, Steadiness
 from skeleton_lab.live.reading import Reader
 from skeleton_lab.live.resampling import Resampled
 from skeleton_lab.live.rings import MOST, Rings
 from skeleton_lab.live.session import Outlets, Session
 from skeleton_lab.live.sources import Frame
+from skeleton_lab.live.view import View
 from skeleton_lab.skeletons.schemes import SCHEMES
 
 PLAIN = Steadiness(smooth=0, threshold=0, hysteresis=0)
@@ -148,17 +152,18 @@ def kept() -> int:
     return sum(each.size for each in traces.statistics("filename"))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_although_everybody_has_a_new_number_every_frame():
     sizes, rings = [], Rings(16)
     reader = Reader(lambda V, where: SCHEMES["coco17"], 0.3, 30.0, "the stream", Notices())
     body = np.random.default_rng(0).uniform(0, 400, (17, 3)).tolist()
     tracemalloc.start()
-    for n in range(150):
-        people = [{"id": 4 * n + k, "keypoints": body} for k in range(4)]
+    for n in range(100):
+        people = [{"id": 3 * n + k, "keypoints": body} for k in range(3)]
         (made,) = reader.frames([json.dumps({"people": people}).encode()])
         rings.push(made)
-        assert made is not None and len(made.people) == 4
-        if n in (60, 149):
+        assert made is not None and len(made.people) == 3
+        if n in (45, 99):
             sizes.append(kept())
     tracemalloc.stop()
     assert len(rings.of) <= MOST and sizes[1] < 1.1 * sizes[0]
@@ -205,3 +210,44 @@ def test_quantiles_of_delays_are_two_per_cent_exact():
         delays.add(each)
     for q in (0.5, 0.99, 1.0):
         assert delays.quantile(q) == pytest.approx(np.quantile(seconds, q), rel=0.04)
+
+
+class Terminal(io.StringIO):
+    """Keeps the lines of a screen as a terminal would show them; knows moves up, carriage returns and line ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.at = [""], 0
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for part in re.findall(r"\x1b\[A|\n|\r|[^\x1b\n\r]+", text):
+            if part == "\x1b[A":
+                self.at -= 1
+            elif part == "\n":
+                self.at += 1
+                self.rows += [""] * (self.at == len(self.rows))
+            elif part != "\r":
+                self.rows[self.at] = part + self.rows[self.at][len(part) :]
+        return len(text)
+
+
+def test_the_view_of_a_terminal_changes_in_place(monkeypatch):
+    monkeypatch.setattr("skeleton_lab.live.view.EVERY", 0)
+    terminal = Terminal()
+    view = View(Screen(terminal), 2.1)  # as ``guarded`` programs have their stderr
+    names = {"wave": 0.7, "si\x1b[2Jt": 0.2}
+    top = [{"class": k, "name": name, "probability": p} for k, (name, p) in enumerate(names.items())]
+    told = {"frame": 9, "time": 0.3, "label": "wave", "p": 0.7, "top5": top}
+    figures = Figures(frames=10, missing=2)
+    for people in ((0, 1), (1,)):
+        for who in people:
+            view.label(told | {"person": who})
+        view.tick(figures)
+        view.label(told | {"person": 0, "label": None, "p": None, "top5": []})  # has left
+    shown = [row.rstrip() for row in terminal.rows]
+    assert shown[0].startswith("person 1    [##############......] 0.70 wave; si\\x1b[2Jt 0.20")
+    assert shown[1].startswith("10 frames, ") and "looks back 2.1 s; 2 frames" in shown[1]
+    assert shown[2:] == ["", ""]
