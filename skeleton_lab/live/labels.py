@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,10 +40,12 @@ class Steadiness:
 
 @dataclass
 class _State:
-    frame: int
+    """Of a person: time and mean of the judgements so far, what they weigh together, and the label."""
+
     time: float
-    p: np.ndarray = field(repr=False)
-    label: int | None = None
+    p: np.ndarray
+    weight: float
+    label: int | None
 
 
 class Labels:
@@ -57,20 +60,15 @@ class Labels:
     def __init__(self, steadiness: Steadiness) -> None:
         self._how = steadiness
         self._of: dict[int | str, _State] = {}
-        self._weight: dict[int | str, float] = {}
 
-    def step(self, who: int | str, frame: int, time: float, logits: np.ndarray) -> tuple[int | None, np.ndarray]:
+    def step(self, who: int | str, time: float, logits: np.ndarray) -> tuple[int | None, np.ndarray]:
         """The class of a person's label, None for none, and the probabilities (K,) float64 that it rests on."""
-        p, before, weight = probabilities(logits), self._of.get(who), 1.0
-        label = None
-        if before is not None:
-            label = before.label
-            age = max(time - before.time, 0.0)
-            old = self._weight[who] * math.exp(-age / self._how.smooth) if self._how.smooth else 0.0
+        p, before, old = probabilities(logits), self._of.get(who), 0.0
+        if before is not None and self._how.smooth:
+            old = before.weight * math.exp(-max(time - before.time, 0.0) / self._how.smooth)
             p = (p + old * before.p) / (1 + old)
-            weight += old
-        label = self._chosen(label, p)
-        self._of[who], self._weight[who] = _State(frame, time, p, label), weight
+        label = self._chosen(None if before is None else before.label, p)
+        self._of[who] = _State(time, p, 1 + old, label)
         return label, p
 
     def _chosen(self, label: int | None, p: np.ndarray) -> int | None:
@@ -81,12 +79,12 @@ class Labels:
             return best
         return label
 
-    def gone(self, frame: int, judged: set[int | str]) -> list[int | str]:
+    def gone(self, judged: Container[int | str]) -> list[int | str]:
         """Those who were judged before and are not any more: nothing is kept of them."""
         gone = [who for who in self._of if who not in judged]
         for who in gone:
-            del self._of[who], self._weight[who]
+            del self._of[who]
         return gone
 
     def forget(self) -> None:
-        self._of, self._weight = {}, {}
+        self._of = {}

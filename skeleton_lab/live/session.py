@@ -121,9 +121,9 @@ class Session:
     def _ask(self, frame: Frame) -> None:
         answers = self._evaluator.logits()
         for who, logits in answers.items():
-            label, p = self._labels.step(who, frame.number, frame.time, logits)
+            label, p = self._labels.step(who, frame.time, logits)
             self._say(frame, who, label, p)
-        for who in self._labels.gone(frame.number, set(answers)):
+        for who in self._labels.gone(answers):
             self._say(frame, who, None, None)
 
     def _say(self, frame: Frame, who: int | str, label: int | None, p: np.ndarray | None) -> None:

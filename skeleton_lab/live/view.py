@@ -68,9 +68,9 @@ class View:
     def _speed(self, figures: Figures, rate: float) -> str:
         delays = figures.per_label
         return (
-            f"{figures.frames} frames, {rate:.0f}/s; a label takes {1e3 * delays.quantile(0.5):.0f} ms (p50), "
-            f"{1e3 * delays.quantile(0.99):.0f} ms (p99) and looks back {self._window:.1f} s; {figures.missing} frames "
-            f"missing, {figures.skipped} labels skipped"
+            f"{rate:.0f} frames/s; a label takes {1e3 * delays.quantile(0.5):.0f} ms (p50), "
+            f"{1e3 * delays.quantile(0.99):.0f} (p99), looks back {self._window:.1f} s; missing: {figures.missing} "
+            f"frames, {figures.skipped} labels"
         )
 
     def _draw(self, lines: list[str]) -> None:
