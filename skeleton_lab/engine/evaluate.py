@@ -133,7 +133,8 @@ def _predict(
         raise UsageError(f"{title}: there are fewer samples than processes")
     heads, labels = [], []
     mode = getattr(underlying(loader), "average_clips", "prob")
-    progress = Progress(title, len(loader), 0, runtime.device, runtime.team.first, lambda _: rest)
+    show = runtime.team.first and not runtime.quiet
+    progress = Progress(title, len(loader), 0, runtime.device, show, lambda _: rest)
     try:
         with _in_evaluation_mode(model):
             for batch in loader:

@@ -32,6 +32,7 @@ class Runtime:
     Attributes:
         log: takes a line and tells it, as ``logging.Log`` does.
         piece: clips per forward pass of an evaluation, once the memory was too small for a whole batch.
+        quiet: no progress bars: a network is asked many times a second.
     """
 
     team: Team
@@ -39,6 +40,7 @@ class Runtime:
     stop: Stop = field(default_factory=Stop)
     fabric: Fabric | None = None
     piece: int | None = None
+    quiet: bool = False
 
     @classmethod
     def local(cls, device: str | torch.device = "cpu", log: Callable[..., None] | None = None) -> Runtime:

@@ -97,8 +97,21 @@ def of_keypoints(
         return None
     found, source, labels = read
     where = str(given) if isinstance(given, Path) else "the array"
-    clips = [_clip(skeletons.settled(each, source, where)) for each in found]
+    found = [skeletons.settled(each, source, where) for each in found]
     wish = placing.Wish(wishes.up, wishes.least_score)
+    return of_found(found, labels, skeleton, channels, scored, wish, notices, where)
+
+
+def of_found(
+    found: Sequence[Keypoints], labels: Sequence[int | None], skeleton: Layout, channels: int, scored: bool,
+    wish: placing.Wish, notices: Notices, where: str,
+) -> Unplaced:  # fmt: skip
+    """Recordings of key points in the joints of ``skeleton``; those that cannot be placed are left out and said.
+
+    Raises:
+        ArchiveError: none can be placed. UsageError: other coordinates than the network takes.
+    """
+    clips = [_clip(each) for each in found]
     placed = placing.placed(clips, skeleton, wish, notices)
     notices.forget("size")  # the network has no use for it
     for clip, why in placed.skipped:

@@ -28,6 +28,7 @@ from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.size_checks import CHANNELS, people, told
 from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.inference.wishes import WINDOW
 from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.bones import NTU, bone
 from skeleton_lab.skeletons.layouts import Layout
@@ -145,6 +146,12 @@ class Network:
         default = inspect.signature(self.feeder_class).parameters.get("window_size")
         size = self.arguments.get("window_size", default and default.default)
         return size if isinstance(size, int) and size > 0 else None
+
+    @property
+    def window_of_recordings(self) -> int:
+        """Frames of the windows that recordings are cut into, where the user does not say."""
+        usual = None if self.skeleton is None else self.usual_length
+        return usual or self.window or WINDOW
 
     @property
     def persons(self) -> int:

@@ -21,7 +21,7 @@ from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.recordings import Found
 from skeleton_lab.inference.windows import ALL, Own, Recordings, Row, Stored, cuts, rows_of, scheme_for
-from skeleton_lab.inference.wishes import WINDOW, Wishes
+from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.reporting.viewer.clip_source import raw_recordings
 from skeleton_lab.skeletons import joint_maps
 from skeleton_lab.skeletons.layouts import Layout
@@ -57,7 +57,7 @@ def predict(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, 
         return _of_its_skeleton(network, network.skeleton, given, wishes)
     own = None if isinstance(given, Clips) else _own(network, given, wishes, config)
     if own is not None:
-        window = wishes.window if wishes.window is not None else network.window or WINDOW
+        window = wishes.window if wishes.window is not None else network.window_of_recordings
         return _asked(network, own, wishes, window, _shown(given))
     assert not isinstance(given, np.ndarray)  # would have been key points
     clips = _clips(given, wishes)
@@ -92,8 +92,7 @@ def _of_its_skeleton(network: Network, skeleton: Layout, given: Path | np.ndarra
         recordings = any_skeleton.of_keypoints(given, skeleton, network.channels, network.scored, wishes, notices)
     if recordings is not None:
         _refuse_archive_flags(wishes, given if isinstance(given, Path) else ARRAY, "holds key points")
-        usual = network.usual_length or network.window or WINDOW
-        window = wishes.window if wishes.window is not None else usual
+        window = wishes.window if wishes.window is not None else network.window_of_recordings
     else:
         assert not isinstance(given, np.ndarray)
         for flag in ("up", "score"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -65,6 +66,27 @@ def folder(path: Path, notices: Notices) -> Frames:
             content = json.loads(file.read_bytes())
             found.append((number, _listed(content) if isinstance(content, list) else _openpose_frame(content)))
     return in_order(found, path, notices)
+
+
+def parsed(path: Path) -> Any:
+    """The content of a JSON file; of JSON lines, as ``live`` records them, the list of what they hold.
+
+    A last line that was cut off is left out, as whoever wrote it may have been stopped.
+    """
+    text = path.read_bytes()
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        lines = [line for line in text.split(b"\n") if line.strip()]
+        if len(lines) < 2 or lines[0].lstrip()[:1] not in (b"{", b"["):
+            raise
+        try:
+            content = [json.loads(line) for line in lines[:-1]]
+        except ValueError:
+            raise error from None
+        with contextlib.suppress(ValueError):
+            content.append(json.loads(lines[-1]))
+        return content
 
 
 def frames_of(content: Any, path: Path, notices: Notices) -> list[Frames] | None:

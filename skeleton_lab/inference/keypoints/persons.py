@@ -16,12 +16,15 @@ PAIRS = (17, 18, 25, 33, 20)  # joints, where a flat list can be triples or pair
 
 
 def openpose(person: dict[str, Any]) -> Person | None:
-    """``pose_keypoints_2d`` of x, y, score; else ``pose_keypoints_3d``; ``pose_keypoints`` of before version 1.3."""
+    """``pose_keypoints_2d`` of x, y, score; else ``pose_keypoints_3d``; ``pose_keypoints`` of before version 1.3.
+
+    In the same frames of ``people`` other programs write ``keypoints``, as of ``told``.
+    """
     for key, width in (("pose_keypoints_2d", 3), ("pose_keypoints", 3), ("joints", 3), ("pose_keypoints_3d", 4)):
         if person.get(key):
             joints = np.asarray(person[key], np.float64).reshape(-1, width)
             return Person(joints[:, :-1], joints[:, -1], _track(person))
-    return None
+    return told(person)
 
 
 def kinetics(person: dict[str, Any]) -> Person | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,7 +123,7 @@ def read(
     if start.startswith(npy_format.MAGIC):
         return of_array(path, npy_format.open_npy(path).read(), None, False, choose, score, notices, persons)
     with parsing(path):
-        content = json.loads(path.read_bytes())
+        content = estimators.parsed(path)
     frames = estimators.frames_of(content, path, notices)
     if frames is not None:
         return _of_frames(frames, how)

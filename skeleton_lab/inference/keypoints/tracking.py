@@ -60,25 +60,14 @@ def _body(person: Person, least: float) -> _Body:
 
 
 class _Slot:
-    """One person over the frames; ``number`` is that of a tracker."""
+    """One person, as seen last; ``number`` is that of a tracker."""
 
-    def __init__(self, number: int | None) -> None:
-        self.number = number
-        self.frames: list[tuple[int, _Body]] = []
-        self.weight = 0.0
-
-    def add(self, t: int, body: _Body) -> None:
-        self.frames.append((t, body))
-        scores = body.person.scores
-        self.weight += float(body.there.sum() if scores is None else scores[body.there].sum())
-
-    @property
-    def last(self) -> _Body:
-        return self.frames[-1][1]
+    def __init__(self, number: int | None, last: _Body) -> None:
+        self.number, self.last = number, last
 
 
-def linked(frames: Sequence[Sequence[Person]], least: float, count: int) -> Linked:
-    """The ``count`` persons that are seen most, each in a slot of their own, in the order of appearance.
+class Tracker:
+    """Who is who, a frame at a time.
 
     Numbers of a tracker are believed; where one occurs twice in a frame, it is of the one who is nearest to where its
     owner was. Everybody else continues the nearest of those seen last, if that is nearer than their own extent; nearest
@@ -87,34 +76,79 @@ def linked(frames: Sequence[Sequence[Person]], least: float, count: int) -> Link
 
     Args:
         least: score of a joint that was found.
+        forgetful: forget whoever is gone for more than ``PATIENCE`` frames, also those with a number, so that memory is
+            bounded however long it goes on.
     """
-    slots: list[_Slot] = []
-    of_number: dict[int, int] = {}
-    active: OrderedDict[int, int] = OrderedDict()  # slot -> frame, the one seen longest ago first
-    for t, people in enumerate(frames):
-        while active and t - next(iter(active.values())) > PATIENCE:
-            active.popitem(last=False)
-        bodies = [body for body in (_body(person, least) for person in people[:CROWD]) if body.there.any()]
-        chosen = _by_number(bodies, slots, of_number)
+
+    def __init__(self, least: float, forgetful: bool = False) -> None:
+        self._least, self._forgetful = least, forgetful
+        self._slots: dict[int, _Slot] = {}
+        self._of_number: dict[int, int] = {}
+        self._active: OrderedDict[int, int] = OrderedDict()  # slot -> frame, the one seen longest ago first
+        self._next = 0
+
+    def __contains__(self, slot: int) -> bool:
+        """Whether somebody is still known."""
+        return slot in self._slots
+
+    def follow(self, t: int, people: Sequence[Person]) -> dict[int, _Body]:
+        """The slot of each person of frame ``t``; slots are numbered as they appear."""
+        self._leave(t)
+        bodies = [body for body in (_body(person, self._least) for person in people[:CROWD]) if body.there.any()]
+        chosen = _by_number(bodies, self._slots, self._of_number)
         taken = set(chosen.values())
-        free = {m: slots[m] for m in active if m not in taken}
-        chosen |= _nearest(bodies, [i for i in range(len(bodies)) if i not in chosen], free, of_number)
+        free = {m: self._slots[m] for m in self._active if m not in taken}
+        chosen |= _nearest(bodies, [i for i in range(len(bodies)) if i not in chosen], free, self._of_number)
         for i, body in enumerate(bodies):
             number = body.person.track
-            fresh = None if number in of_number else number
+            fresh = None if number in self._of_number else number
             if i not in chosen:
-                chosen[i] = len(slots)
-                slots.append(_Slot(fresh))
-            slot = slots[chosen[i]]
+                chosen[i] = self._next
+                self._slots[self._next] = _Slot(fresh, body)
+                self._next += 1
+            slot = self._slots[chosen[i]]
             if fresh is not None:
-                slot.number = of_number[fresh] = chosen[i]
-            slot.add(t, body)
-            active[chosen[i]] = t
-            active.move_to_end(chosen[i])
-    return _stacked(slots, len(frames), count)
+                slot.number = self._of_number[fresh] = chosen[i]
+            slot.last = body
+            self._active[chosen[i]] = t
+            self._active.move_to_end(chosen[i])
+        return {chosen[i]: body for i, body in enumerate(bodies)}
+
+    def _leave(self, t: int) -> None:
+        while self._active and t - next(iter(self._active.values())) > PATIENCE:
+            gone, _ = self._active.popitem(last=False)
+            if self._forgetful:
+                del self._slots[gone]
+                self._of_number = {number: slot for number, slot in self._of_number.items() if slot != gone}
 
 
-def _by_number(bodies: Sequence[_Body], slots: Sequence[_Slot], of_number: dict[int, int]) -> dict[int, int]:
+class _Followed:
+    """One person over the frames, and how much was seen of them."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, _Body]] = []
+        self.weight = 0.0
+
+    def add(self, t: int, body: _Body) -> None:
+        self.frames.append((t, body))
+        scores = body.person.scores
+        self.weight += float(body.there.sum() if scores is None else scores[body.there].sum())
+
+
+def linked(frames: Sequence[Sequence[Person]], least: float, count: int) -> Linked:
+    """The ``count`` persons that are seen most, each in a slot of their own, in the order of appearance.
+
+    Args:
+        least: score of a joint that was found.
+    """
+    tracker, followed = Tracker(least), {}
+    for t, people in enumerate(frames):
+        for slot, body in tracker.follow(t, people).items():
+            followed.setdefault(slot, _Followed()).add(t, body)
+    return _stacked([followed[slot] for slot in range(len(followed))], len(frames), count)
+
+
+def _by_number(bodies: Sequence[_Body], slots: dict[int, _Slot], of_number: dict[int, int]) -> dict[int, int]:
     """Slots of those whose number is known; of several with one number, that of the nearest."""
     holders: dict[int, list[int]] = {}
     for i, body in enumerate(bodies):
@@ -162,11 +196,11 @@ def _nearest(
     return chosen
 
 
-def _stacked(slots: Sequence[_Slot], T: int, count: int) -> Linked:
+def _stacked(slots: Sequence[_Followed], T: int, count: int) -> Linked:
     kept = sorted(sorted(range(len(slots)), key=lambda m: -slots[m].weight)[:count])
     if not kept:
         return Linked(np.zeros((T, 0, 0, 2)), None, 0)
-    V, D = slots[kept[0]].last.person.points.shape
+    V, D = slots[kept[0]].frames[-1][1].person.points.shape
     points = np.zeros((T, len(kept), V, D))
     scored = any(body.person.scores is not None for m in kept for _, body in slots[m].frames)
     scores = np.zeros((T, len(kept), V)) if scored else None

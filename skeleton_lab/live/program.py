@@ -1,0 +1,174 @@
+"""``skeleton-lab live ROOM``: names actions while they happen."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from skeleton_lab.errors import UsageError, guarded
+from skeleton_lab.inference.wishes import Wishes
+from skeleton_lab.live import flags, sources
+from skeleton_lab.live.sources import Frame
+from skeleton_lab.utils.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from skeleton_lab.inference.network import Network
+    from skeleton_lab.live.figures import Figures
+    from skeleton_lab.live.reading import Reader
+    from skeleton_lab.live.session import Outlets
+    from skeleton_lab.live.windowed import Windowed
+
+
+class Source(NamedTuple):
+    """Frames, by whoever reads key points; what messages call their source; whether it goes on while nobody takes
+    them, so that labels have to be left out where the machine is slow."""
+
+    frames: Callable[[Reader], Iterable[Frame | None]]
+    name: str
+    flows: bool
+
+
+def source_of(options: argparse.Namespace) -> Source:
+    """What the flags name.
+
+    Raises:
+        UsageError: there is no such file, or the port is taken.
+    """
+    lines = sources.Lines()
+    if options.udp is not None:
+        datagrams = sources.datagrams(options.udp, options.host)
+        return Source(lambda reader: reader.frames(datagrams), f"UDP port {options.udp}", True)
+    if options.input == "-":
+        descriptor = sys.stdin.fileno()
+        if os.isatty(descriptor):
+            print("frames are read from this terminal, a JSON object a line; Ctrl-D ends", file=sys.stderr)
+        flows = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return Source(lambda reader: reader.frames(sources.piped(descriptor, lines)), "stdin", flows)
+    path, follow = Path(options.input), options.follow
+    written = sources.written(path, lines, follow)
+    return Source(lambda reader: reader.frames(written), str(path), follow)
+
+
+def _judge(network: Network, wishes: Wishes, options: argparse.Namespace, where: str) -> tuple[Reader, Windowed]:
+    """Who reads the frames, and who judges what is in them."""
+    from skeleton_lab.inference.clips.joints import Skeletons
+    from skeleton_lab.inference.keypoints import normalise
+    from skeleton_lab.live.reading import Reader
+    from skeleton_lab.live.said import Said
+    from skeleton_lab.live.windowed import Windowed
+    from skeleton_lab.skeletons import layouts
+
+    own, told, notices = network.skeleton, wishes.keypoints, Said()
+    if own is None:
+        choose = lambda V, where: normalise.scheme_of(told, V, where)  # noqa: E731
+    elif told is not None and layouts.layout(told) != own:
+        raise UsageError(f"--keypoints {told}: the network takes {own.name}; leave it out")
+    else:
+        choose = Skeletons(own).choose
+    least = wishes.least_score if own is None else 0.0  # feeders of such networks look at scores themselves
+    reader = Reader(choose, least, options.fps, where, notices)
+    judge = Windowed(
+        network, reader, wishes, notices, window=options.window, people=options.people, least=options.least,
+        config="--config" if options.config is None else f"--config {options.config}",
+    )  # fmt: skip
+    return reader, judge
+
+
+def _outlets(options: argparse.Namespace, seconds: float, stack: contextlib.ExitStack) -> Outlets:
+    """Files and the screen; ``seconds``: that a label looks back on."""
+    from skeleton_lab.live import reading
+    from skeleton_lab.live.session import Outlets
+    from skeleton_lab.live.view import View
+
+    def opened(path: Path) -> IO[str]:
+        return stack.enter_context(open(path, "w", encoding="utf-8", buffering=1))
+
+    view = View(sys.stderr, seconds) if options.view else None
+    out = opened(options.output) if options.output else None if view else sys.stdout
+    record = opened(options.record) if options.record else None
+
+    def label(line: dict) -> None:
+        if out is not None:
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+            out.flush()
+        if view is not None:
+            view.label(line)
+
+    def recorded(frame: Frame, asked: bool) -> None:
+        if record is not None:
+            record.write(reading.written(frame, asked))
+
+    return Outlets(label, recorded, view.tick if view is not None else lambda figures: None)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Until the frames end, or a signal ends it.
+
+    Raises:
+        LabError: what the user has to put right.
+    """
+    wishes, steadiness = flags.checked(options)
+    source = source_of(options)
+    from skeleton_lab.engine.signals import Stop, Stopped
+    from skeleton_lab.inference import opening, predictions
+    from skeleton_lab.live.labels import Labels
+    from skeleton_lab.live.resampling import Resampled
+    from skeleton_lab.live.session import Session
+
+    with opening.opened(options, _say) as network, contextlib.ExitStack() as stack:
+        network.runtime.quiet = True
+        reader, judge = _judge(network, wishes, options, source.name)
+        names = predictions.class_names(judge.K, network.ucla, options.classes, network.class_names)
+        seconds = judge.frames / (options.resample or options.fps)
+        session = Session(
+            judge, Labels(steadiness), names, _outlets(options, seconds, stack), every=options.every,
+            recorded=not source.flows, skip=source.flows and not options.no_skip, idle=options.idle,
+        )  # fmt: skip
+        frames = source.frames(reader)
+        _say(
+            f"{network.options.model} listens to {source.name}: a label every {options.every} frames, of the last "
+            f"{judge.frames} ({seconds:.1f} s)"
+        )
+        with contextlib.suppress(Stopped), Stop():
+            session.run(Resampled(frames, options.resample) if options.resample else frames)
+    if not session.figures.frames:
+        raise UsageError(reader.trouble or f"{source.name}: no frame has come")
+    _end(session.figures, reader, options)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _end(figures: Figures, reader: Reader, options: argparse.Namespace) -> None:
+    """The figures of the session, in words and, where it is wished, as JSON."""
+    told = {**figures.as_json(), "unreadable": reader.bad, "too_late": reader.old}
+    if options.stats is not None:
+        write_atomically(options.stats, lambda file: file.write((json.dumps(told, indent=1) + "\n").encode()))
+    kinds = {
+        "missing": "missing", "late": "late", "too_late": "too late to be of use", "unreadable": "unreadable",
+    }  # fmt: skip
+    counts = ", ".join(f"{told[key]} {words}" for key, words in kinds.items() if told[key])
+    _say(f"{figures.frames} frames{f' ({counts})' if counts else ''}, {figures.labels} labels")
+    if figures.skipped:
+        _say(f"{figures.skipped} times a label was left out, because the next one was due; --no-skip waits instead")
+    _say(
+        f"from a frame to all that follows from it: {told['frame_ms_p50']} ms (p50), {told['frame_ms_p99']} ms (p99); "
+        f"with a label {told['label_ms_p50']} and {told['label_ms_p99']} ms; memory {told['mib_begin']} MiB at the "
+        f"first frame, {told['mib_end']} at the end"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    from skeleton_lab.inference.keypoints import normalise
+
+    words = normalise.spelled(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: run(flags.parser().parse_args(words)))
