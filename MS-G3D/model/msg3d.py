@@ -153,10 +153,15 @@ class Model(nn.Module):
             self.add_module(f"tcn{i}", MSTCN(width, width))
         self.fc = nn.Linear(WIDTHS[-1], num_class)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def bodies(self, x: Tensor) -> Tensor:
+        """(N, C, T, V, M), after ``data_bn``, as bodies (N*M, C, T, V)."""
         N, C, T, V, M = x.shape
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = x.view(N, M, V, C, T).permute(0, 1, 3, 4, 2).reshape(N * M, C, T, V)
+        return x.view(N, M, V, C, T).permute(0, 1, 3, 4, 2).reshape(N * M, C, T, V)
+
+    def forward(self, x: Tensor) -> Tensor:
+        N, M = x.shape[0], x.shape[-1]
+        x = self.bodies(x)
         for i in range(1, len(WIDTHS) + 1):
             x = torch.relu(getattr(self, f"sgcn{i}")(x) + getattr(self, f"gcn3d{i}")(x))
             x = getattr(self, f"tcn{i}")(x)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.array_clips import ArrayClips
@@ -180,12 +181,12 @@ class Network:
         feeder.repeat = 1
         return feeder
 
-    def _fed(self, clips: Clips, layout: str | None = None) -> Feeder:
+    def _fed(self, clips: Clips, layout: str | None = None, **more: Any) -> Feeder:
         """The test feeder on clips that are open already."""
         given: dict[str, Any] = {"data_path": clips, "label_path": "val", "split": "test", "layout": layout}
         if self.ucla:
             given = {"root": clips, "label_path": "val"}
-        return self._feeder(given)
+        return self._feeder(given | more)
 
     def _feeder(self, given: dict[str, Any]) -> Feeder:
         if "split" not in inspect.signature(self.feeder_class).parameters:  # the archive is one
@@ -220,18 +221,38 @@ class Network:
             made.append(self.logits(self._fed(stored, self._scrambling), f"{title} {first}/{total}"))
         return np.concatenate(made)
 
+    def every_frame(self, clip: np.ndarray, describe: Callable[[Clips], Clips] = lambda clips: clips) -> Tensor:
+        """A clip (T, M, V, C) float32 as the network takes it, on its device: each of its T frames, and no other.
+
+        Raises:
+            UsageError: the test feeder makes other frames of them.
+        """
+        told = inspect.signature(self.feeder_class).parameters
+        wanted = {"window_size": len(clip), "p_interval": 1.0, "num_clips": 1}
+        feeder = self._fed(
+            describe(self._as_stored([clip], len(clip))), self._scrambling,
+            **{name: value for name, value in wanted.items() if name in told},
+        )  # fmt: skip
+        x = feeder.__getitems__([0])[0]
+        if x.dim() != 5 or x.shape[2] != len(clip):
+            raise UsageError(f"--config: {self.options.feeder} makes {tuple(x.shape)} of {len(clip)} frames")
+        return x.to(self.runtime.device)
+
     @property
     def _scrambling(self) -> str | None:
         """A layout of the configuration speaks of its archive, except a scrambling, which belongs to the weights."""
         layout = str(self.arguments.get("layout") or "")
         return layout if layout.startswith("scrambled") else None
 
-    def _as_stored(self, block: list[np.ndarray]) -> ArrayClips:
-        """Clips (T, M, V, 3) as the network's archives hold them: padded, or made by its room's own generator."""
+    def _as_stored(self, block: list[np.ndarray], length: int | None = None) -> ArrayClips:
+        """Clips (T, M, V, 3) as the network's archives hold them: padded, or made by its room's own generator.
+
+        ``length``: frames, in place of the archives'.
+        """
         if self.ucla:
             return ArrayClips([clip[:, :1].transpose(3, 0, 2, 1) for clip in block])
         padded = FRAMES if self.skeleton is None or self.trained_on is None else self.trained_on.T
-        length = max(padded, *(len(clip) for clip in block))
+        length = length or max(padded, *(len(clip) for clip in block))
         if self.generated:
             block = [_generated(clip, length, self.bones) for clip in block]
         clips = [clip.transpose(3, 0, 2, 1) for clip in block]

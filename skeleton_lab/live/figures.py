@@ -34,6 +34,11 @@ class Delays:
         place = int(np.searchsorted(np.cumsum(self._counts), q * len(self)))
         return min(SHORTEST * RATIO**place, self.most)
 
+    def as_ms(self, name: str) -> dict[str, float]:
+        """Median, 99 % and the longest, in ms."""
+        told = {f"{name}_ms_p{round(100 * q)}": round(1e3 * self.quantile(q), 2) for q in (0.5, 0.99)}
+        return {**told, f"{name}_ms_most": round(1e3 * self.most, 2)}
+
 
 @dataclass
 class Figures:
@@ -67,8 +72,7 @@ class Figures:
         told: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self) if each.type == "int"}
         told["cpu_s"] = round(time.process_time() - self.cpu, 2)
         for name, delays in (("frame", self.per_frame), ("label", self.per_label)):
-            told |= {f"{name}_ms_p{round(100 * q)}": round(1e3 * delays.quantile(q), 2) for q in (0.5, 0.99)}
-            told[f"{name}_ms_most"] = round(1e3 * delays.most, 2)
+            told |= delays.as_ms(name)
         return {**told, "mib_begin": round(self.begun, 1), "mib_end": round(resident(), 1)}
 
 

@@ -17,6 +17,7 @@ from skeleton_lab.utils.cli import Parser, check_sizes
 
 FPS = 30.0
 LONGEST = 10_000  # frames of a window
+ENDS = ("pad", "wait")  # of --continual
 
 
 def parser() -> Parser:
@@ -32,6 +33,7 @@ def parser() -> Parser:
     add("--device", default="cpu", help="cpu, 0, cuda:0 (default: cpu)")
     add("--trust-code", action="store_true", help=trust.HELP)
     _of_the_input(made)
+    _of_videos(made)
     _of_labels(made)
     add("--output", type=Path, metavar="FILE", help="JSON lines of labels; default: stdout, without --view")
     add("--view", action="store_true", help="show people and labels on stderr, for reading")
@@ -55,6 +57,17 @@ def _of_the_input(made: Parser) -> None:
         "learned from 30 per second")  # fmt: skip
 
 
+def _of_videos(made: Parser) -> None:
+    add = made.add_argument
+    add("--video", type=Path, metavar="FILE", help="find key points in the frames of a video, in place of --input")
+    add("--camera", type=int, metavar="NUMBER", help="the same of a camera's: 0 is the first one")
+    add("--pose-model", type=Path, metavar="FILE", help="ONNX file of RTMPose, for --video and --camera")
+    add("--det-model", type=Path, metavar="FILE", help="ONNX file of YOLOX or RTMDet, which finds people; default: "
+        "none, one person fills the picture")  # fmt: skip
+    add("--detect-every", type=int, default=10, metavar="FRAMES", help="look for people anew; between, each is looked "
+        "for where they were (default: 10)")  # fmt: skip
+
+
 def _of_labels(made: Parser) -> None:
     add, how = made.add_argument, Steadiness()
     add("--window", type=int, metavar="FRAMES", help="that a label looks back on; default: as predict cuts recordings")
@@ -62,6 +75,8 @@ def _of_labels(made: Parser) -> None:
     add("--least", type=int, metavar="FRAMES", help="of the window in which somebody has to be seen; default: a "
         "quarter of it")  # fmt: skip
     add("--people", type=int, default=2, metavar="N", help="who is judged at most: those seen most (default: 2)")
+    add("--continual", nargs="?", const=ENDS[0], choices=ENDS, help="take each frame once, for networks that can: pad: "
+        "labels as of a clip that ends now; wait: of what no later frame changes, for less work")  # fmt: skip
     add("--together", action="store_true", help="judge all of them together, for actions of two")
     add("--smooth", type=float, default=how.smooth, metavar="SECONDS", help="over which judgements are averaged; 0: "
         f"not at all (default: {how.smooth:g})")  # fmt: skip
@@ -76,7 +91,7 @@ def _of_labels(made: Parser) -> None:
 
 def checked(options: argparse.Namespace) -> tuple[Wishes, Steadiness]:
     """What is wished of the key points and of the labels; UsageError for what cannot work."""
-    check_sizes(options, "every", "people")
+    check_sizes(options, "every", "people", "detect_every")
     for flag, most in (("window", LONGEST), ("least", options.window or LONGEST)):
         value = getattr(options, flag)
         if value is not None and not 1 <= value <= most:
@@ -94,6 +109,7 @@ def checked(options: argparse.Namespace) -> tuple[Wishes, Steadiness]:
 
 
 def _check_input(options: argparse.Namespace) -> None:
+    _check_videos(options)
     if options.udp is not None:
         if not 0 < options.udp < 1 << 16:
             raise UsageError(f"--udp {options.udp}: a port is 1 to 65535")
@@ -103,6 +119,23 @@ def _check_input(options: argparse.Namespace) -> None:
         raise UsageError("--host is for --udp")
     if options.follow and options.input == "-":
         raise UsageError("--follow is for a file: name it with --input")
+
+
+def _check_videos(options: argparse.Namespace) -> None:
+    given = [flag for flag in ("video", "camera") if getattr(options, flag) is not None]
+    if not given:
+        for flag in ("pose_model", "det_model"):
+            if getattr(options, flag) is not None:
+                raise UsageError(f"--{flag.replace('_', '-')} is for --video and --camera")
+        return
+    if len(given) > 1 or options.input != "-" or options.udp is not None or options.follow:
+        raise UsageError(f"--{given[0]} is where frames come from: leave out --input, --follow, --udp and any other")
+    if options.pose_model is None:
+        raise UsageError(
+            f"--{given[0]} needs --pose-model FILE, an ONNX file of RTMPose (docs/live.md says where they are)"
+        )
+    if options.camera is not None and options.camera < 0:
+        raise UsageError(f"--camera {options.camera}: a number, 0 for the first one")
 
 
 def _check_files(options: argparse.Namespace) -> None:

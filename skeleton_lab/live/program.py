@@ -20,10 +20,10 @@ from skeleton_lab.utils.atomic import write_atomically
 
 if TYPE_CHECKING:
     from skeleton_lab.inference.network import Network
-    from skeleton_lab.live.figures import Figures
+    from skeleton_lab.live.evaluator import Evaluator
+    from skeleton_lab.live.figures import Delays, Figures
     from skeleton_lab.live.reading import Reader
     from skeleton_lab.live.session import Outlets
-    from skeleton_lab.live.windowed import Windowed
 
 
 class Source(NamedTuple):
@@ -33,6 +33,7 @@ class Source(NamedTuple):
     frames: Callable[[Reader], Iterable[Frame | None]]
     name: str
     flows: bool
+    pictures: Delays | None = None  # how long each took to become key points, where they come from pictures
 
 
 def source_of(options: argparse.Namespace) -> Source:
@@ -41,6 +42,8 @@ def source_of(options: argparse.Namespace) -> Source:
     Raises:
         UsageError: there is no such file, or the port is taken.
     """
+    if options.video is not None or options.camera is not None:
+        return _pictures(options)
     lines = sources.Lines()
     if options.udp is not None:
         datagrams = sources.datagrams(options.udp, options.host)
@@ -56,13 +59,25 @@ def source_of(options: argparse.Namespace) -> Source:
     return Source(lambda reader: reader.frames(written), str(path), follow)
 
 
-def _judge(network: Network, wishes: Wishes, options: argparse.Namespace, where: str) -> tuple[Reader, Windowed]:
+def _pictures(options: argparse.Namespace) -> Source:
+    """Of a video or a camera: their frames become some of a constant rate, by the times that they have."""
+    from skeleton_lab.live import video
+
+    poses = video.Poses(options.pose_model, options.det_model, options.detect_every)
+    options.resample = options.resample or flags.FPS
+    if options.video is not None:
+        lines, name = video.of_file(options.video, poses), str(options.video)
+    else:
+        lines, name = video.of_camera(options.camera, poses), f"camera {options.camera}"
+    return Source(lambda reader: reader.frames(lines), name, options.camera is not None, poses.seconds)
+
+
+def _judge(network: Network, wishes: Wishes, options: argparse.Namespace, where: str) -> tuple[Reader, Evaluator]:
     """Who reads the frames, and who judges what is in them."""
     from skeleton_lab.inference.clips.joints import Skeletons
     from skeleton_lab.inference.keypoints import normalise
     from skeleton_lab.live.reading import Reader
     from skeleton_lab.live.said import Said
-    from skeleton_lab.live.windowed import Windowed
     from skeleton_lab.skeletons import layouts
 
     own, told, notices = network.skeleton, wishes.keypoints, Said()
@@ -74,11 +89,15 @@ def _judge(network: Network, wishes: Wishes, options: argparse.Namespace, where:
         choose = Skeletons(own).choose
     least = wishes.least_score if own is None else 0.0  # feeders of such networks look at scores themselves
     reader = Reader(choose, least, options.fps, where, notices)
-    judge = Windowed(
-        network, reader, wishes, notices, window=options.window, people=options.people, least=options.least,
-        config="--config" if options.config is None else f"--config {options.config}",
-    )  # fmt: skip
-    return reader, judge
+    config = "--config" if options.config is None else f"--config {options.config}"
+    how = {"window": options.window, "people": options.people, "least": options.least, "config": config}
+    if options.continual:
+        from skeleton_lab.live.frame_by_frame import FrameByFrame
+
+        return reader, FrameByFrame(network, reader, wishes, notices, end=options.continual, **how)
+    from skeleton_lab.live.windowed import Windowed
+
+    return reader, Windowed(network, reader, wishes, notices, **how)
 
 
 def _outlets(options: argparse.Namespace, seconds: float, stack: contextlib.ExitStack) -> Outlets:
@@ -140,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
             session.run(Resampled(frames, options.resample) if options.resample else frames)
     if not session.figures.frames:
         raise UsageError(reader.trouble or f"{source.name}: no frame has come")
-    _end(session.figures, reader, options)
+    _end(session.figures, reader, options, source)
     return 0
 
 
@@ -148,9 +167,11 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _end(figures: Figures, reader: Reader, options: argparse.Namespace) -> None:
+def _end(figures: Figures, reader: Reader, options: argparse.Namespace, source: Source) -> None:
     """The figures of the session, in words and, where it is wished, as JSON."""
     told = {**figures.as_json(), "unreadable": reader.bad, "too_late": reader.old}
+    if source.pictures is not None:
+        told |= source.pictures.as_ms("picture")
     if options.stats is not None:
         write_atomically(options.stats, lambda file: file.write((json.dumps(told, indent=1) + "\n").encode()))
     kinds = {
@@ -165,6 +186,8 @@ def _end(figures: Figures, reader: Reader, options: argparse.Namespace) -> None:
         f"with a label {told['label_ms_p50']} and {told['label_ms_p99']} ms; memory {told['mib_begin']} MiB at the "
         f"first frame, {told['mib_end']} at the end"
     )
+    if source.pictures is not None:
+        _say(f"key points of a picture: {told['picture_ms_p50']} ms (p50), {told['picture_ms_p99']} ms (p99)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

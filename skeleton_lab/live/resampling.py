@@ -64,10 +64,10 @@ class Resampled:
 def _between(a: dict[int, np.ndarray], b: dict[int, np.ndarray], share: float) -> dict[int, np.ndarray]:
     if share >= 1 - NEAR:
         return b
-    return {id: _moved(a[id], end, share) for id, end in b.items() if id in a and a[id].shape == end.shape}
+    return {id: moved(a[id], end, share) for id, end in b.items() if id in a and a[id].shape == end.shape}
 
 
-def _moved(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
+def moved(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     """(V, C) on the way from a to b."""
     in_a, in_b = (np.isfinite(x).all(1) & (x[:, -1] > 0) for x in (a, b))
     made = a + share * (b - a)

@@ -6,14 +6,13 @@ import numpy as np
 
 from skeleton_lab.errors import LabError
 from skeleton_lab.inference import any_skeleton
-from skeleton_lab.inference.clips import placing
-from skeleton_lab.inference.clips.joints import Skeletons
 from skeleton_lab.inference.keypoints import checking
 from skeleton_lab.inference.keypoints.normalise import GAP
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.network import Network
-from skeleton_lab.inference.windows import ALL, SEEN, Own, Recordings, Row, cut, scheme_for
+from skeleton_lab.inference.windows import ALL, SEEN, Recordings, Row, cut
 from skeleton_lab.inference.wishes import Wishes
+from skeleton_lab.live.placing import Placing
 from skeleton_lab.live.reading import Reader
 from skeleton_lab.live.rings import Rings
 from skeleton_lab.live.sources import Frame
@@ -47,8 +46,7 @@ class Windowed:
         self.K = network.K
         self._people = network.persons if wishes.together else people
         self._least = max(1, round(SEEN * self.frames)) if least is None else least
-        self._target = None if network.skeleton is not None else scheme_for(network.joints, config)
-        self._skeletons = Skeletons(network.skeleton)
+        self._placing = Placing(network, reader, wishes, notices, config)
         self._rings = Rings(self.frames)
         self._scored = True
 
@@ -99,24 +97,8 @@ class Windowed:
         Raises:
             LabError: they cannot be placed.
         """
-        network, reader, rings, wishes = self._network, self._reader, self._rings, self._wishes
-        assert rings.newest is not None and reader.scheme is not None
+        rings = self._rings
+        assert rings.newest is not None
         first = min(int(rings.of[id].seen(rings.begin, rings.newest)[0]) for id in ids)
         x = np.stack([rings.of[id].window(first, rings.newest) for id in ids], 1)
-        name = f"person {who}" if who != ALL else "everybody"
-        scores = x[..., -1] if self._scored else None
-        points = x[..., :-1] if scores is not None else np.where(x[..., -1:] > 0, x[..., :-1], np.nan)
-        found = checking.checked(
-            points, scores, reader.scheme, name, reader.where, reader.least, self._notices, points.shape[1]
-        )
-        if network.skeleton is None:
-            assert self._target is not None
-            made = Own([found], reader.scheme, self._target, wishes.up, self._notices)
-            if made.trouble is not None:
-                raise made.trouble
-            return made
-        found = self._skeletons.settled(found, reader.scheme, name)
-        wish = placing.Wish(wishes.up, wishes.least_score)
-        return any_skeleton.of_found(
-            [found], [None], network.skeleton, network.channels, network.scored, wish, self._notices, name
-        )
+        return self._placing(x, self._scored, f"person {who}" if who != ALL else "everybody")

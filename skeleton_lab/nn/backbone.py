@@ -76,13 +76,18 @@ class TenBlocks(nn.Module):
             raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
         return import_class(name, "graph")(**(arguments or {}))
 
+    def bodies(self, x: Tensor) -> Tensor:
+        """(N, C, T, V, M), after ``data_bn``, as bodies (N*M, C, T, V)."""
+        N, C, T, V, M = x.shape
+        x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
+        return x.view(N, M, V, C, T).permute(0, 1, 3, 4, 2).reshape(N * M, C, T, V)
+
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 3:  # (N, T, V*C)
             N, T, _ = x.shape
             x = x.reshape(N, T, self.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
-        N, C, T, V, M = x.shape
-        x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
-        x = x.view(N, M, V, C, T).permute(0, 1, 3, 4, 2).reshape(N * M, C, T, V)
+        N, M = x.shape[0], x.shape[-1]
+        x = self.bodies(x)
         for i in range(1, len(WIDTHS) + 1):
             x = getattr(self, f"l{i}")(x)
         return self.fc(self.drop_out(x.mean((2, 3)).view(N, M, -1).mean(1)))
