@@ -54,6 +54,8 @@ VERBS = {
     "test": Verb("test weights of the room's network", scripts=TRAIN, configured=True,
                  words=(("main.py", ("--phase", "test")), ("train.py", ("--mode", "eval")))),
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
+    "calibrate": Verb("how sure a network may be, and when it had better not know",
+                      "skeleton_lab.calibration.program:main", of_room=True),
     "few-shot": Verb("classes by the nearest of a few clips, in a network's feature space",
                      "skeleton_lab.one_shot.few_shot:main", of_room=True),
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
