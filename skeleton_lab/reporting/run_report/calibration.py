@@ -149,7 +149,8 @@ def _bins(pairs: list[tuple[str, Reliability]]) -> list[tuple[str, ...]]:
 
 
 WIDTH, HEIGHT = 460, 330
-LEFT, RIGHT, TOP, BOTTOM = 52, 444, 10, 230  # of the accuracies
+LEFT, RIGHT, TOP, BOTTOM = 52, 432, 10, 230  # of the accuracies
+BAND = 4  # of what chance makes, wide
 STRIP = (246, 286)  # of the shares of the clips
 
 
@@ -170,7 +171,8 @@ def layout(each: Reliability) -> dict[str, Any]:
             continue
         left, width = x(k / bins) + 1, round((RIGHT - LEFT) / bins - 2, 1)
         bars.append((left, y(each.accuracy[k]), width, round(BOTTOM - y(each.accuracy[k]), 1)))
-        bands.append((left, y(each.high[k]), width, max(round(y(each.low[k]) - y(each.high[k]), 1), 2)))
+        height = max(round(y(each.low[k]) - y(each.high[k]), 1), 2)
+        bands.append((round(x(each.confidence[k]) - BAND / 2, 1), y(each.high[k]), BAND, height))
         height = max(round((STRIP[1] - STRIP[0]) * count / most, 1), 1)
         shares.append((left, round(STRIP[1] - height, 1), width, height))
     ticks = (0, 0.2, 0.4, 0.6, 0.8, 1)
