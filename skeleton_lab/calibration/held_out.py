@@ -46,13 +46,13 @@ def parts(network: Network) -> Parts:
         ArchiveError and its kin: from the feeders.
     """
     options = network.options
-    train = make_feeder(options, options.train_feeder_args)
+    train: Any = make_feeder(options, options.train_feeder_args)
     outputs = network.K
     check_labels(train, outputs, "training")
     train = class_list.only(train, options, outputs, "training")
     subjects = len(np.unique(train.clips.subjects)) if train.clips.subjects is not None else 0
-    validation = split_by_subject(options, train)
-    test = make_feeder(options, options.test_feeder_args)
+    validation: Any = split_by_subject(options, train)
+    test: Any = make_feeder(options, options.test_feeder_args)
     count = (
         outputs if outputs is not None else int(max(train.label.max(), validation.label.max(), test.label.max())) + 1
     )

@@ -22,7 +22,7 @@ FLAT = 1e-4  # an energy that varies less says nothing
 POINTS = 101  # of a ROC curve
 
 
-def score(name: str, logits: np.ndarray, known: Sequence[int] | None = None) -> np.ndarray:
+def score(name: str, logits: np.ndarray, known: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """(...) float64, one of ``SCORES`` of logits (..., K), of the outputs ``known`` alone where they are given.
 
     A training on some of the classes leaves outputs that no clip was ever to get; they are no part of what is known.
