@@ -90,20 +90,23 @@ def _damaged(path: Path, why: Any) -> UsageError:
 
 
 def _checked(path: Path, told: dict[str, Any]) -> Calibration:
-    temperature, refused, classes = told.get("temperature"), told.get("reject"), told.get("classes")
-    if not _number(temperature) or temperature <= 0:
-        raise _damaged(path, f"temperature {temperature!r}")
-    if not isinstance(refused, dict) or not _number(refused.get("threshold")):
+    temperature, refused, classes = _number(told.get("temperature")), told.get("reject"), told.get("classes")
+    if temperature is None or temperature <= 0:
+        raise _damaged(path, f"temperature {told.get('temperature')!r}")
+    threshold = _number(refused.get("threshold")) if isinstance(refused, dict) else None
+    if refused is None or threshold is None:
         raise _damaged(path, "no threshold")
     if refused.get("score") not in unknown.SCORES:
         raise _damaged(path, f"score {refused.get('score')!r}")
     if classes is not None and not (isinstance(classes, list) and classes and all(map(_index, classes))):
         raise _damaged(path, "classes that are none")
-    return Calibration(path, float(temperature), classes, refused["score"], float(refused["threshold"]))
+    return Calibration(path, temperature, classes, refused["score"], threshold)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any) -> float | None:
+    """A finite number, None for anything else."""
+    given = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if given else None
 
 
 def _index(value: Any) -> bool:
