@@ -14,6 +14,7 @@ from skeleton_lab.errors import UsageError, one_line
 from skeleton_lab.inference.calibrated import Calibration
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.utils.atomic import refuse_special
+from skeleton_lab.utils.reliability import probabilities as probabilities  # of whoever has logits and no rows
 
 TOP = 5
 
