@@ -56,6 +56,8 @@ VERBS = {
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
     "live": Verb("name actions while they happen: key points from a pipe, a growing file, UDP",
                  "skeleton_lab.live.program:main", of_room=True),
+    "calibrate": Verb("how sure a network may be, and when it had better not know",
+                      "skeleton_lab.calibration.program:main", of_room=True),
     "few-shot": Verb("classes by the nearest of a few clips, in a network's feature space",
                      "skeleton_lab.one_shot.few_shot:main", of_room=True),
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),

@@ -21,7 +21,8 @@ WRITTEN = (
     "runs-*.pt", "runs-*_right.txt", "runs-*_wrong.txt", "runs", "trainlogs",
     "weights/weights-*.pt", "checkpoints/checkpoint-*.pt", "epoch*_model.pt",
     "epoch*_test_score.pkl", "epoch*_val_score.pkl", "*_each_class_acc.csv", "test_result.pkl",
-    "right-samples.txt", "wrong-samples.txt", "evaluation.npz", "hardest.npz", "report.html", "plots",
+    "right-samples.txt", "wrong-samples.txt", "evaluation.npz", "hardest.npz", "calibration.json", "report.html",
+    "plots",
 )  # fmt: skip
 PREVIOUS = "previous"
 TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt")  # a run has got somewhere

@@ -29,6 +29,7 @@ from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.size_checks import CHANNELS, people, told
 from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.inference import calibrated
 from skeleton_lab.inference.wishes import WINDOW
 from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.bones import NTU, bone
@@ -54,6 +55,7 @@ class Network:
         skeleton: that it was made for, where its configuration names another than the published archives'; None else.
         channels: of a joint that it reads; scored: the last of them is a score.
         arguments: of the test feeder.
+        calibration: of these weights, where it was measured; it is for whoever tells probabilities.
 
     Raises:
         UsageError: what the configuration's options raise. WeightsError: the weights do not fit.
@@ -77,6 +79,7 @@ class Network:
         self.runtime = Runtime.local(place, lambda line, **_: print(line, file=sys.stderr))
         self.options, self.net, self.weights = options, net.to(self.runtime.device), weights
         self.model: Any = self._in_precision(found)
+        self.calibration = calibrated.beside(weights, self.notices.append)
         self.K = classes_of(options, net)
         self.feeder_class = import_class(options.feeder, "feeder")
         if not issubclass(self.feeder_class, Feeder):

@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import timeline
-from skeleton_lab.inference.predictions import main_row, probabilities, top
+from skeleton_lab.inference.predictions import main_row, top
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.reporting.html import clip_json, shell
 from skeleton_lab.reporting.viewer import page as view_page
@@ -135,7 +135,7 @@ def _details(recordings: Recordings, k: int, names: Sequence[str]) -> str:
 
 
 def _said(row: Row, names: Sequence[str], fps: float) -> dict[str, Any]:
-    best = top(probabilities(row.logits), names)
+    best = top(row.probabilities, names)
     who = "" if row.who == ALL else f"{row.who}, "
     return {
         "who": f"{who}{clock(row.first / fps)} to {clock(row.last / fps)}",
@@ -194,7 +194,7 @@ def png(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], fps: 
     for k, first, last in (spans[i] for i in chosen):
         middle = (first + last - 1) // 2
         row = main_row([row for row in rows if (row.first, row.last) == (first, last)], k, middle)
-        best = top(probabilities(row.logits), names, 1)[0]
+        best = top(row.probabilities, names, 1)[0]
         points = recordings.points(k)
         present = first + np.flatnonzero(points[first:last].any((1, 2, 3)))
         frame = int(present[np.abs(present - middle).argmin()])

@@ -51,6 +51,14 @@ def predict(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, 
         ArchiveError, ArchiveNotFoundError: the input is missing, damaged or of no known form.
         UsageError: its joints and the network's do not go together.
     """
+    answer = _answer(network, given, wishes, config)
+    if network.calibration is not None:
+        for row in answer.rows:
+            row.temperature, row.known = network.calibration.temperature, bool(network.calibration.knows(row.logits))
+    return answer
+
+
+def _answer(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, config: str) -> Answer:
     if isinstance(given, np.ndarray) and reading.holds_clips(given.shape):
         given = ArrayClips(given)
     if network.skeleton is not None:

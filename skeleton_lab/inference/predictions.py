@@ -11,8 +11,10 @@ import numpy as np
 
 from skeleton_lab.data.archives import class_names as published_names
 from skeleton_lab.errors import UsageError, one_line
+from skeleton_lab.inference.calibrated import Calibration
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.utils.atomic import refuse_special
+from skeleton_lab.utils.reliability import probabilities as probabilities  # of whoever has logits and no rows
 
 TOP = 5
 
@@ -37,12 +39,6 @@ def class_names(count: int, ucla: bool, file: Path | None, told: Sequence[str] |
     return lines
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax of (..., K), float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
 def top(p: np.ndarray, names: Sequence[str], count: int = TOP) -> list[dict[str, Any]]:
     """The most probable classes of (K,), best first."""
     best = np.argsort(-p, kind="stable")[:count]
@@ -53,7 +49,7 @@ def whole(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """Per person (or all): mean probability over the windows of one recording."""
     made: dict[str, list[np.ndarray]] = {}
     for row in rows:
-        made.setdefault(row.who, []).append(probabilities(row.logits))
+        made.setdefault(row.who, []).append(row.probabilities)
     return {who: np.mean(parts, axis=0) for who, parts in made.items()}
 
 
@@ -74,12 +70,21 @@ def as_json(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], f
         clip["windows"] = [
             {
                 "first_frame": row.first, "last_frame": row.last - 1, "begin_s": round(row.first / fps, 3),
-                "end_s": round(row.last / fps, 3), "who": row.who, "top": top(probabilities(row.logits), names),
+                "end_s": round(row.last / fps, 3), "who": row.who, "top": top(row.probabilities, names),
+                **({} if row.known is None else {"known": row.known}),
             }
             for row in mine
         ]  # fmt: skip
         clips.append(clip)
     return {**about, "accuracy": accuracy(recordings, rows, len(names)), "classes": list(names), "clips": clips}
+
+
+def sureness(calibration: Calibration | None) -> dict[str, Any]:
+    """What the JSON says about the probabilities of a calibrated network; nothing of another."""
+    if calibration is None:
+        return {}
+    reject = {"score": calibration.score, "threshold": calibration.threshold}
+    return {"calibration": {"file": str(calibration.path), "temperature": calibration.temperature, "reject": reject}}
 
 
 def accuracy(recordings: Recordings, rows: Sequence[Row], classes: int) -> dict[str, float | int] | None:
@@ -110,8 +115,17 @@ def accuracy(recordings: Recordings, rows: Sequence[Row], classes: int) -> dict[
 
 
 def summary(content: dict[str, Any]) -> list[str]:
-    """Lines about all clips: the windows, the accuracy."""
+    """Lines about all clips: the windows, the calibration, the accuracy."""
     lines = [content["windows"]] if content.get("windows") else []
+    if content.get("calibration"):
+        made = content["calibration"]
+        rows = [row for clip in content["clips"] for row in clip["windows"]]
+        strange = sum(not row["known"] for row in rows)
+        lines.append(
+            f"probabilities are calibrated: temperature {made['temperature']:.4g} of {made['file']}; {strange} of "
+            f"{len(rows)} predictions are perhaps of no known class ({made['reject']['score']} below "
+            f"{made['reject']['threshold']:.4g})"
+        )
     told = content["accuracy"]
     if told:
         left = f"; {told['left_out']} without a usable label left out" if told["left_out"] else ""
@@ -133,6 +147,7 @@ def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
         frames = f"{row['first_frame']}-{row['last_frame']}"
         seconds = f"{row['begin_s']:.1f}-{row['end_s']:.1f}"
         best = ", ".join(f"{each['name']} {100 * each['probability']:.1f} %" for each in row["top"])
+        best += "; perhaps none of these" if row.get("known") is False else ""
         yield f"{name:{width}}  {frames:>11}  {seconds:>13}  {row['who']:8}  {best}"
     if len(rows) > most:
         yield f"... and {len(rows) - most} more rows, all of them in the JSON file"

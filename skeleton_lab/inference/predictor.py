@@ -20,6 +20,7 @@ from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.predict import predict
 from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.skeletons.schemes import SCHEMES
+from skeleton_lab.utils.reliability import probabilities
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Prediction:
         clip: name of the recording; first, last: its frames, both included, from 0.
         who: "all", or "person 1", "person 2": as if nobody else were there.
         logits: (K,) float32; classes: K names; label: the class of the recording, where it is known.
+        temperature: by which they are divided for ``probabilities``: of a calibrated network, else 1.
+        known: whether it looks like a class of the training; None where the network is not calibrated.
     """
 
     clip: str
@@ -39,11 +42,13 @@ class Prediction:
     logits: np.ndarray = field(repr=False)
     classes: Sequence[str] = field(repr=False)
     label: int | None = None
+    temperature: float = 1.0
+    known: bool | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
         """(K,) float64."""
-        return predictions.probabilities(self.logits)
+        return probabilities(self.logits, self.temperature)
 
     @property
     def top(self) -> list[tuple[str, float]]:
@@ -133,7 +138,7 @@ class Predictor:
         return [
             Prediction(
                 recordings.names[row.recording], row.first, row.last - 1, row.who, row.logits, names,
-                None if labels is None else labels[row.recording],
+                None if labels is None else labels[row.recording], row.temperature, row.known,
             )
             for row in answer.rows
         ]  # fmt: skip

@@ -81,7 +81,7 @@ def _write(options: argparse.Namespace, network: Network, answer: Answer) -> Non
     about = {
         "input": str(options.input), "config": str(options.config), "weights": str(options.weights),
         "network": network.options.model, "keypoints": recordings.scheme, "fps": options.fps,
-        "windows": answer.windows,
+        "windows": answer.windows, **predictions.sureness(network.calibration),
     }  # fmt: skip
     content = predictions.as_json(recordings, rows, names, options.fps, about)
     folder = options.output

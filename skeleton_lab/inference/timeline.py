@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.inference.predictions import probabilities
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 
 
@@ -39,7 +38,7 @@ def stretches(rows: Sequence[Row]) -> list[list[float]]:
         if place + 1 < len(rows) and rows[place + 1].first < end:
             after = rows[place + 1]
             end = (row.first + row.last + after.first + after.last) // 4
-        p = probabilities(row.logits)
+        p = row.probabilities
         best = int(p.argmax())
         if made and made[-1][1] == first and made[-1][2] == best:
             made[-1][3] = (made[-1][3] * weight + float(p[best])) / (weight + 1)

@@ -15,6 +15,7 @@ from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
 from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.skeletons.schemes import SCHEMES, Scheme
+from skeleton_lab.utils.reliability import probabilities
 
 ALL = "all"  # who a row looks at: everybody, or "person 1", "person 2"
 SEEN = 0.25  # share of a window that somebody who is asked for alone is there
@@ -112,6 +113,13 @@ class Row:
     last: int
     who: str
     logits: np.ndarray = field(default_factory=lambda: np.empty(0))  # (K,)
+    temperature: float = 1.0  # of the network's calibration
+    known: bool | None = None  # whether it looks like a class of the training; None: nobody knows
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(K,) float64."""
+        return probabilities(self.logits, self.temperature)
 
 
 def windows(T: int, window: int, stride: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.calibration.program import figures
 from skeleton_lab.skeletons import bones
 
 # Kinect v2 at rest, metres, y up, the sensor looking along +z at the person's face
@@ -99,6 +100,26 @@ def write_evaluation(folder: Path, num_class: int, samples: int, occurring: int 
     logits[np.arange(samples), pred] += 12
     names = np.array([f"test_{k}" for k in range(samples)])
     np.savez(folder / "evaluation.npz", logits=logits, labels=labels, index=np.arange(samples), names=names)
+
+
+def write_calibration(folder: Path, weights: str = "runs-12-1200.pt", unknown: bool = True) -> dict[str, Any]:
+    """A network that was three times too sure of four classes, and a fifth that it had never seen."""
+    rng = np.random.default_rng(3)
+
+    def clips(count: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = rng.normal(0, 1.5, (count, 5)) - np.eye(5)[4] * 6
+        return 3 * logits, (logits + rng.gumbel(size=logits.shape)).argmax(1) % 4
+
+    (validation, labels), (test, test_labels) = clips(300), clips(400)
+    if unknown:
+        test[300:] *= 0.5
+        test_labels[300:] = 4
+    told = {
+        "room": "CTR-GCN", "model": "model.ctrgcn.Model", "weights": weights, "digest": "0", "classes": [0, 1, 2, 3],
+        "subjects": {"held_out": 2, "of": 20}, **figures(validation, labels, test, test_labels, np.arange(4)),
+    }  # fmt: skip
+    (folder / "calibration.json").write_text(json.dumps(told))
+    return told
 
 
 def write_hardest(

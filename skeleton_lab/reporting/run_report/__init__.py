@@ -16,7 +16,7 @@ from skeleton_lab.errors import LabError
 from skeleton_lab.reporting.html import clip_json
 from skeleton_lab.reporting.html.clip_json import Clip
 from skeleton_lab.reporting.html.line_chart import Chart
-from skeleton_lab.reporting.run_report import page
+from skeleton_lab.reporting.run_report import calibration, page
 from skeleton_lab.reporting.run_report.curves import charts
 from skeleton_lab.reporting.run_report.summary import Confusion, confusion, evaluated, per_class
 from skeleton_lab.reporting.run_report.work_dir import Run, class_names, load
@@ -77,7 +77,19 @@ def _plots(
         title = f"{run.name}: {evaluated(run)}"
         plots.confusion(matrix, names, folder / "confusion.png", title)
         plots.per_class(per_class(matrix), names, folder / "per_class.png", title)
+    _calibration_plots(run, folder)
     if clips:
         clip = clips[0]
         title = f"{run.name}: {names[clip.label]} → {names[clip.pred]}   (sample {clip.name}, {run.stream} stream)"
         plots.skeleton(clip, run.hardest.edges, title, folder / "skeleton.png")
+
+
+def _calibration_plots(run: Run, folder: Path) -> None:
+    from skeleton_lab.reporting.run_report import calibration_plots
+
+    found, measured = run.calibration, run.evaluation.reliability if run.evaluation is not None else None
+    title = f"{run.name}: {calibration.told(found, evaluated(run))}"
+    if pairs := calibration.diagrams(found, measured):
+        calibration_plots.reliability(pairs, folder / "reliability.png", title)
+    if found is not None and found.scores:
+        calibration_plots.unknown(found, folder / "unknown.png", title)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from skeleton_lab.reporting.html import line_chart, shell
 from skeleton_lab.reporting.html.clip_json import Clip
 from skeleton_lab.reporting.html.line_chart import Chart
-from skeleton_lab.reporting.run_report import headline, sections
+from skeleton_lab.reporting.run_report import calibration, headline, sections
 from skeleton_lab.reporting.run_report.summary import Confusion, evaluated, hardest_pairs, per_class
 from skeleton_lab.reporting.run_report.work_dir import Run
 
@@ -28,6 +28,11 @@ def build(
     if matrix is not None or clips:
         total, wrong = (matrix.confused, matrix.wrong) if matrix is not None else (0, 0)
         parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream, evaluated(run), total, wrong))
+    measured = run.evaluation.reliability if run.evaluation is not None else None
+    sure = calibration.section(run.calibration, measured, evaluated(run), len(drawn))
+    if sure is not None:
+        parts.append(sure[0])
+        drawn += [sure[1]] if sure[1] is not None else []
     parts += [sections.configuration(run), sections.environment(run)]
     data = {
         "charts": [chart.hover for chart in drawn],

@@ -45,7 +45,8 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _bare(axes) -> None:
+def bare(axes) -> None:
+    """Axes without a frame above and at the right, with small numbers."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9, colors="#333333")
 
@@ -71,7 +72,7 @@ def curves(charts: Sequence[Chart], path: Path, title: str = "") -> Path:
         axes.set_xlabel(chart.axis, fontsize=10)
         axes.set_ylabel(chart.unit, fontsize=10)
         axes.grid(axis="y", color="#E3E7EB", linewidth=0.8)
-        _bare(axes)
+        bare(axes)
         if len(chart.series) > 1:
             axes.legend(fontsize=9, frameon=False)
     made.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
@@ -142,7 +143,7 @@ def per_class(classes: Sequence[ClassAccuracy], names: Sequence[str], path: Path
         axes.set_ylim(rows - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("accuracy (%)", fontsize=10)
-        _bare(axes)
+        bare(axes)
         axes.tick_params(axis="y", length=0)
     made.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
     return save(made, path)

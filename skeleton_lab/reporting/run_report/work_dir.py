@@ -17,8 +17,11 @@ import yaml
 from skeleton_lab.data.archives import class_names as class_name_lists
 from skeleton_lab.errors import UsageError
 from skeleton_lab.reporting.html.clip_json import UP, Hardest
+from skeleton_lab.reporting.run_report import calibration
+from skeleton_lab.reporting.run_report.calibration import Calibration
+from skeleton_lab.utils.reliability import Reliability, measured
 
-FILES = ("metrics.jsonl", "config.yaml", "evaluation.npz", "hardest.npz")
+FILES = ("metrics.jsonl", "config.yaml", "evaluation.npz", "hardest.npz", calibration.FILE)
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Evaluation:
     num_class: int
     epoch: int | None = None  # of the weights, if known
     class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
+    reliability: Reliability | None = None  # where all logits are finite
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Run:
     command: str = ""
     evaluation: Evaluation | None = None
     hardest: Hardest | None = None
+    calibration: Calibration | None = None
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -107,6 +112,7 @@ def load(work_dir: Path) -> Run:
     _read_config(run)
     _read_evaluation(run)
     _read_hardest(run)
+    _read_calibration(run)
     return run
 
 
@@ -236,7 +242,8 @@ def _read_evaluation(run: Run) -> None:
     names = arrays.get("class_names", np.arange(0))
     told = names.tolist() if names.ndim == 1 and names.dtype.kind == "U" else []
     epoch = _epoch(run, arrays, labels, best[:, 0])
-    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, epoch, told[:num_class])
+    sure = measured(logits, labels) if np.isfinite(logits).all() else None
+    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, epoch, told[:num_class], sure)
 
 
 def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np.ndarray) -> int | None:
@@ -278,3 +285,15 @@ def _read_hardest(run: Run) -> None:
         bool(told["flat"]) if "flat" in told else None,
         up if up in UP else "y",
     )
+
+
+# calibration.json
+
+
+def _read_calibration(run: Run) -> None:
+    path = run.work_dir / calibration.FILE
+    if path.is_file():
+        try:
+            run.calibration = calibration.read(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            run.notices.append(f"{path.name} cannot be read ({type(error).__name__}): its part is left out.")

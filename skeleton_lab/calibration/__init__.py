@@ -1,0 +1,1 @@
+"""How sure a network may be: its temperature, and when it had better say that it does not know."""
