@@ -57,6 +57,8 @@ VERBS = {
                  words=(("main.py", ("--phase", "test")), ("train.py", ("--mode", "eval")))),
     "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True,
                     without_room=("--onnx", "skeleton_lab.inference.onnx_program:main")),
+    "export": Verb("a trained network as an ONNX file for other runtimes", "skeleton_lab.export.program:main",
+                   of_room=True),
     "few-shot": Verb("classes by the nearest of a few clips, in a network's feature space",
                      "skeleton_lab.one_shot.few_shot:main", of_room=True),
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),

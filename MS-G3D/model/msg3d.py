@@ -64,8 +64,9 @@ class UnfoldWindows(nn.Module):
         self.window, self.stride = window, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        T = x.shape[2]
         x = F.pad(x, (0, 0, self.window // 2, self.window // 2))
-        return x.unfold(2, self.window, self.stride).transpose(3, 4).flatten(3)
+        return torch.stack([x[:, :, w : w + T : self.stride] for w in range(self.window)], 3).flatten(3)
 
 
 class MSG3D(nn.Module):

@@ -133,7 +133,7 @@ class Fed:
         made = []
         for first in range(0, total, BLOCK):
             block = [next(clips) for _ in range(min(BLOCK, total - first))]
-            stored = describe(self._as_stored(block))
+            stored = describe(self.as_stored(block))
             made.append(self.logits(self._fed(stored, self._scrambling), f"{title} {first}/{total}"))
         return np.concatenate(made)
 
@@ -143,7 +143,7 @@ class Fed:
         layout = str(self.arguments.get("layout") or "")
         return layout if layout.startswith("scrambled") else None
 
-    def _as_stored(self, block: list[np.ndarray]) -> ArrayClips:
+    def as_stored(self, block: list[np.ndarray]) -> ArrayClips:
         """Clips (T, M, V, 3) as the network's archives hold them: padded, or made by its room's own generator."""
         if self.ucla:
             return ArrayClips([clip[:, :1].transpose(3, 0, 2, 1) for clip in block])
