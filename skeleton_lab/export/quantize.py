@@ -51,26 +51,17 @@ def run(source: Path, archive: Path, layout: str | None = None) -> None:
         archive: its training clips tell the ranges, its test clips the accuracy.
 
     Raises:
-        UsageError: onnxruntime is not installed; the file normalises key points itself. ArchiveError and its kin: the
-            archive is missing, or has no training or test clips.
+        UsageError: onnxruntime is not installed. ArchiveError and its kin: the archive is missing, or has no training
+            or test clips.
     """
     target = source.with_suffix(".int8.onnx")
     with onnx_network.opened(source) as network:
-        refuse_preprocessing(network)
         train, test = (network.archive_feeder(archive, split, None, None, layout) for split in ("train", "test"))
         some = np.unique(np.linspace(0, len(train) - 1, min(len(train), CALIBRATION)).round().astype(int))
         quantize(source, target, calibration(network, train, some))
         before, after = cost(network, test), cost(OnnxNetwork(target, *onnx_network.read(target)), test)
     print(f"written: {target}, quantised by {len(some)} training clips of {archive}")
     print(*table(before, after), sep="\n")
-
-
-def refuse_preprocessing(network: OnnxNetwork) -> None:
-    if network.about.preprocessing:
-        raise UsageError(
-            "--quantize does not go with --with-preprocessing: coordinates of key points need more than 8 bits; "
-            "leave one of them out"
-        )
 
 
 def calibration(network: OnnxNetwork, feeder: Feeder, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:

@@ -94,8 +94,20 @@ class OnnxNetwork(Fed):
 
     def inputs(self, feeder: Feeder, batch: Batch) -> list[np.ndarray]:
         """What the network is called with, clips first; of a sample that is several clips one after the other."""
+        if self.about.preprocessing:
+            return [self.keypoints(feeder, batch)]
         made = [np.ascontiguousarray(x.numpy()) for x in feeder.inputs(feeder.work(batch))]
         return [x.reshape(-1, *x.shape[2:]) for x in made] if made[0].ndim == SEVERAL else made
+
+    def keypoints(self, feeder: Feeder, batch: Batch) -> np.ndarray:
+        """(N, T, M, V, C) as they are stored, for a file that does the feeder's part itself; behind a shorter clip, and
+        where the file takes more frames or persons, zeros."""
+        rows = np.asarray(batch, np.int64)
+        takes = self.session.get_inputs()[0].shape[1]
+        length = max(int(feeder.clips.lengths(rows)[1].max()), takes if isinstance(takes, int) else 1)
+        x = feeder.clips.gather(rows, np.broadcast_to(np.arange(length), (len(rows), length)))[:, :, : self.persons]
+        missing = self.persons - x.shape[2]
+        return np.pad(x, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0)))
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Logits (N, K) float32 of the network's inputs, in the order of the file.

@@ -79,9 +79,6 @@ def test_the_table_has_size_time_and_accuracy_of_both(tmp_path, capsys):
 
 
 def test_what_cannot_be_quantised_is_one_line(tmp_path):
-    source = onnx_files.write(tmp_path / "net.onnx", preprocessing=True)
-    with pytest.raises(UsageError, match="does not go with --with-preprocessing"):
-        quantize.run(source, tmp_path / "absent.npz")
     source = onnx_files.write(tmp_path / "net.onnx", feeder_args={"window_size": 16})
     with pytest.raises(LabError, match=r"absent\.npz"):
         quantize.run(source, tmp_path / "absent.npz")
