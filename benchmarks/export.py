@@ -83,17 +83,18 @@ def row(name: str, room: str, config: str, network: str | None, options: argpars
     for size in BATCHES:
         torch_s, onnx_s = timed(net, running, counting.example(arguments, size, frames), options.repeat)
         cells.append(f"{1e3 * torch_s:.0f} / {1e3 * onnx_s:.0f}")
-    size = model.ByteSize() / 1e6
+    size, free = model.ByteSize() / 1e6, "" if fixed else " (free)"
     return (
-        f"| {name} | {len(model.graph.node)} | {options.opset} | {size:.1f} MB | {frames}{'' if fixed else ' (free)'} | "
+        f"| {name} | {len(model.graph.node)} | {options.opset} | {size:.1f} MB | {frames}{free} | "
         f"{found.worst:.0e} of {found.largest:.2g} | {' | '.join(cells)} |"
     )
 
 
 def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    print("| network | nodes | opset | size | frames | worst difference, of logits up to | torch / onnxruntime ms, batch "
-          "1 | batch 16 |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    columns = ["network", "nodes", "opset", "size", "frames", "worst difference, of logits up to"]
+    columns += [f"torch / onnxruntime ms, batch {size}" for size in BATCHES]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for each in networks(options.networks):
         print(row(*each, options), flush=True)
 
