@@ -22,11 +22,12 @@ BATCHES = (1, 3)
 class Compared:
     """The largest difference between the logits of a file and its network, and the largest logit, of some batches.
 
-    ``trouble``: what stopped the file, in place of a difference.
+    ``classes``: K; ``trouble``: what stopped the file, in place of a difference.
     """
 
     worst: float
     largest: float
+    classes: int
     trouble: str | None = None
 
     @property
@@ -66,16 +67,23 @@ def compared(running: Any, net: nn.Module, inputs: Sequence[Tensor]) -> Compared
         first = min(first, len(inputs[0]) - size)
         part = [x[first : first + size] for x in inputs]
         expected = net(*part).numpy()
+        largest = max(largest, float(np.abs(expected).max()))
         try:
             found = said(running, part)
         except Exception as error:  # onnxruntime's own classes have no other common parent
-            return Compared(np.inf, float(np.abs(expected).max()), f"{size} clips: {one_line(error)}")
+            return Compared(
+                np.inf, float(np.abs(expected).max()), expected.shape[1], f"{size} clips: {one_line(error)}"
+            )
         if found.shape != expected.shape:
-            return Compared(np.inf, float(np.abs(expected).max()), f"{size} clips: answers of shape {found.shape}")
+            return Compared(
+                np.inf,
+                float(np.abs(expected).max()),
+                expected.shape[1],
+                f"{size} clips: answers of shape {found.shape}",
+            )
         worst = float(np.maximum(worst, np.abs(found - expected).max()))  # NaN stays
-        largest = max(largest, float(np.abs(expected).max()))
         first, turn = first + size, turn + 1
-    return Compared(worst, largest)
+    return Compared(worst, largest, expected.shape[1])
 
 
 def longer(inputs: Sequence[Tensor], axes: Sequence[int | None], more: int = 8) -> list[Tensor]:

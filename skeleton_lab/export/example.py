@@ -11,9 +11,10 @@ from torch import Tensor
 
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders.base import Batch, Feeder
+from skeleton_lab.data.feeders.transforms import people
 from skeleton_lab.inference import any_skeleton
 from skeleton_lab.inference.network import Network
-from skeleton_lab.inference.onnx_about import CLIPS
+from skeleton_lab.inference.onnx_about import CLIPS, KEYPOINTS
 
 SEVERAL = 6  # axes of a network's input where a sample is several clips
 LENGTH = 64  # frames of made-up clips, where the configuration does not say
@@ -73,6 +74,17 @@ def inputs(feeder: Feeder, count: int) -> dict[str, Tensor]:
     return dict(zip((CLIPS, "index_t"), (x.float().contiguous() for x in made)))
 
 
+def keypoints(feeder: Feeder, count: int) -> dict[str, Tensor]:
+    """The same clips as key points (N, T, M, V, C) as they are stored, by name; behind a shorter one zeros."""
+    rows = np.arange(count) % len(feeder)
+    _, ends = feeder.clips.lengths(rows)
+    whole = np.broadcast_to(np.arange(max(int(ends.max()), 1)), (count, max(int(ends.max()), 1)))
+    x = torch.from_numpy(feeder.clips.gather(rows, whole)).transpose(1, 2)
+    return {KEYPOINTS: people(x, feeder.num_person or x.shape[1]).transpose(1, 2).contiguous()}
+
+
 def frames_axes(feeder: Feeder, given: dict[str, Tensor]) -> Sequence[int]:
     """Of each input the axis of its frames."""
+    if KEYPOINTS in given:
+        return (1,)
     return (feeder.axes.index("T") + 1, 1)[: len(given)]
