@@ -45,9 +45,7 @@ def blocks(language: str) -> list[str]:
 def folder(tmp_path_factory) -> Path:
     """A folder with what the page speaks of, and what its Python writes there."""
     root = make_all(tmp_path_factory.mktemp("deploy"))
-    onnx_files.write(
-        root / "net.onnx", frames=16, feeder_args={"window_size": 16}, classes=[f"action {k}" for k in range(60)]
-    )
+    onnx_files.write(root / "net.onnx", feeder_args={"window_size": 16}, classes=[f"action {k}" for k in range(60)])
     (root / "NTU60_CS.npz").symlink_to(root / "data/NTU60_CS.npz")
     np.save(root / "walk.npy", walkers(30, 1))
     scripts = {re.match(r"# (\w+\.py):", block)[1]: block for block in blocks("python")}
