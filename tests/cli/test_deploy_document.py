@@ -20,9 +20,13 @@ from pathlib import Path
 
 import browser
 import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
 import onnx_files
 import onnxruntime
-import pytest
 from places import ROOT
 from predict_bench import walkers
 from tiny_data import make_all

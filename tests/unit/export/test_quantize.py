@@ -7,10 +7,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
 import onnx
 import onnx_files
 import onnxruntime
-import pytest
 from onnx import numpy_helper
 from tiny_data import make_all
 

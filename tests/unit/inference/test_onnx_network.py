@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
 import onnx
 import onnx_files
-import pytest
 import torch
 import yaml
 from places import ROOT
@@ -219,3 +223,16 @@ def test_bad_input_is_one_line(line, said, tmp_path, monkeypatch, capfd):
 def test_a_step_that_needs_pytorch_says_so():
     with pytest.raises(UsageError, match=r"torch\.nn.*pip install torch"):
         _ = numpy_tensors.nn
+
+
+def test_sorting_and_gathering_are_pytorchs():
+    """What the persons of OpenPose's frames are picked by; equal scores keep their order."""
+    x = np.random.default_rng(2).integers(0, 3, (2, 5, 4, 3, 6)).astype(np.float32)
+    picked = []
+    for tools in (torch, numpy_tensors):
+        clips = tools.from_numpy(x.copy())
+        slot = tools.sort(-clips[:, :, :, 2].sum(2), dim=1, stable=True).indices[:, :2]
+        made = clips.gather(1, slot[:, :, None, None].expand(-1, -1, 4, 3, 6))
+        picked.append([slot.numpy(), made.numpy(), clips.amax(dim=(1, 2), keepdim=True).numpy()])
+    for mine, theirs in zip(*picked):
+        np.testing.assert_array_equal(mine, theirs)
