@@ -99,4 +99,6 @@ def _cdist(g: Any, a: Any, b: Any, p: Any, mode: Any) -> Any:
     """Euclidean distances (..., P, R) of a (..., P, C) and b (..., R, C), by differences; PyTorch's freezes N."""
     axis = [g.op("Constant", value_t=torch.tensor([k])) for k in (-1, -2, -3)]
     difference = g.op("Sub", g.op("Unsqueeze", a, axis[1]), g.op("Unsqueeze", b, axis[2]))
-    return g.op("ReduceL2", difference, axis[0], keepdims_i=0)
+    distances = g.op("ReduceL2", difference, axis[0], keepdims_i=0)
+    distances.setType(a.type().with_sizes([None] * a.type().dim()))  # else what follows takes the example's sizes
+    return distances
