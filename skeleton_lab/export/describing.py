@@ -9,6 +9,7 @@ from typing import Any
 import skeleton_lab
 from skeleton_lab.data.archives.about import written
 from skeleton_lab.data.feeders.base import Feeder
+from skeleton_lab.data.feeders.nw_ucla import MODALITY
 from skeleton_lab.inference import predictions
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.onnx_about import About
@@ -36,14 +37,18 @@ def about(
         channels=network.channels, persons=network.persons, scored=network.scored, placed=feeder.placed,
         frames=frames, dynamic=dynamic, window=network.window, usual_length=network.usual_length,
         padded=network.padded, feeder=network.options.feeder, feeder_kind=_kind(network.feeder_class),
-        feeder_args=_arguments(network.arguments), average_clips=feeder.average_clips, generated=network.generated,
+        feeder_args=_arguments(network), average_clips=feeder.average_clips, generated=network.generated,
         bones=network.bones, preprocessing=preprocessing, version=skeleton_lab.__version__, commit=commit(),
     )  # fmt: skip
 
 
-def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+def _arguments(network: Network) -> dict[str, Any]:
     """The feeder's arguments as JSON has them, but for those that say where clips are."""
-    return {key: value for key, value in given.items() if key not in PLACES}
+    kept = {key: value for key, value in network.arguments.items() if key not in PLACES}
+    if network.ucla:  # whose data_path is the stream where it is no path
+        word = str(network.arguments.get("data_path"))
+        kept["data_path"] = word if MODALITY.fullmatch(word) else "joint"
+    return kept
 
 
 def _kind(feeder_class: type[Feeder]) -> str:

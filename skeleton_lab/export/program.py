@@ -52,6 +52,8 @@ def _parser() -> Parser:
     add("--clips", type=int, default=CLIPS, metavar="N", help=f"that are compared; default: {CLIPS}")
     add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: those of the "
         "archive that the network was trained on, or the published ones")  # fmt: skip
+    add("--quantize", type=Path, metavar="ARCHIVE", help="also write FILE.int8.onnx, smaller and less accurate: ranges "
+        "from the training clips of an archive; size, time and accuracy of both files on its test clips")  # fmt: skip
     add("--trust-code", action="store_true", help=trust.HELP)
     made.set_defaults(device="cpu")
     return made
@@ -68,8 +70,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--frames {options.frames} must be from 1 to {LONGEST}")
     if options.output.is_dir():
         raise UsageError(f"--output {options.output} is a folder; give the name of a file, such as net.onnx")
+    if options.quantize is not None and options.with_preprocessing:
+        raise UsageError("--quantize does not go with --with-preprocessing: 8 bits are too few for coordinates")
     onnx = optional("onnx", "onnx", "export", "export")
-    from skeleton_lab.export import comparing, describing, example, preprocessing, tracing
+    from skeleton_lab.export import comparing, describing, example, preprocessing, quantize, tracing
     from skeleton_lab.inference import opening
 
     if options.opset not in tracing.OPSETS:
@@ -103,7 +107,11 @@ def run(options: argparse.Namespace) -> int:
         print(line)
     if before is not None:
         print(_beside_feeder(answers(net, given), answers(tracing.Answer(net.net), usual)))
-    return 0 if found.agrees else FAILURE
+    if not found.agrees:
+        return FAILURE
+    if options.quantize is not None:
+        quantize.run(options.output, options.quantize)
+    return 0
 
 
 def traced(net: Answer, given: dict[str, Tensor], axes: Sequence[int], opset: int) -> tuple[Any, Compared, str]:

@@ -84,19 +84,30 @@ class OnnxNetwork(Fed):
         with clip_bar(len(feeder), title, delay=1) as bar:
             for first in range(0, len(feeder), BATCH):
                 batch = Batch(range(first, min(first + BATCH, len(feeder))))
-                inputs = [np.ascontiguousarray(x.numpy()) for x in feeder.inputs(feeder.work(batch))]
-                made.append(self._of_clips(inputs, feeder.average_clips))
+                answers = self.run(self.inputs(feeder, batch))
+                several = len(answers) // len(batch)
+                if several > 1:
+                    answers = average(answers.reshape(len(batch), several, -1), feeder.average_clips)
+                made.append(answers)
                 bar.update(len(batch))
         return np.concatenate(made)
 
-    def _of_clips(self, inputs: list[np.ndarray], mode: str) -> np.ndarray:
-        """(N, K) of a batch; of samples with several clips what they say together."""
-        if inputs[0].ndim != SEVERAL:
-            return self.run(inputs)
-        size, clips = inputs[0].shape[:2]
-        flat = [x.reshape(size * clips, *x.shape[2:]) for x in inputs]
-        passes = [self.run([x[k : k + size] for x in flat]) for k in range(0, size * clips, size)]
-        return average(np.concatenate(passes).reshape(size, clips, -1), mode)
+    def inputs(self, feeder: Feeder, batch: Batch) -> list[np.ndarray]:
+        """What the network is called with, clips first; of a sample that is several clips one after the other."""
+        if self.about.preprocessing:
+            return [self.keypoints(feeder, batch)]
+        made = [np.ascontiguousarray(x.numpy()) for x in feeder.inputs(feeder.work(batch))]
+        return [x.reshape(-1, *x.shape[2:]) for x in made] if made[0].ndim == SEVERAL else made
+
+    def keypoints(self, feeder: Feeder, batch: Batch) -> np.ndarray:
+        """(N, T, M, V, C) as they are stored, for a file that does the feeder's part itself; behind a shorter clip, and
+        where the file takes more frames or persons, zeros."""
+        rows = np.asarray(batch, np.int64)
+        takes = self.session.get_inputs()[0].shape[1]
+        length = max(int(feeder.clips.lengths(rows)[1].max()), takes if isinstance(takes, int) else 1)
+        x = feeder.clips.gather(rows, np.broadcast_to(np.arange(length), (len(rows), length)))[:, :, : self.persons]
+        missing = self.persons - x.shape[2]
+        return np.pad(x, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0)))
 
     def run(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Logits (N, K) float32 of the network's inputs, in the order of the file.
@@ -146,14 +157,17 @@ def opened(path: Path) -> Iterator[OnnxNetwork]:
         UsageError: onnxruntime is not installed; the file is missing, damaged, or no export of the lab; its room is not
             here.
     """
-    session = session_of(path)
-    about = onnx_about.loaded(session.get_modelmeta().custom_metadata_map, f"--onnx {path}")
+    session, about = read(path)
     with registry.room(about.room):
         yield OnnxNetwork(path, session, about)
 
 
-def session_of(path: Path) -> Any:
-    """The file in onnxruntime, on as many processors as this process may use."""
+def read(path: Path) -> tuple[Any, About]:
+    """The file in onnxruntime, on as many processors as this process may use, and what it says about itself.
+
+    Raises:
+        UsageError: as ``opened``, but for its room.
+    """
     runtime = optional("onnxruntime", "onnxruntime", "export", "--onnx")
     if not path.is_file():
         raise UsageError(f"--onnx {path}: there is no such file")
@@ -161,9 +175,10 @@ def session_of(path: Path) -> Any:
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads()
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes have no other common parent
         raise UsageError(f"--onnx {path} cannot be read: {one_line(error)}") from error
+    return session, onnx_about.loaded(session.get_modelmeta().custom_metadata_map, f"--onnx {path}")
 
 
 def threads() -> int:
