@@ -64,9 +64,9 @@ class UnfoldWindows(nn.Module):
         self.window, self.stride = window, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        T = x.shape[2]
         x = F.pad(x, (0, 0, self.window // 2, self.window // 2))
-        return torch.stack([x[:, :, w : w + T : self.stride] for w in range(self.window)], 3).flatten(3)
+        ends = [*range(1 - self.window, 0), None]  # T frames from each beginning on
+        return torch.stack([x[:, :, w : end : self.stride] for w, end in enumerate(ends)], 3).flatten(3)
 
 
 class MSG3D(nn.Module):

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.onnx import symbolic_helper
 
 from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.errors import UsageError, one_line
@@ -27,6 +28,7 @@ from skeleton_lab.nn import unfuse
 from skeleton_lab.utils.importing import optional
 
 OPSETS = range(18, 21)  # the tracing exporter ends there
+KINDS = {4: 7, 7: 11}  # int64, float64: PyTorch's number, and that of ONNX
 
 
 class Answer(nn.Module):
@@ -84,13 +86,15 @@ def _operators(opset: int) -> Iterator[None]:
     """Meanwhile the exporter knows operations that it lacks, or freezes; and dumps no graph on the screen."""
     log = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
     was = log is not None and torch._C._jit_is_onnx_log_enabled()
-    torch.onnx.register_custom_op_symbolic("aten::cdist", _cdist, opset)
+    for name, write in WRITTEN.items():
+        torch.onnx.register_custom_op_symbolic(name, write, opset)
     if log is not None:
         log(False)
     try:
         yield
     finally:
-        torch.onnx.unregister_custom_op_symbolic("aten::cdist", opset)
+        for name in WRITTEN:
+            torch.onnx.unregister_custom_op_symbolic(name, opset)
         if log is not None:
             log(was)
 
@@ -100,3 +104,13 @@ def _cdist(g: Any, a: Any, b: Any, p: Any, mode: Any) -> Any:
     axis = [g.op("Constant", value_t=torch.tensor([k])) for k in (-1, -2, -3)]
     difference = g.op("Sub", g.op("Unsqueeze", a, axis[1]), g.op("Unsqueeze", b, axis[2]))
     return g.op("ReduceL2", difference, axis[0], keepdims_i=0)
+
+
+def _zeros_like(g: Any, x: Any, dtype: Any = None, *others: Any) -> Any:
+    """x - x, of finite x: behind a reshape PyTorch's has the sizes of the example."""
+    zeros = g.op("Sub", x, x)
+    wanted = None if dtype is None else symbolic_helper._maybe_get_const(dtype, "i")
+    return g.op("Cast", zeros, to_i=KINDS[wanted]) if wanted in KINDS else zeros
+
+
+WRITTEN = {"aten::cdist": _cdist, "aten::zeros_like": _zeros_like}  # operations that the exporter lacks or freezes

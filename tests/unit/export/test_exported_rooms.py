@@ -18,7 +18,7 @@ from skeleton_lab.utils.importing import import_class
 
 SMALLER = {"DeGCN": {"num_stream": 1}}  # a trunk is like the other
 LONGER = {"SkateFormer": 64}  # frames: the network is made for them
-FIXED = ("SkateFormer", "FreqMixFormer")  # whose networks count the frames
+FIXED = ("SkateFormer", "FreqMixFormer")  # whose graphs count the frames
 # a row of NETWORKS for every network that differs from the others in its layers
 ROWS = [0, 2, 4, 8, 9, 11, 14, 15, 16]
 
