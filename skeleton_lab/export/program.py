@@ -52,7 +52,7 @@ def _parser() -> Parser:
     add("--clips", type=int, default=CLIPS, metavar="N", help=f"that are compared; default: {CLIPS}")
     add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: those of the "
         "archive that the network was trained on, or the published ones")  # fmt: skip
-    add("--quantize", type=Path, metavar="ARCHIVE", help="also write FILE.int8.onnx, smaller and less accurate: ranges "
+    add("--quantize", type=Path, metavar="ARCHIVE", help="also write FILE.int8.onnx, smaller and slower: ranges "
         "from the training clips of an archive; size, time and accuracy of both files on its test clips")  # fmt: skip
     add("--trust-code", action="store_true", help=trust.HELP)
     made.set_defaults(device="cpu")

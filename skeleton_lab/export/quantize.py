@@ -3,7 +3,7 @@
 Static quantisation by onnxruntime (Jacob et al. 2018, section 2): convolutions and products with constant matrices get
 int8 weights, a scale for each output channel, and int8 inputs, whose range is what real clips made it. The rest stays
 float32: products of two activations, the einsum over a graph, normalisations. That is for the size. On a CPU these
-networks are not faster so, and they lose accuracy; both are printed, and it is never done unasked.
+networks are slower so, and they may lose accuracy; both are printed, and it is never done unasked.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def answers(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
         )  # fmt: skip
     np.save(folder / "walk.npy", walkers())
     walk = ["predict", "--input", str(folder / "walk.npy"), "--keypoints", "coco17", "--window", "24", "--stride", "13"]
-    for case in ("CTR-GCN", "CTR-GCN-ucla", "MS-G3D-bone"):
+    for case in ("CTR-GCN", "MS-G3D-bone"):
         jobs["programs"].append(
             [*walk, "--onnx", str(folder / f"{case}.onnx"), "--output", str(folder / f"walk-{case}")]
         )
@@ -174,7 +174,7 @@ def test_the_files_are_those_of_predict_with_weights(answers, tmp_path, monkeypa
             assert [each["class"] for each in row["top"]] == [each["class"] for each in same["top"]]
             p, q = ([each["probability"] for each in each_row["top"]] for each_row in (row, same))
             np.testing.assert_allclose(p, q, atol=1e-5)
-    for made in ("walk-CTR-GCN", "walk-CTR-GCN-ucla", "walk-MS-G3D-bone", "archive"):
+    for made in ("walk-CTR-GCN", "walk-MS-G3D-bone", "archive"):
         assert "<canvas" in (folder / made / "predictions.html").read_text()
     archive = json.loads((folder / "archive/predictions.json").read_text())
     assert archive["accuracy"]["clips"] == len(archive["clips"]) > 4
