@@ -49,7 +49,7 @@ def blocks(language: str) -> list[str]:
 def folder(tmp_path_factory) -> Path:
     """A folder with what the page speaks of, and what its Python writes there."""
     root = make_all(tmp_path_factory.mktemp("deploy"))
-    onnx_files.write(root / "net.onnx", feeder_args={"window_size": 16}, classes=[f"action {k}" for k in range(60)])
+    onnx_files.write(root / "network.onnx", feeder_args={"window_size": 16}, classes=[f"action {k}" for k in range(60)])
     (root / "NTU60_CS.npz").symlink_to(root / "data/NTU60_CS.npz")
     np.save(root / "walk.npy", walkers(30, 1))
     scripts = {re.match(r"# (\w+\.py):", block)[1]: block for block in blocks("python")}
@@ -86,7 +86,7 @@ def test_predict(folder, monkeypatch, capsys):
     for words in lines:
         assert cli.main(words[1:]) == 0, words
         out = Path(words[words.index("--output") + 1]) if "--output" in words else Path("work_dir/predict")
-        assert json.loads((out / "predictions.json").read_text())["onnx"] == "net.onnx"
+        assert json.loads((out / "predictions.json").read_text())["onnx"] == "network.onnx"
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on PATH: the program in C++ is not compiled")
@@ -158,11 +158,11 @@ def test_a_page_classifies_a_clip(web, served):
         rows = tab.run("return [...document.querySelectorAll('li')].map((row) => row.textContent);")
         assert tab.run("return document.documentElement.scrollWidth;") <= 375
         assert all(address.startswith((served, "blob:", "data:")) for address in tab.requests), tab.requests
-    session = onnxruntime.InferenceSession(web / "net.onnx")
+    session = onnxruntime.InferenceSession(web / "network.onnx")
     expected = session.run(None, dict(np.load(web / "clip.npz")))[0][0]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     assert [row.split(":")[0] for row in rows] == [f"action {k}" for k in np.argsort(-expected)[:5]]
-    (web / "net.onnx").rename(web / "elsewhere.onnx")
+    (web / "network.onnx").rename(web / "elsewhere.onnx")
     with browser.Tab(Address(f"{served}/index.html")) as tab:
         tab.run("while (!/ ms$|not work/.test(state.textContent)) await new Promise((go) => setTimeout(go, 100));")
         assert "It did not work" in tab.run("return state.textContent;")
