@@ -33,6 +33,7 @@ class Verb:
         configured: the script takes ``--config``; without one it gets the room's own.
         of_room: the program's first word is a supervised room.
         kinds: programs of a verb without a room, by the word behind the verb; other words are for ``program``.
+        without_room: a flag with which the verb needs no room, and the program that it then is.
     """
 
     about: str
@@ -42,6 +43,7 @@ class Verb:
     configured: bool = False
     of_room: bool = False
     kinds: tuple[tuple[str, str], ...] = ()
+    without_room: tuple[str, str] | None = None
 
     @property
     def takes_room(self) -> bool:
@@ -53,11 +55,14 @@ VERBS = {
     "train": Verb("train the room's network", scripts=TRAIN, configured=True),
     "test": Verb("test weights of the room's network", scripts=TRAIN, configured=True,
                  words=(("main.py", ("--phase", "test")), ("train.py", ("--mode", "eval")))),
-    "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True),
     "live": Verb("name actions while they happen: key points from a pipe, a growing file, UDP",
                  "skeleton_lab.live.program:main", of_room=True),
     "calibrate": Verb("how sure a network may be, and when it had better not know",
                       "skeleton_lab.calibration.program:main", of_room=True),
+    "predict": Verb("what trained weights say to recordings of your own", scripts=("predict.py",), configured=True,
+                    without_room=("--onnx", "skeleton_lab.inference.onnx_program:main")),
+    "export": Verb("a trained network as an ONNX file for other runtimes", "skeleton_lab.export.program:main",
+                   of_room=True),
     "few-shot": Verb("classes by the nearest of a few clips, in a network's feature space",
                      "skeleton_lab.one_shot.few_shot:main", of_room=True),
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
@@ -159,6 +164,10 @@ def command(words: list[str]) -> int:
     verb, rest = VERBS[first], words[1:]
     if verb.program:
         return call(first, verb, rest)
+    if verb.without_room and any(word.partition("=")[0] == verb.without_room[0] for word in rest):
+        if not rest[0].startswith("-"):
+            raise UsageError(f"{NAME} {first} {verb.without_room[0]} FILE takes no room: leave out {rest[0]}")
+        return call(first, Verb(verb.about, verb.without_room[1]), rest)
     if not rest or rest[0].startswith("-"):
         rooms = ", ".join(room.folder for room in of_room(verb))
         if rest[:1] in (["-h"], ["--help"]):
@@ -166,6 +175,9 @@ def command(words: list[str]) -> int:
             print(f"{verb.about}; rooms: {rooms}")
             if verb.configured:
                 print("--config FILE is one of yours or one of the room's; without it the room's own is taken")
+            if verb.without_room:
+                flag = verb.without_room[0]
+                print(f"{NAME} {first} {flag} FILE needs no room; {NAME} {first} {flag} --help lists its flags")
             return 0
         raise UsageError(f"{NAME} {first} ROOM [flags]: name a room: {rooms}")
     return start(first, verb, registry.find(rest[0]), rest[1:])

@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from model.cosine_transform import dct, idct
 from model.frame_size import FrameSize
 from skeleton_lab.errors import UsageError
 from skeleton_lab.nn import init
@@ -22,24 +23,6 @@ from skeleton_lab.utils.importing import import_class
 WIDTHS = (80, 80, 80, 80, 160, 160, 160, 320, 320, 320)
 HALVING = (5, 8)  # blocks that halve the frame rate, numbered from 1
 SUBSETS, GROUPS = 3, 8  # of the graph; of the channels: c, c + 8, ... share a learned graph
-
-
-def turns(x: Tensor) -> Tensor:
-    """exp(i pi f / 2V) for the frequencies f < V, where V is the length of the last axis."""
-    V = x.shape[-1]
-    return torch.exp(0.5j * math.pi / V * torch.arange(V, dtype=x.dtype, device=x.device))
-
-
-def dct(x: Tensor) -> Tensor:
-    """X[f] = 2 sum_v x[v] cos(pi (2v + 1) f / 2V) along the last axis, by an FFT of reordered values (Makhoul 1980)."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))  # there is no transform in half precision
-    spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
-    return 2 * (spectrum * turns(x).conj()).real
-
-
-def idct(X: Tensor) -> Tensor:
-    """The inverse of ``dct``."""
-    return torch.fft.irfft(X * turns(X), n=2 * X.shape[-1])[..., : X.shape[-1]]
 
 
 class SpatialMix(nn.Module):

@@ -8,8 +8,6 @@ Notation as in ``skefreqmixformer.py``.  ``bodies`` (B,) says how many equal bod
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import NamedTuple
 
 import torch
@@ -17,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import skefreqmixformer as plain
+from model.cosine_transform import cosines
 from model.skefreqmixformer_fused_aggregation import gated_aggregate
 from skeleton_lab.nn.fuse import fuses
 from skeleton_lab.nn.fused.batch_norm import WithoutEffect, batch_norm, fold, move_statistics
@@ -30,17 +29,6 @@ SUBSETS, QUARTERS = plain.SUBSETS, 4
 
 
 # --- attention maps between joints -------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=16)
-@torch.inference_mode(False)  # what is kept must be usable in training
-def cosines(V: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """To both domains (2, V, V): the identity and D, D[f, v] = 2 cos(pi (2v + 1) f / 2V); and the inverse of D."""
-    f, v = torch.arange(V, dtype=torch.float64)[:, None], torch.arange(V, dtype=torch.float64)
-    D = 2 * torch.cos(math.pi * (2 * v + 1) * f / (2 * V))
-    back = D.t() / (2 * V)
-    back[:, 0] /= 2
-    return torch.stack([torch.eye(V, dtype=torch.float64), D]).to(device, dtype), back.to(device, dtype)
 
 
 def queries_and_keys(pooled: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -65,7 +65,8 @@ class UnfoldWindows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (0, 0, self.window // 2, self.window // 2))
-        return x.unfold(2, self.window, self.stride).transpose(3, 4).flatten(3)
+        ends = [*range(1 - self.window, 0), None]  # T frames from each beginning on
+        return torch.stack([x[:, :, w : end : self.stride] for w, end in enumerate(ends)], 3).flatten(3)
 
 
 class MSG3D(nn.Module):

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
@@ -27,6 +25,7 @@ from skeleton_lab.data.feeders.pyskl_normalise import PreNormalize3D
 from skeleton_lab.data.feeders.pyskl_streams import GenSkeFeat
 from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons.layouts import Layout
+from skeleton_lab.utils.tensors import Tensor, torch
 
 AVERAGES = ("prob", "score")
 PEOPLE = 2  # that are looked at, as in the pickles that are read

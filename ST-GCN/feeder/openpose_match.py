@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from skeleton_lab.data.feeders.pipeline import Work
+from skeleton_lab.utils.tensors import Tensor, torch
 
 
 @dataclass

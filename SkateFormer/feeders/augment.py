@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skeleton_lab.data.feeders import augmentation, transforms
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.skeletons import bones as streams
+from skeleton_lab.utils.tensors import Tensor, torch
 
 TINY = 1e-5  # metres added to bone lengths before they are divided
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from skeleton_lab.data.archives import both_splits
-from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.writers.layouts import turned
 from skeleton_lab.data.feeders.base import Feeder
-from skeleton_lab.data.feeders.nw_ucla import UCLAFeeder
 from skeleton_lab.engine.config import devices
 from skeleton_lab.engine.config import options as configured
 from skeleton_lab.engine.dataloader import BatchPlan, make_feeder, make_loader
@@ -30,19 +27,17 @@ from skeleton_lab.engine.runtime import Runtime
 from skeleton_lab.engine.size_checks import CHANNELS, people, told
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.inference import calibrated
-from skeleton_lab.inference.wishes import WINDOW
+from skeleton_lab.inference.feeding import Fed, without_unknown
 from skeleton_lab.skeletons import layouts
-from skeleton_lab.skeletons.bones import NTU, bone
 from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.utils.devices import Devices
 from skeleton_lab.utils.importing import import_class
 
-BLOCK = 128  # clips in memory at once: 23 MB of 300 frames and two persons
 SOME = 256  # clips whose lengths tell the usual one
 FRAMES = 300  # of the published arrays; whole-clip networks see their padding
 
 
-class Network:
+class Network(Fed):
     """What ``main.py --phase test`` would test, in the room's folder.
 
     Args:
@@ -51,11 +46,7 @@ class Network:
 
     Attributes:
         options: of the configuration; net: the network; model: what is called, the network or a form of it.
-        joints: of the skeletons that its feeder takes; K: its classes, None if nothing tells; weights: the path.
-        skeleton: that it was made for, where its configuration names another than the published archives'; None else.
-        channels: of a joint that it reads; scored: the last of them is a score.
-        arguments: of the test feeder.
-        calibration: of these weights, where it was measured; it is for whoever tells probabilities.
+        weights: the path; the others are ``Fed``'s.
 
     Raises:
         UsageError: what the configuration's options raise. WeightsError: the weights do not fit.
@@ -78,6 +69,7 @@ class Network:
         place = f"cuda:{found.indices[0]}" if found.indices else "cpu"
         self.runtime = Runtime.local(place, lambda line, **_: print(line, file=sys.stderr))
         self.options, self.net, self.weights = options, net.to(self.runtime.device), weights
+        self.name = options.model
         self.model: Any = self._in_precision(found)
         self.calibration = calibrated.beside(weights, self.notices.append)
         self.K = classes_of(options, net)
@@ -139,62 +131,18 @@ class Network:
         return self.skeleton is not None and self.channels - self.skeleton.dimensions == 1
 
     @property
-    def ucla(self) -> bool:
-        return issubclass(self.feeder_class, UCLAFeeder)
-
-    @property
-    def window(self) -> int | None:
-        """Frames of a window of the configuration; None where it takes clips as long as they are."""
-        if self.ucla:
-            return self.feeder_class.frames
-        default = inspect.signature(self.feeder_class).parameters.get("window_size")
-        size = self.arguments.get("window_size", default and default.default)
-        return size if isinstance(size, int) and size > 0 else None
-
-    @property
-    def window_of_recordings(self) -> int:
-        """Frames of the windows that recordings are cut into, where the user does not say."""
-        usual = None if self.skeleton is None else self.usual_length
-        return usual or self.window or WINDOW
-
-    @property
     def persons(self) -> int:
         """How many people the network sees at once."""
         stored = self.trained_on.M if self.skeleton is not None and self.trained_on is not None else 2
         return min(people(self.options) or stored, 1 if self.ucla else 2)
 
-    def archive_feeder(
-        self, data: Path | Clips, split: str | None, label_path: Path | None, rows: Sequence[int] | None,
-        layout: str | None = None,
-    ) -> Feeder:  # fmt: skip
-        """The test feeder, on another archive than the configuration names: its test split unless told otherwise."""
-        if isinstance(data, Clips):
-            feeder = self._fed(data, layout)
-        else:
-            path, label = both_splits.located(data, split or "test", label_path)
-            given: dict[str, Any] = {"data_path": str(path), "split": split or "test"}
-            given["label_path"] = None if label is None else str(label)
-            if self.ucla:
-                given = {"root": str(data), "label_path": "train" if split == "train" else "val"}
-            if layout is not None:
-                given["layout"] = layout
-            feeder = self._feeder(given)
-        if rows is not None:
-            feeder.restrict(rows)
-        feeder.repeat = 1
-        return feeder
-
-    def _fed(self, clips: Clips, layout: str | None = None, **more: Any) -> Feeder:
-        """The test feeder on clips that are open already."""
-        given: dict[str, Any] = {"data_path": clips, "label_path": "val", "split": "test", "layout": layout}
-        if self.ucla:
-            given = {"root": clips, "label_path": "val"}
-        return self._feeder(given | more)
+    @property
+    def padded(self) -> int:
+        """Frames that clips in memory are filled up to, as those of its archives are."""
+        return FRAMES if self.skeleton is None or self.trained_on is None else self.trained_on.T
 
     def _feeder(self, given: dict[str, Any]) -> Feeder:
-        if "split" not in inspect.signature(self.feeder_class).parameters:  # the archive is one
-            given = {key: value for key, value in given.items() if key not in ("split", "layout")}
-        feeder = make_feeder(self.options, self.arguments | given)
+        feeder = make_feeder(self.options, self.arguments | without_unknown(self.feeder_class, given))
         assert isinstance(feeder, Feeder)
         return feeder
 
@@ -203,26 +151,6 @@ class Network:
         plan = BatchPlan(len(feeder), self.options.test_batch_size, shuffle=False)
         loader = make_loader(feeder, plan, workers=0, device=self.runtime.device, seed=self.options.seed)
         return evaluate(self.model, loader, runtime=self.runtime, title=title).logits.numpy()
-
-    def clips_logits(
-        self, clips: Iterator[np.ndarray], total: int, title: str = "predicting",
-        describe: Callable[[Clips], Clips] = lambda clips: clips,
-    ) -> np.ndarray:  # fmt: skip
-        """(R, K) logits of clips (T, M, V, C) float32 that are in no archive, a block at a time.
-
-        Args:
-            describe: says on clips what an archive of them would say.
-        """
-        if self.arguments.get("normalization"):
-            raise UsageError(
-                "--config: the test feeder has normalization=True, the mean of its archive, which own recordings lack"
-            )
-        made = []
-        for first in range(0, total, BLOCK):
-            block = [next(clips) for _ in range(min(BLOCK, total - first))]
-            stored = describe(self._as_stored(block))
-            made.append(self.logits(self._fed(stored, self._scrambling), f"{title} {first}/{total}"))
-        return np.concatenate(made)
 
     def every_frame(self, clip: np.ndarray, describe: Callable[[Clips], Clips] = lambda clips: clips) -> Tensor:
         """A clip (T, M, V, C) float32 as the network takes it, on its device: each of its T frames, and no other.
@@ -233,41 +161,13 @@ class Network:
         told = inspect.signature(self.feeder_class).parameters
         wanted = {"window_size": len(clip), "p_interval": 1.0, "num_clips": 1}
         feeder = self._fed(
-            describe(self._as_stored([clip], len(clip))), self._scrambling,
+            describe(self.as_stored([clip], len(clip))), self._scrambling,
             **{name: value for name, value in wanted.items() if name in told},
         )  # fmt: skip
         x = feeder.__getitems__([0])[0]
         if x.dim() != 5 or x.shape[2] != len(clip):
             raise UsageError(f"--config: {self.options.feeder} makes {tuple(x.shape)} of {len(clip)} frames")
         return x.to(self.runtime.device)
-
-    @property
-    def _scrambling(self) -> str | None:
-        """A layout of the configuration speaks of its archive, except a scrambling, which belongs to the weights."""
-        layout = str(self.arguments.get("layout") or "")
-        return layout if layout.startswith("scrambled") else None
-
-    def _as_stored(self, block: list[np.ndarray], length: int | None = None) -> ArrayClips:
-        """Clips (T, M, V, 3) as the network's archives hold them: padded, or made by its room's own generator.
-
-        ``length``: frames, in place of the archives'.
-        """
-        if self.ucla:
-            return ArrayClips([clip[:, :1].transpose(3, 0, 2, 1) for clip in block])
-        padded = FRAMES if self.skeleton is None or self.trained_on is None else self.trained_on.T
-        length = length or max(padded, *(len(clip) for clip in block))
-        if self.generated:
-            block = [_generated(clip, length, self.bones) for clip in block]
-        clips = [clip.transpose(3, 0, 2, 1) for clip in block]
-        return ArrayClips(clips, num_class=self.K, length=length, persons=2 if self.skeleton is None else self.persons)
-
-
-def _generated(clip: np.ndarray, length: int, bones: bool) -> np.ndarray:
-    """A clip turned and repeated as MS-G3D's generator does it, (length, 2, 25, 3); on request the bones of that."""
-    x = np.zeros((length, 2, *clip.shape[2:]), np.float32)
-    x[: len(clip), : clip.shape[1]] = clip
-    x = turned(x)
-    return bone(x[None].swapaxes(2, 4), NTU).swapaxes(2, 4)[0] if bones else x
 
 
 def _skeleton(feeder_class: type[Feeder], options: Any) -> Layout | None:

@@ -16,9 +16,9 @@ from skeleton_lab.data.archives.labels import NTU_NAME, UCLA_NAME
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import any_skeleton
 from skeleton_lab.inference import recordings as inputs
+from skeleton_lab.inference.feeding import Fed
 from skeleton_lab.inference.keypoints import normalise, reading
 from skeleton_lab.inference.keypoints.notices import Notices
-from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.recordings import Found
 from skeleton_lab.inference.windows import ALL, Own, Recordings, Row, Stored, cuts, rows_of, scheme_for
 from skeleton_lab.inference.wishes import Wishes
@@ -40,7 +40,7 @@ class Answer:
     windows: str | None = None
 
 
-def predict(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, config: str) -> Answer:
+def predict(network: Fed, given: Path | np.ndarray | Clips, wishes: Wishes, config: str) -> Answer:
     """What the network says to a file, a folder, an array of key points or the clips of an archive.
 
     Args:
@@ -58,7 +58,7 @@ def predict(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, 
     return answer
 
 
-def _answer(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, config: str) -> Answer:
+def _answer(network: Fed, given: Path | np.ndarray | Clips, wishes: Wishes, config: str) -> Answer:
     if isinstance(given, np.ndarray) and reading.holds_clips(given.shape):
         given = ArrayClips(given)
     if network.skeleton is not None:
@@ -92,7 +92,7 @@ def _answer(network: Network, given: Path | np.ndarray | Clips, wishes: Wishes, 
     return answer
 
 
-def _of_its_skeleton(network: Network, skeleton: Layout, given: Path | np.ndarray | Clips, wishes: Wishes) -> Answer:
+def _of_its_skeleton(network: Fed, skeleton: Layout, given: Path | np.ndarray | Clips, wishes: Wishes) -> Answer:
     """What a network says that was made for another skeleton than those of published archives: joints are as given."""
     notices = Notices()
     recordings = None
@@ -128,7 +128,7 @@ def _tell(notices: Notices) -> None:
         print(line, file=sys.stderr)
 
 
-def _own(network: Network, given: Path | np.ndarray, wishes: Wishes, config: str) -> Recordings | None:
+def _own(network: Fed, given: Path | np.ndarray, wishes: Wishes, config: str) -> Recordings | None:
     """Recordings that are no archive: key points, raw ones, annotations; None for an archive."""
     notices, score = Notices(), wishes.least_score
     choose = lambda V, where: normalise.scheme_of(wishes.keypoints, V, where)  # noqa: E731
@@ -168,7 +168,7 @@ def _read(path: Path, wishes: Wishes, notices: Notices) -> Found | None:
     return Found(*reading.read(path, choose, wishes.least_score, notices), [])
 
 
-def _of_ntu(network: Network, names: Sequence[str]) -> bool:
+def _of_ntu(network: Fed, names: Sequence[str]) -> bool:
     """Whether labels of another skeleton's clips are this network's classes, by the names that NTU RGB+D gives."""
     return not network.ucla and all(NTU_NAME.fullmatch(name) for name in names)
 
@@ -209,7 +209,7 @@ def _clips(given: Path | Clips, wishes: Wishes) -> Clips:
     return clips.subset(np.array(wishes.index))
 
 
-def _asked(network: Network, recordings: Recordings, wishes: Wishes, window: int, shown: str) -> Answer:
+def _asked(network: Fed, recordings: Recordings, wishes: Wishes, window: int, shown: str) -> Answer:
     """Rows of windows, which the feeder gets as clips in memory."""
     stride = wishes.stride or max(window // 2, 1)
     rows = rows_of(recordings, window, stride, network.persons, alone=not wishes.together)
@@ -221,7 +221,7 @@ def _asked(network: Network, recordings: Recordings, wishes: Wishes, window: int
     return Answer(recordings, rows, f"windows of {window} frames, every {stride}" if window else None)
 
 
-def _archive(network: Network, given: Path | Clips, wishes: Wishes) -> Answer:
+def _archive(network: Fed, given: Path | Clips, wishes: Wishes) -> Answer:
     """Whole clips by the test feeder on the archive itself; people alone as clips in memory."""
     feeder = network.archive_feeder(given, wishes.split, wishes.label_path, wishes.index, wishes.layout)
     recordings = Stored(feeder.clips, [str(name) for name in feeder.sample_name], None, None)

@@ -21,7 +21,7 @@ from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
 
 if TYPE_CHECKING:
-    from skeleton_lab.inference.network import Network
+    from skeleton_lab.inference.feeding import Fed
     from skeleton_lab.inference.predict import Answer
 
 FPS = 30.0
@@ -38,6 +38,14 @@ def _parser(name: str) -> Parser:
     add("--config", type=Path, required=True, help="YAML file of the training: the published one, or config.yaml of "
         "the run's work dir")  # fmt: skip
     add("--weights", type=Path, required=True, help="weights file of that training")
+    add_recording_flags(made)
+    add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
+    return made
+
+
+def add_recording_flags(parser: Parser) -> None:
+    """What is asked about, and where the answer goes: the flags that do not depend on who computes."""
+    add = parser.add_argument
     add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), raw "
         ".skeleton files, annotations of PYSKL (.pkl), or any archive that the lab reads")  # fmt: skip
     add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
@@ -57,12 +65,10 @@ def _parser(name: str) -> Parser:
         "archive that the network was trained on, or the published ones")  # fmt: skip
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
         help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
-    add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
     add("--trust-code", action="store_true", help=trust.HELP)
-    return made
 
 
-def _checked(options: argparse.Namespace) -> Wishes:
+def checked(options: argparse.Namespace) -> Wishes:
     """The wishes among the flags; UsageError for numbers that cannot work."""
     wishes = Wishes(**{each.name: getattr(options, each.name) for each in fields(Wishes)})
     if not 0 < options.fps <= 1000:
@@ -72,23 +78,30 @@ def _checked(options: argparse.Namespace) -> Wishes:
     return wishes
 
 
-def _write(options: argparse.Namespace, network: Network, answer: Answer) -> None:
+def write(options: argparse.Namespace, network: Fed, answer: Answer, source: dict[str, str]) -> None:
+    """Print the answer and write its files into ``--output``.
+
+    Args:
+        source: where the network comes from, by flag; the last of them is its file.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
     from skeleton_lab.inference import overlay
 
     recordings, rows = answer.recordings, answer.rows
     told = network.class_names or recordings.class_names
     names = predictions.class_names(len(rows[0].logits), network.ucla, options.classes, told)
     about = {
-        "input": str(options.input), "config": str(options.config), "weights": str(options.weights),
-        "network": network.options.model, "keypoints": recordings.scheme, "fps": options.fps,
-        "windows": answer.windows, **predictions.sureness(network.calibration),
+        "input": str(options.input), **source, "network": network.name, "keypoints": recordings.scheme,
+        "fps": options.fps, "windows": answer.windows, **predictions.sureness(network.calibration),
     }  # fmt: skip
     content = predictions.as_json(recordings, rows, names, options.fps, about)
     folder = options.output
     try:
         write_atomically(folder / TABLE, lambda file: file.write(predictions.dumped(content)))
         told = [
-            f"{options.input.name}: {network.options.model}, {options.weights.name}",
+            f"{options.input.name}: {network.name}, {Path([*source.values()][-1]).name}",
             *predictions.summary(content),
         ]
         page = overlay.html(recordings, rows, names, options.fps, told)
@@ -108,7 +121,7 @@ def _write(options: argparse.Namespace, network: Network, answer: Answer) -> Non
 def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
     options = _parser(recipe.name).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
-    wishes = _checked(options)
+    wishes = checked(options)
     from skeleton_lab.inference.network import Network  # here: --help and mistakes need no PyTorch
     from skeleton_lab.inference.predict import predict
 
@@ -118,7 +131,8 @@ def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
             print(notice, file=sys.stderr)
         if network.K is not None:
             predictions.class_names(network.K, network.ucla, options.classes)  # a wrong file shows before the work
-        _write(options, network, predict(network, options.input, wishes, str(options.config)))
+        source = {"config": str(options.config), "weights": str(options.weights)}
+        write(options, network, predict(network, options.input, wishes, str(options.config)), source)
 
 
 def run(recipe: Recipe, main_file: str, argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ def _network(thing: Any) -> bool:
 
 
 def _feeder(thing: Any) -> bool:
-    from torch.utils.data import Dataset
+    from skeleton_lab.utils.tensors import Dataset
 
     return isinstance(thing, type) and issubclass(thing, Dataset)
 

@@ -13,9 +13,10 @@ from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OLDEST = (3, 10)
-NEEDED = ("torch", "numpy", "yaml", "lightning_fabric", "tqdm", "psutil")  # by everything; as they are imported
+NEEDED = ("numpy", "yaml", "tqdm", "psutil")  # by everything, as they are imported; an exported network runs with these
 PACKAGES = {  # those of pyproject.toml, extras included
     *NEEDED,
+    *("torch", "lightning_fabric"),
     *("tensorboard", "matplotlib", "h5py", "skopt", "ftfy", "regex", "einops", "torch_dct", "scipy"),
 }
 USAGE = 2  # exit code, as in skeleton_lab.errors, which needs a newer Python

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.sample_rng import Draws
+from skeleton_lab.utils.tensors import Tensor, torch
 
 REACH = 7  # frames that blurring looks to either side
 

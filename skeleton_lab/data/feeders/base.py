@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders import transforms
@@ -24,6 +21,7 @@ from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.errors import FeederArgumentError, UsageError, nearest
 from skeleton_lab.skeletons import bones
 from skeleton_lab.skeletons.layouts import Layout
+from skeleton_lab.utils.tensors import Dataset, Tensor, torch
 
 DEBUG_SAMPLES = 100
 MOST = 100_000  # frames of a clip, an hour; repetitions

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skeleton_lab.data.archives import array_clips
 from skeleton_lab.data.archives.clips import Clips
@@ -25,6 +23,7 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.layouts import Layout
 from skeleton_lab.utils.progress import clip_bar
+from skeleton_lab.utils.tensors import Tensor, torch
 
 SPLIT_WORDS = {"train": "train", "val": "test", "test": "test"}  # in names of arrays
 CROPS = ("random", "middle")

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.layouts import Layout
+from skeleton_lab.utils.tensors import Tensor, torch
 
 NOT_YET: Any = None  # until a step puts something there
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from skeleton_lab.data.feeders import pyskl_augmentation, pyskl_frames, pyskl_normalise, pyskl_streams
 from skeleton_lab.data.feeders.pyskl_normalise import Item
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.utils.tensors import torch
 
 
 @dataclass

@@ -10,8 +10,8 @@ Everything is elementwise or a copy, never a matrix product, so a sample's resul
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from skeleton_lab.utils.tensors import Tensor, torch
 
 
 def from_ctvm(x: Tensor) -> Tensor:

@@ -1,0 +1,103 @@
+"""What a file does to key points is what the test feeder does to clips."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from skeleton_lab.data.archives.array_clips import ArrayClips
+from skeleton_lab.data.feeders.base import Batch
+from skeleton_lab.data.feeders.ntu import NTUFeeder
+from skeleton_lab.data.feeders.padded import ReadClip, WholeClipFeeder
+from skeleton_lab.errors import UsageError
+from skeleton_lab.export import example
+from skeleton_lab.export.preprocessing import preprocessing
+from skeleton_lab.inference.keypoints.normalise import centred
+from skeleton_lab.skeletons import layouts
+
+LENGTHS = (40, 23, 31)
+
+
+def network(**arguments):
+    given = {"generated": False, "padded": 40, "options": SimpleNamespace(feeder="feeder"), "arguments": arguments}
+    return SimpleNamespace(**given)
+
+
+def people(V: int, C: int) -> list[np.ndarray]:
+    """Clips (T, M, V, C) of several lengths; the second person comes late, and is missing from the last clip."""
+    random = np.random.default_rng(1)
+    clips = [3 + random.normal(size=(T, 2, V, C)).astype(np.float32) for T in LENGTHS]
+    clips[0][:5, 1], clips[2][:, 1] = 0, 0
+    return clips
+
+
+def both(feeder, raw: list[np.ndarray], net) -> tuple[torch.Tensor, torch.Tensor]:
+    """The network's input by the feeder, and by the layers that a file has, of key points."""
+    keypoints = np.zeros((len(raw), max(LENGTHS), *raw[0].shape[1:]), np.float32)
+    for row, clip in zip(keypoints, raw):
+        row[: len(clip)] = clip
+    (expected,) = feeder.inputs(feeder.work(Batch(range(len(raw)))))
+    return preprocessing(net, feeder)(torch.from_numpy(keypoints)), expected
+
+
+def stored(clips: list[np.ndarray], **said) -> ArrayClips:
+    made = ArrayClips([clip.transpose(3, 0, 2, 1) for clip in clips], length=40)
+    for name, value in said.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize("bone", [False, True])
+@pytest.mark.parametrize("vel", [False, True])
+def test_crop_and_streams(bone, vel):
+    """People in metres are centred by predict and read by the feeder of NTU RGB+D."""
+    raw = people(25, 3)
+    feeder = NTUFeeder(stored([centred(clip) for clip in raw]), p_interval=[0.95], window_size=16, bone=bone, vel=vel)
+    torch.testing.assert_close(*both(feeder, raw, network()), rtol=1e-5, atol=1e-5)
+
+
+def test_another_skeleton_is_placed():
+    """Pixels and scores of 17 joints, about the body, in lengths of the torso, turned upright."""
+    raw = people(17, 3)
+    for clip in raw:
+        clip[..., 2] = clip.any((2, 3))[..., None] * 0.9
+    clips = stored(raw, skeleton=layouts.layout("coco17"), units="px", scored=True)
+    feeder = NTUFeeder(clips, p_interval=1, window_size=16, bone=True)
+    assert feeder.placed
+    torch.testing.assert_close(*both(feeder, raw, network()), rtol=1e-4, atol=1e-4)
+
+
+def test_whole_clips_are_padded():
+    raw = people(25, 3)
+    feeder = WholeClipFeeder(stored([centred(clip) for clip in raw]), ReadClip())
+    made, expected = both(feeder, raw, network())
+    torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_keypoints_of_clips_are_as_stored():
+    raw = people(25, 3)
+    feeder = NTUFeeder(stored(raw), p_interval=1, window_size=16)
+    made = example.keypoints(feeder, 4)["keypoints"]
+    assert made.shape == (4, 40, 2, 25, 3)
+    assert np.array_equal(made[1, :23].numpy(), raw[1]) and not made[1, 23:].any()
+    assert torch.equal(made[3], made[0])
+
+
+def test_other_steps_are_refused():
+    """By their name: random frames, a step that no file knows, an archive that was changed before."""
+    clips = stored(people(25, 3))
+
+    def turned(work):
+        pass
+
+    feeder = NTUFeeder(clips, p_interval=1, window_size=16)
+    feeder.steps.append(turned)
+    with pytest.raises(UsageError, match="does 'turned'"):
+        preprocessing(network(), feeder)
+    with pytest.raises(UsageError, match="does 'Crop'"):
+        preprocessing(network(), NTUFeeder(clips, p_interval=[0.5, 1], window_size=16))
+    with pytest.raises(UsageError, match="changed before"):
+        preprocessing(network(normalization=True), NTUFeeder(clips, p_interval=1, window_size=16))
