@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import io
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ def graph(net: Answer, inputs: dict[str, Tensor], frames: Sequence[int | None], 
             )  # fmt: skip
         except (ValueError, RuntimeError) as error:
             told = one_line(error)
-            if "opset version" in told:
+            if "Unsupported ONNX opset" in told:
                 raise UsageError(f"--opset {opset}: PyTorch {torch.__version__} cannot write it; update") from error
             raise UsageError(f"{type(net.net).__name__} cannot be written as ONNX: {told[:300]}") from error
         return onnx.load(file)
@@ -84,19 +85,14 @@ def graph(net: Answer, inputs: dict[str, Tensor], frames: Sequence[int | None], 
 @contextlib.contextmanager
 def _operators(opset: int) -> Iterator[None]:
     """Meanwhile the exporter knows operations that it lacks, or freezes; and dumps no graph on the screen."""
-    log = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
-    was = log is not None and torch._C._jit_is_onnx_log_enabled()
     for name, write in WRITTEN.items():
         torch.onnx.register_custom_op_symbolic(name, write, opset)
-    if log is not None:
-        log(False)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         for name in WRITTEN:
             torch.onnx.unregister_custom_op_symbolic(name, opset)
-        if log is not None:
-            log(was)
 
 
 def _cdist(g: Any, a: Any, b: Any, p: Any, mode: Any) -> Any:
