@@ -5,17 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from skeleton_lab import registry
 from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference import any_skeleton
+from skeleton_lab.inference import any_skeleton, opening
 from skeleton_lab.inference.keypoints import normalise
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.network import Network
@@ -23,23 +21,6 @@ from skeleton_lab.inference.penultimate import FeaturesAlone
 from skeleton_lab.inference.windows import ALL, Row, Stored, cuts, scheme_for
 from skeleton_lab.skeletons import joint_maps
 from skeleton_lab.skeletons.schemes import SCHEMES
-from skeleton_lab.utils import trust
-
-
-def configuration(room: registry.Room, weights: Path, given: Path | None) -> Path:
-    """The YAML file of the training: as given, else what its run left beside the weights, else the room's own.
-
-    Raises:
-        UsageError: the file is missing, or the room trains no network on clips.
-    """
-    if room.config is None:
-        raise UsageError(f"room {room.folder} trains on features, not on clips; take one of the supervised rooms")
-    if given is not None and not given.is_file() and (room.path / given).is_file():
-        given = room.path / given
-    found = given or registry.config_beside(weights) or room.path / room.config
-    if not found.is_file():
-        raise UsageError(f"--config {found}: there is no such file")
-    return found
 
 
 @contextmanager
@@ -49,12 +30,7 @@ def opened(options: Namespace) -> Iterator[Network]:
     Raises:
         UsageError, WeightsError: what ``Network`` raises.
     """
-    room = registry.find(options.room)
-    config = configuration(room, options.weights, options.config)
-    with registry.room(room.folder), trust.trusting(options.trust_code):
-        network = Network(room.recipe, room.path, config.absolute(), options.weights, options.device)
-        for notice in network.notices:
-            print(notice)
+    with opening.opened(options) as network:
         network.model = FeaturesAlone(network.model)
         yield network
 
