@@ -9,13 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import LabError, UsageError, guarded
-from skeleton_lab.inference import predictions
-from skeleton_lab.inference.keypoints import normalise, reading
-from skeleton_lab.inference.wishes import WINDOW, Wishes
-from skeleton_lab.skeletons.schemes import SCHEMES
+from skeleton_lab.inference import flags, predictions
+from skeleton_lab.inference.keypoints import normalise
+from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from skeleton_lab.inference.network import Network
     from skeleton_lab.inference.predict import Answer
 
-FPS = 30.0
 TABLE, PAGE, PICTURE = "predictions.json", "predictions.html", "predictions.png"
 
 
@@ -38,23 +35,10 @@ def _parser(name: str) -> Parser:
     add("--config", type=Path, required=True, help="YAML file of the training: the published one, or config.yaml of "
         "the run's work dir")  # fmt: skip
     add("--weights", type=Path, required=True, help="weights file of that training")
-    add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), raw "
-        ".skeleton files, annotations of PYSKL (.pkl), or any archive that the lab reads")  # fmt: skip
-    add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
-    add("--up", choices=normalise.UP, help="which axis of key points is up; default: as the skeleton says")
-    add("--score", type=float, help=f"key points with a lower score were not found; default: {reading.SCORE:g}")
-    add("--window", type=int, metavar="FRAMES", help="cut recordings into windows; 0: whole; default: that of the "
-        f"configuration ({WINDOW} where it has none), of an archive of your own the usual length of its clips; "
-        "whole clips of an archive")  # fmt: skip
-    add("--stride", type=int, metavar="FRAMES", help="from window to window; default: half a window")
-    add("--fps", type=float, default=FPS, help=f"frames per second of the recording; default: {FPS:g}")
+    add("--input", type=Path, required=True, help=flags.INPUT)
+    flags.of_recordings(made)
     add("--together", action="store_true", help="of two people only both together, not each of them alone")
-    add("--split", choices=SPLITS, help="of an archive; default: test")
     add("--index", type=int, nargs="+", metavar="ROW", help="only these clips of an archive, from 0")
-    add("--label-path", type=Path, metavar="FILE", help="labels of a .npy archive; default: the published name")
-    add("--layout", help="of an archive, where its content does not tell: pyskl:xsub ... (docs/data.md)")
-    add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: those of the "
-        "archive that the network was trained on, or the published ones")  # fmt: skip
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
         help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
@@ -65,10 +49,7 @@ def _parser(name: str) -> Parser:
 def _checked(options: argparse.Namespace) -> Wishes:
     """The wishes among the flags; UsageError for numbers that cannot work."""
     wishes = Wishes(**{each.name: getattr(options, each.name) for each in fields(Wishes)})
-    if not 0 < options.fps <= 1000:
-        raise UsageError(f"--fps {options.fps:g} must be above 0 and at most 1000")
-    if options.output.exists() and not options.output.is_dir():
-        raise UsageError(f"--output {options.output} is a file; give a folder")
+    flags.check(options)
     return wishes
 
 
