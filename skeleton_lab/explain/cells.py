@@ -70,7 +70,7 @@ def cells(points: np.ndarray, parts: Sequence[Part], pieces: int) -> Cells:
 
 
 def parts_of(layout: Layout | None, V: int, kind: str) -> list[Part]:
-    """The parts of a body of V joints: each joint, or each limb with what else there is of the body.
+    """The parts of a body of V joints: each joint, limb by limb, or each limb; and what else there is of the body.
 
     Args:
         layout: its skeleton; None where nothing tells it. kind: ``JOINTS`` or ``LIMBS``.
@@ -83,11 +83,9 @@ def parts_of(layout: Layout | None, V: int, kind: str) -> list[Part]:
         if layout is None:
             raise UsageError(f"--parts limbs: nothing tells which {V} joints these are; take --parts joints")
         return [Part(name, tuple(joints), name) for name, joints in limbs.items()]
-    of = {joint: name for name, joints in limbs.items() for joint in joints}
-    names = (
-        [f"joint {k + 1}" for k in range(V)] if layout is None else [each.replace("_", " ") for each in layout.joints]
-    )
-    return [Part(name, (k,), of.get(k, "body")) for k, name in enumerate(names)]
+    if layout is None:
+        return [Part(f"joint {k + 1}", (k,), "body") for k in range(V)]
+    return [Part(layout.joints[k].replace("_", " "), (k,), name) for name, joints in limbs.items() for k in joints]
 
 
 def limbs_of(layout: Layout) -> dict[str, list[int]]:

@@ -35,12 +35,15 @@ def _parser(name: str) -> Parser:
     add("--config", type=Path, required=True, help="YAML file of the training: the published one, or config.yaml of "
         "the run's work dir")  # fmt: skip
     add("--weights", type=Path, required=True, help="weights file of that training")
-    add("--input", type=Path, required=True, help=flags.INPUT)
+    what = made.add_mutually_exclusive_group(required=True)
+    what.add_argument("--input", type=Path, help=flags.INPUT)
+    what.add_argument("--batch", type=Path, metavar="FOLDER", help="all recordings below a folder, in one table; the "
+                      "same command goes on where it was interrupted")  # fmt: skip
     flags.of_recordings(made)
     add("--together", action="store_true", help="of two people only both together, not each of them alone")
     add("--index", type=int, nargs="+", metavar="ROW", help="only these clips of an archive, from 0")
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
-        help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
+        help=f"for {TABLE}, {PAGE}, {PICTURE}, of --batch predictions.csv; default: work_dir/predict")  # fmt: skip
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
     add("--trust-code", action="store_true", help=trust.HELP)
     return made
@@ -50,6 +53,8 @@ def _checked(options: argparse.Namespace) -> Wishes:
     """The wishes among the flags; UsageError for numbers that cannot work."""
     wishes = Wishes(**{each.name: getattr(options, each.name) for each in fields(Wishes)})
     flags.check(options)
+    if options.batch is not None and options.index is not None:
+        raise UsageError("--index is for one archive, and --batch reads many files: leave it out")
     return wishes
 
 
@@ -86,6 +91,16 @@ def _write(options: argparse.Namespace, network: Network, answer: Answer) -> Non
     print(f"written to {folder}: {TABLE}, {PAGE}{drawn}")
 
 
+def _batch(options: argparse.Namespace, network: Network, wishes: Wishes) -> None:
+    from skeleton_lab.inference import batch
+
+    said = batch.run(
+        network, options.batch, wishes, options.classes, options.fps, options.output, str(options.config)
+    )  # fmt: skip
+    print(*said, sep="\n")
+    print(f"written to {options.output}: {batch.TABLE}, {batch.JOURNAL}")
+
+
 def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
     options = _parser(recipe.name).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
@@ -99,7 +114,10 @@ def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
             print(notice, file=sys.stderr)
         if network.K is not None:
             predictions.class_names(network.K, network.ucla, options.classes)  # a wrong file shows before the work
-        _write(options, network, predict(network, options.input, wishes, str(options.config)))
+        if options.batch is not None:
+            _batch(options, network, wishes)
+        else:
+            _write(options, network, predict(network, options.input, wishes, str(options.config)))
 
 
 def run(recipe: Recipe, main_file: str, argv: Sequence[str] | None = None) -> int:
