@@ -76,7 +76,7 @@ def check(
 
     Returns:
         For each stage the ``share`` of random layers, and by method the rank correlation with the trained network's
-        map. Near 0 is sound; near 1 the map shows the clip, not what was learned.
+        map. From 0 down is sound; near 1 the map shows the clip, not what was learned.
     """
     rows = []
     for share, net in randomised(ask.net, fresh):
