@@ -86,7 +86,9 @@ class Choice:
     baseline: str = "mean"
 
 
-def chosen(network: Network, given: Path, wishes: Wishes, choice: Choice, names: Path | None, config: str):
+def chosen(
+    network: Network, given: Path, wishes: Wishes, choice: Choice, names: Path | None, config: str
+) -> tuple[Answer, list[str], list[Asked]]:
     """The clips that are explained.
 
     Args:

@@ -61,7 +61,7 @@ class Journal:
     def has(self, name: str, state: list[int]) -> bool:
         """Whether a recording is done, and its file still the same; what could not be read is tried again."""
         entry = self.entries.get(name)
-        return entry is not None and entry["state"] == state and "error" not in entry
+        return entry is not None and entry.get("state") == state and "error" not in entry
 
     def add(self, name: str, state: list[int], **found: Any) -> None:
         """A recording is done, whatever happens from here on."""

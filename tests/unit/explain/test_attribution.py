@@ -106,7 +106,7 @@ def test_hidden_key_points_keep_their_scores_and_stay_missing():
     assert not seen[2, 5].any() and (seen[[1, 3], 5, 2] == np.float32(0.8)).all()
     seen[:, 5] = plain[:, 5] = 0
     np.testing.assert_array_equal(seen, plain)
-    assert clip.Hidden(stored, 0, clip.ZEROS).still.any() == np.False_
+    assert not clip.Hidden(stored, 0, clip.ZEROS).still.any()
 
 
 def test_rank_correlation_is_scipys():
@@ -122,7 +122,7 @@ def test_every_joint_of_every_skeleton_belongs_to_one_limb():
         limbs = cells.parts_of(layout, layout.V, cells.LIMBS)
         assert sorted(joint for limb in limbs for joint in limb.joints) == list(range(layout.V)), layout.name
     names = [part.name for part in cells.parts_of(layouts.layout("coco17"), 17, cells.LIMBS)]
-    assert names == ["left arm", "right arm", "left leg", "right leg", "trunk", "head"] or "right arm" in names
+    assert names[:4] == ["left arm", "right arm", "left leg", "right leg"] and "head" in names
     with pytest.raises(UsageError, match="--parts joints"):
         cells.parts_of(None, 9, cells.LIMBS)
 
