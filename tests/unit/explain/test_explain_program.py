@@ -18,10 +18,12 @@ from skeleton_lab.inference.predictions import probabilities
 
 pytestmark = pytest.mark.slow
 SMALL = ("--parts", "limbs", "--pieces", "2", "--steps", "4")
-MORE = {
+MORE = {  # small forms of networks
+    "CTR-GCN": ("config/nturgbd-cross-subject/default.yaml", {"window_size": 8}, {}),
+    "SkateFormer": ("config/train/ntu_cs/SkateFormer_j_tiny.yaml", {}, {}),
     "PYSKL": ("config/stgcnpp/ntu60_xsub_3dkp/j.yaml", {"window_size": 16, "num_clips": 2}, {}),
-    "DeGCN": ("config/nturgbd-cross-subject/default.yaml", {"window_size": 16}, {}),
 }
+FEWER = ("--pieces", "1", "--steps", "2", "--clips", "2")
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +48,13 @@ def result(bench: Bench) -> dict:
     return json.loads((bench.output / "explanations.json").read_text())
 
 
-@pytest.mark.parametrize("bench", ["SkateFormer", "PYSKL", "MS-G3D"], indirect=True)
+@pytest.mark.parametrize("bench", ["SkateFormer", "PYSKL", "ST-GCN"], indirect=True)
 def test_rooms_of_other_feeders(bench, data):
     """Frames with their times, several clips of a sample, whole padded clips: every map is of the same cells."""
-    assert explain(bench, data / "data/NTU60_CS.npz", "--index", "2", "--steps", "16") == 0
+    assert explain(bench, data / "data/NTU60_CS.npz", "--index", "2", "--steps", "8") == 0
     [clip] = result(bench)["clips"]
     shape = np.shape(clip["occlusion"])
-    assert shape == np.shape(clip["gradients"]) and shape[1:] == (6, 2) and np.any(clip["occlusion"])
+    assert shape == np.shape(clip["gradients"]) and shape[1:] == (5, 2) and np.any(clip["occlusion"])
     difference = clip["log_odds"] - clip["log_odds_still"]
     assert clip["integral"] == pytest.approx(difference, abs=max(0.05 * abs(difference), 0.05))
 
@@ -86,7 +88,7 @@ def test_an_archive_a_class_and_a_recording(bench, data, tmp_path, capsys):
 
     capsys.readouterr()
     label = int(labels[0])
-    assert explain(bench, archive, "--class", str(label), "--clips", "2", "--sanity") == 0
+    assert explain(bench, archive, "--class", str(label), *FEWER, "--sanity") == 0
     said, told = capsys.readouterr().out, result(bench)
     assert {each["label"] for each in told["clips"]} == {label} == {each["class"] for each in told["clips"]}
     assert [row["share"] for row in told["sanity"]][-1] == 1.0 and "100 % of the layers random" in said
@@ -96,7 +98,7 @@ def test_an_archive_a_class_and_a_recording(bench, data, tmp_path, capsys):
         assert (bench.output / name).read_bytes().startswith(b"\x89PNG")
 
     np.save(tmp_path / "walk.npy", walkers(50))
-    assert explain(bench, tmp_path / "walk.npy", "--keypoints", "coco17", "--window", "24", "--clips", "2") == 0
+    assert explain(bench, tmp_path / "walk.npy", "--keypoints", "coco17", "--window", "24", *FEWER) == 0
     assert [(each["first_frame"], each["last_frame"]) for each in result(bench)["clips"]] == [(0, 23), (12, 35)]
     assert "<canvas" in (bench.output / "explanations.html").read_text()
 
@@ -107,10 +109,8 @@ def test_mistakes_are_one_line(bench, data, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for words, told in (
         (["--class", "drink watr"], "Did you mean 'drink water'?"),
-        (["--class", "60"], "60 classes, 0 to 59"),
         (["--class", "59"], "has no clip of class 59"),
         (["--class", "0", "--index", "0"], "leave one out"),
-        (["--index", "99"], "has 8 clips"),
         (["--pieces", "0"], "--pieces must be at least 1"),
         (["--steps", "5000"], "--steps 5000 must be at most 4096"),
         (["--seed", "-1"], "--seed -1"),
