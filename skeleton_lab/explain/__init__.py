@@ -1,1 +1,1 @@
-"""Which joints and moments a decision rests on."""
+"""Which joints and moments a network's decision rests on: ``skeleton-lab explain`` (docs/explain.md)."""

@@ -136,16 +136,23 @@ class Fed:
         Args:
             describe: says on clips what an archive of them would say.
         """
+        made = []
+        for first in range(0, total, BLOCK):
+            block = [next(clips) for _ in range(min(BLOCK, total - first))]
+            made.append(self.logits(self.fed(block, describe), f"{title} {first}/{total}"))
+        return np.concatenate(made)
+
+    def fed(self, block: list[np.ndarray], describe: Callable[[Clips], Clips] = lambda clips: clips) -> Feeder:
+        """The test feeder on clips (T, M, V, C) float32 that are in no archive; ``describe`` as of ``clips_logits``.
+
+        Raises:
+            UsageError: it subtracts the mean of an archive.
+        """
         if self.arguments.get("normalization"):
             raise UsageError(
                 "--config: the test feeder has normalization=True, the mean of its archive, which own recordings lack"
             )
-        made = []
-        for first in range(0, total, BLOCK):
-            block = [next(clips) for _ in range(min(BLOCK, total - first))]
-            stored = describe(self.as_stored(block))
-            made.append(self.logits(self._fed(stored, self._scrambling), f"{title} {first}/{total}"))
-        return np.concatenate(made)
+        return self._fed(describe(self.as_stored(block)), self._scrambling)
 
     @property
     def _scrambling(self) -> str | None:

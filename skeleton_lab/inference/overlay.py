@@ -48,7 +48,7 @@ class Labelled(Shown):
         }  # fmt: skip
 
 
-def _shown(
+def shown(
     points: np.ndarray, recordings: Recordings, first: int, total: int, title: str, details: str, every: int = 1
 ) -> dict[str, Any]:
     """Arguments of ``Shown`` for frames (T, M, V, C) of a recording: every ``every``-th from ``first`` on."""
@@ -104,10 +104,10 @@ def cards(
         for first in range(0, total, PIECE * every):
             end = min(first + PIECE * every, total)
             title = f"{recordings.names[k]}, {clock(first / fps)} to {clock(end / fps)}"
-            shown = _shown(points[first:end:every], recordings, first, total, title, details, every)
-            at = timeline.nearest(spans, np.asarray(shown["numbers"]) - 1)
+            drawn = shown(points[first:end:every], recordings, first, total, title, details, every)
+            at = timeline.nearest(spans, np.asarray(drawn["numbers"]) - 1)
             used = np.unique(at)
-            made.append(Labelled(**shown, at=np.searchsorted(used, at).tolist(), told=[told[n] for n in used],
+            made.append(Labelled(**drawn, at=np.searchsorted(used, at).tolist(), told=[told[n] for n in used],
                                  recording=k, fps=fps / every))  # fmt: skip
     return made
 
@@ -152,7 +152,7 @@ def html(
     lanes = timeline.as_json(recordings, rows, names, chosen.totals)
     occurring = {int(part[2]) for entry in lanes for _, parts in entry["lanes"] for part in parts}
     data = {
-        "fps": fps, "clips": [shown.as_json() for shown in clips], "edges": [], "timeline": lanes, "perPage": PER_PAGE,
+        "fps": fps, "clips": [each.as_json() for each in clips], "edges": [], "timeline": lanes, "perPage": PER_PAGE,
         "classes": {k: names[k] for k in sorted(occurring)},
     }  # fmt: skip
     return shell.render(
@@ -200,6 +200,6 @@ def png(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], fps: 
         frame = int(present[np.abs(present - middle).argmin()])
         title = f"{100 * best['probability']:.0f} % {best['name']}"
         details = f"{recordings.names[k]}, {clock(first / fps)} to {clock(last / fps)}"
-        panels.append(Shown(**_shown(points[frame : frame + 1], recordings, frame, len(points), title, details)))
-    shown = f"{len(panels)} of {len(spans)} windows, evenly spaced" if len(panels) < len(spans) else ""
-    return Sheet(panels, SIDE).picture(0), shown
+        panels.append(Shown(**shown(points[frame : frame + 1], recordings, frame, len(points), title, details)))
+    told = f"{len(panels)} of {len(spans)} windows, evenly spaced" if len(panels) < len(spans) else ""
+    return Sheet(panels, SIDE).picture(0), told

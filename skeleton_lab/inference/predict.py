@@ -13,6 +13,7 @@ from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.labels import NTU_NAME, UCLA_NAME
+from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import any_skeleton
 from skeleton_lab.inference import recordings as inputs
@@ -33,11 +34,16 @@ ARRAY = Path("array")  # where an array's file would be, in messages and as the 
 
 @dataclass
 class Answer:
-    """Recordings, and the rows with their logits, in order; ``windows``: how they were cut, in words, or None."""
+    """Recordings, and the rows with their logits, in order.
+
+    Attributes:
+        windows: how they were cut, in words, or None. feeder: of the clips of an archive that were taken whole.
+    """
 
     recordings: Recordings
     rows: list[Row]
     windows: str | None = None
+    feeder: Feeder | None = None
 
 
 def predict(network: Fed, given: Path | np.ndarray | Clips, wishes: Wishes, config: str) -> Answer:
@@ -230,9 +236,9 @@ def _archive(network: Fed, given: Path | Clips, wishes: Wishes) -> Answer:
     logits = network.logits(feeder)
     rows = [Row(k, 0, max(int(end), 1), ALL, values) for k, (end, values) in enumerate(zip(ends, logits))]
     if wishes.together or feeder.clips.M < 2 or feeder.clips.V != 25 or network.bones:
-        return Answer(recordings, rows)
+        return Answer(recordings, rows, feeder=feeder)
     alone = rows_of(recordings, 0, 1, network.persons, alone=True, everybody=False)
     if alone:
         for row, values in zip(alone, network.clips_logits(cuts(recordings, alone), len(alone), "each person")):
             row.logits = values
-    return Answer(recordings, sorted([*rows, *alone], key=lambda row: row.recording))
+    return Answer(recordings, sorted([*rows, *alone], key=lambda row: row.recording), feeder=feeder)

@@ -9,22 +9,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import LabError, UsageError, guarded
-from skeleton_lab.inference import predictions
-from skeleton_lab.inference.keypoints import normalise, reading
-from skeleton_lab.inference.wishes import WINDOW, Wishes
-from skeleton_lab.skeletons.schemes import SCHEMES
+from skeleton_lab.inference import flags, predictions
+from skeleton_lab.inference.keypoints import normalise
+from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.utils import trust
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
 
 if TYPE_CHECKING:
     from skeleton_lab.inference.feeding import Fed
+    from skeleton_lab.inference.network import Network
     from skeleton_lab.inference.predict import Answer
 
-FPS = 30.0
 TABLE, PAGE, PICTURE = "predictions.json", "predictions.html", "predictions.png"
 
 
@@ -38,43 +36,37 @@ def _parser(name: str) -> Parser:
     add("--config", type=Path, required=True, help="YAML file of the training: the published one, or config.yaml of "
         "the run's work dir")  # fmt: skip
     add("--weights", type=Path, required=True, help="weights file of that training")
-    add_recording_flags(made)
+    add_recording_flags(made, batches=True)
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
     return made
 
 
-def add_recording_flags(parser: Parser) -> None:
-    """What is asked about, and where the answer goes: the flags that do not depend on who computes."""
+def add_recording_flags(parser: Parser, batches: bool = False) -> None:
+    """What is asked about, and where the answer goes: the flags that do not depend on who computes.
+
+    ``batches``: whether whole folders may be asked about.
+    """
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--input", type=Path, help=flags.INPUT)
+    if batches:
+        what.add_argument("--batch", type=Path, metavar="FOLDER", help="all recordings below a folder, in one table; "
+                          "the same command goes on where it was interrupted")  # fmt: skip
+    flags.of_recordings(parser)
     add = parser.add_argument
-    add("--input", type=Path, required=True, help="key points (.json, .npy, .npz, folder of OpenPose frames), raw "
-        ".skeleton files, annotations of PYSKL (.pkl), or any archive that the lab reads")  # fmt: skip
-    add("--keypoints", choices=tuple(SCHEMES), help="order of the joints; needed where their number does not tell")
-    add("--up", choices=normalise.UP, help="which axis of key points is up; default: as the skeleton says")
-    add("--score", type=float, help=f"key points with a lower score were not found; default: {reading.SCORE:g}")
-    add("--window", type=int, metavar="FRAMES", help="cut recordings into windows; 0: whole; default: that of the "
-        f"configuration ({WINDOW} where it has none), of an archive of your own the usual length of its clips; "
-        "whole clips of an archive")  # fmt: skip
-    add("--stride", type=int, metavar="FRAMES", help="from window to window; default: half a window")
-    add("--fps", type=float, default=FPS, help=f"frames per second of the recording; default: {FPS:g}")
     add("--together", action="store_true", help="of two people only both together, not each of them alone")
-    add("--split", choices=SPLITS, help="of an archive; default: test")
     add("--index", type=int, nargs="+", metavar="ROW", help="only these clips of an archive, from 0")
-    add("--label-path", type=Path, metavar="FILE", help="labels of a .npy archive; default: the published name")
-    add("--layout", help="of an archive, where its content does not tell: pyskl:xsub ... (docs/data.md)")
-    add("--classes", type=Path, metavar="FILE", help="names of the classes, one per line; default: those of the "
-        "archive that the network was trained on, or the published ones")  # fmt: skip
+    of_batches = ", of --batch predictions.csv" * batches
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
-        help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/predict")  # fmt: skip
+        help=f"for {TABLE}, {PAGE}, {PICTURE}{of_batches}; default: work_dir/predict")  # fmt: skip
     add("--trust-code", action="store_true", help=trust.HELP)
 
 
 def checked(options: argparse.Namespace) -> Wishes:
     """The wishes among the flags; UsageError for numbers that cannot work."""
     wishes = Wishes(**{each.name: getattr(options, each.name) for each in fields(Wishes)})
-    if not 0 < options.fps <= 1000:
-        raise UsageError(f"--fps {options.fps:g} must be above 0 and at most 1000")
-    if options.output.exists() and not options.output.is_dir():
-        raise UsageError(f"--output {options.output} is a file; give a folder")
+    flags.check(options)
+    if options.input is None and options.index is not None:
+        raise UsageError("--index is for one archive, and --batch reads many files: leave it out")
     return wishes
 
 
@@ -118,6 +110,16 @@ def write(options: argparse.Namespace, network: Fed, answer: Answer, source: dic
     print(f"written to {folder}: {TABLE}, {PAGE}{drawn}")
 
 
+def _batch(options: argparse.Namespace, network: Network, wishes: Wishes) -> None:
+    from skeleton_lab.inference import batch
+
+    said = batch.run(
+        network, options.batch, wishes, options.classes, options.fps, options.output, str(options.config)
+    )  # fmt: skip
+    print(*said, sep="\n")
+    print(f"written to {options.output}: {batch.TABLE}, {batch.JOURNAL}")
+
+
 def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
     options = _parser(recipe.name).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
@@ -131,6 +133,9 @@ def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
             print(notice, file=sys.stderr)
         if network.K is not None:
             predictions.class_names(network.K, network.ucla, options.classes)  # a wrong file shows before the work
+        if options.batch is not None:
+            _batch(options, network, wishes)
+            return
         source = {"config": str(options.config), "weights": str(options.weights)}
         write(options, network, predict(network, options.input, wishes, str(options.config)), source)
 

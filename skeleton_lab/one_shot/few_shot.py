@@ -16,8 +16,9 @@ import numpy as np
 from skeleton_lab.data.archives import class_names
 from skeleton_lab.engine import shots
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.one_shot import flags, results
+from skeleton_lab.one_shot import flags
 from skeleton_lab.one_shot.nearest import DISTANCES, classified, confusion, mean_and_interval, prototypes
+from skeleton_lab.utils import results
 from skeleton_lab.utils.cli import Parser, check_sizes
 
 TABLE = "few_shot.json"

@@ -12,8 +12,9 @@ import numpy as np
 
 from skeleton_lab.data.archives import both_splits, class_names
 from skeleton_lab.errors import UsageError, guarded
-from skeleton_lab.one_shot import flags, results
+from skeleton_lab.one_shot import flags
 from skeleton_lab.one_shot.nearest import DISTANCES, classified, confusion
+from skeleton_lab.utils import results
 from skeleton_lab.utils.atomic import check_output
 from skeleton_lab.utils.cli import Parser, check_sizes
 

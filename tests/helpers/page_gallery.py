@@ -11,17 +11,25 @@ import torch
 import zero_shot_folder
 
 from skeleton_lab.data.archives import class_names
+from skeleton_lab.data.archives.array_clips import ArrayClips
+from skeleton_lab.data.feeders.ntu import NTUFeeder
 from skeleton_lab.data.synthetic import archive
+from skeleton_lab.explain import attribution, cells
+from skeleton_lab.explain import page as explain_page
+from skeleton_lab.explain.choice import Asked
+from skeleton_lab.explain.clip import Clip
+from skeleton_lab.explain.results import Explained
 from skeleton_lab.inference import overlay
-from skeleton_lab.inference.windows import Recordings, rows_of
+from skeleton_lab.inference.windows import Recordings, Row, rows_of
 from skeleton_lab.plan import cards
 from skeleton_lab.plan import page as plan_page
 from skeleton_lab.plan.data import Data
 from skeleton_lab.plan.machine import Machine
-from skeleton_lab.plan.planning import Row
+from skeleton_lab.plan.planning import Row as PlanRow
 from skeleton_lab.reporting import run_report
 from skeleton_lab.reporting.skeletons.__main__ import main as list_skeletons
 from skeleton_lab.reporting.viewer.__main__ import main as view
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.zero_shot.report import page as zero_shot_report
 
 NAMES = class_names.published(60, ucla=False)
@@ -51,6 +59,24 @@ def predictions(folder: Path, recordings: Recordings, action=lambda row: 0) -> P
         row.logits = np.eye(60)[action(row)] * 8
     path = folder / "predictions.html"
     path.write_bytes(overlay.html(recordings, rows, NAMES, 30.0, ["walk.npy: a network", "windows of 64 frames"]))
+    return path
+
+
+def explanations(folder: Path, name: str = "walk") -> Path:
+    """``explanations.html`` of two people who walk, and of one clip of limbs; the maps are invented."""
+    rng, recordings = np.random.default_rng(0), Arrays([walk(90), walk(40)], [3, 4], name)
+    made = []
+    for k, kind in enumerate(("joints", "limbs")):
+        points = recordings.points(k)
+        parts = cells.parts_of(layouts.layout("ntu25"), 25, kind)
+        mine = cells.cells(points, parts, 6)
+        of = {method: rng.standard_normal(mine.map_shape) for method in attribution.METHODS}
+        row = Row(k, 0, len(points), "all")
+        clip = Clip(NTUFeeder(ArrayClips([points.transpose(3, 0, 2, 1)]), window_size=8), 0)
+        asked = Asked(clip, points, row, recordings.names[k], 3, 5, 0.9)
+        made.append(Explained(asked, mine, attribution.Maps(5, 4.0, -1.0, 5.0, of)))
+    path = folder / "explanations.html"
+    path.write_bytes(explain_page.html(made, recordings, NAMES, 30.0, f"Explained: {name}", ["walk.npy"], [name]))
     return path
 
 
@@ -88,9 +114,9 @@ def plan(folder: Path, name: str = "a card") -> Path:
     shared = dict(room="A room", config="config/ntu/a.yaml", batch=64, epochs=65, memory=5.0, memory_from="forecast",
                   time_from="forecast", host=1.0)  # fmt: skip
     rows = [
-        Row(**shared, fits=True, flags="", same=True, epoch=200.0, hours=3.6),
-        Row(**shared, fits=False, flags="--activation-checkpointing", same=True, epoch=300.0, hours=5.4),
-        Row(**shared, fits=False, flags=None, same=True, epoch=float("nan"), hours=float("nan")),
+        PlanRow(**shared, fits=True, flags="", same=True, epoch=200.0, hours=3.6),
+        PlanRow(**shared, fits=False, flags="--activation-checkpointing", same=True, epoch=300.0, hours=5.4),
+        PlanRow(**shared, fits=False, flags=None, same=True, epoch=float("nan"), hours=float("nan")),
     ]
     path = folder / "plan.html"
     path.write_text(plan_page.html(where, Data(name, 1000, 0.7, 10**9), rows), "utf-8")

@@ -14,7 +14,7 @@ from places import ROOT
 from skeleton_lab.reporting.html import shell
 
 pytestmark = [needs_chromium, pytest.mark.slow]
-KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan", "skeletons")
+KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan", "skeletons", "explanations")
 STOPS = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((e) =>
     !e.disabled && e.tabIndex === 0 && e.checkVisibility())"""
 # Of every text that is seen: its contrast with the background behind it (WCAG 2), and how large it is.
@@ -60,6 +60,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "zero-shot seeds": seeds,
         "plan": gallery.plan(folder / "plan"),
         "skeletons": gallery.skeletons(folder),
+        "explanations": gallery.explanations(folder),
     }
 
 
@@ -71,7 +72,8 @@ def test_every_page_that_has_a_template_is_here(pages):
     """A new page joins the gallery."""
     templates = {path for path in (ROOT / "skeleton_lab").rglob("*.j2") if "{% extends" in path.read_text("utf-8")}
     below = {path.relative_to(ROOT / "skeleton_lab").as_posix() for path in templates}
-    shown = {shell.SECTIONS, "reporting/viewer/templates/page.html.j2", "inference/templates/predictions.html.j2"}
+    shown = {shell.SECTIONS, "reporting/viewer/templates/page.html.j2", "inference/templates/predictions.html.j2",
+             "explain/templates/explanations.html.j2"}  # fmt: skip
     assert below == shown and set(pages) == set(KINDS)
 
 
@@ -180,6 +182,27 @@ def test_a_timeline_by_keyboard(pages):
         assert tab.errors == []
 
 
+def test_maps_of_an_explanation_by_keyboard(pages):
+    """Arrow keys read values and move the skeleton; another method draws another map and other joints."""
+    with Tab(pages["explanations"]) as tab:
+        tab.run("document.querySelector('article .map').focus();")
+        tab.press("ArrowDown", "ArrowRight", "ArrowRight")
+        said, frame, clip = tab.run("""
+            const told = [...tip.children].map((line) => line.textContent);
+            const slider = document.querySelector('article input');
+            return [told, Number(slider.value), JSON.parse(document.getElementById('data').textContent).clips[0]];
+        """)  # fmt: skip
+        bounds = clip["bounds"]
+        assert bounds[2] <= frame < bounds[3], "it stands in the third piece"
+        value = clip["maps"]["occlusion"][len(bounds) - 1 + 2] / 127 * clip["reach"]["occlusion"]
+        assert said[0] == f"{clip['parts'][1]} (1): {value:.3f}"
+        drawn = []
+        for method in ("occlusion", "gradients"):
+            tab.run(f"method.value = '{method}'; method.dispatchEvent(new Event('change'));")
+            drawn.append(tab.run("return ['.map', '.stage'].map((n) => document.querySelector(n).toDataURL());"))
+        assert drawn[0][0] != drawn[1][0] and drawn[0][1] != drawn[1][1] and tab.errors == []
+
+
 def test_names_that_are_markup_are_read_as_text(tmp_path):
     """As the page is, with its policy: what an image or a script of a name would do is nowhere."""
     name = gallery.EVIL
@@ -187,6 +210,7 @@ def test_names_that_are_markup_are_read_as_text(tmp_path):
         gallery.predictions(tmp_path, gallery.Arrays([gallery.walk(80)], name=name)),
         gallery.report(tmp_path / "report", name=name),
         gallery.plan(tmp_path / "plan", name=name),
+        gallery.explanations(tmp_path, name=name),
     ):
         with Tab(path) as tab:
             count = "return ['script', 'img', '[onerror]'].map((s) => document.querySelectorAll(s).length);"

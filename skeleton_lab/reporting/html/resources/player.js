@@ -163,13 +163,18 @@ class Player {
     }
     for (const [joint, [x, y, depth]] of points.entries()) {
       if (!found(joint)) continue;
-      pen.fillStyle = inks[this.clip.sides?.[joint] ?? 0];
-      pen.globalAlpha = this.nearness(depth);
-      pen.beginPath();
-      pen.arc(x, y, 2.6, 0, 2 * Math.PI);
-      pen.fill();
+      this.dot(pen, [x, y, depth], inks[this.clip.sides?.[joint] ?? 0], person, joint);
     }
     pen.globalAlpha = 1;
+  }
+
+  // A joint; a page may draw it in another way.
+  dot(pen, [x, y, depth], ink) {
+    pen.fillStyle = ink;
+    pen.globalAlpha = this.nearness(depth);
+    pen.beginPath();
+    pen.arc(x, y, 2.6, 0, 2 * Math.PI);
+    pen.fill();
   }
 
   // What is far away is paler.
