@@ -83,10 +83,12 @@ DeGCN)
     ;;
 PYSKL)  # ST-GCN++
     archive "$clips"
+    batch=8 window=16
+    [ -z "$skeleton" ] || batch=16 window=24
     train --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 16 --base-lr 0.05 --batch-size 8 --forward-batch-size 8 --test-batch-size 50 \
-        --train-feeder-args "$data,split=train,times=1,window_size=16" \
-        --test-feeder-args "$data,split=test,window_size=16" "$@"
+        --num-epoch 16 --base-lr 0.05 --batch-size $batch --forward-batch-size $batch --test-batch-size 50 \
+        --train-feeder-args "$data,split=train,times=1,window_size=$window" \
+        --test-feeder-args "$data,split=test,window_size=$window" "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     clips=one16$of.npz

@@ -14,7 +14,7 @@ import inspect
 import io
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def graph(net: Answer, inputs: dict[str, Tensor], frames: Sequence[int | None], 
     """
     onnx = optional("onnx", "onnx", "export", "export")
     free = {name: {0: BATCH} | ({} if axis is None else {axis: FRAMES}) for name, axis in zip(inputs, frames)}
-    settings = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    settings: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     with tempfile.TemporaryDirectory() as folder, _operators(opset), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that sizes may be frozen: they are compared
         file = Path(folder) / "net.onnx"
@@ -109,4 +109,5 @@ def _zeros_like(g: Any, x: Any, dtype: Any = None, *others: Any) -> Any:
     return g.op("Cast", zeros, to_i=KINDS[wanted]) if wanted in KINDS else zeros
 
 
-WRITTEN = {"aten::cdist": _cdist, "aten::zeros_like": _zeros_like}  # operations that the exporter lacks or freezes
+# Operations that the exporter lacks or freezes
+WRITTEN: dict[str, Callable[..., Any]] = {"aten::cdist": _cdist, "aten::zeros_like": _zeros_like}

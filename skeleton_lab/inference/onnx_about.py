@@ -108,7 +108,7 @@ def _checked(content: Any, where: str) -> dict[str, Any]:
     """The fields of ``About`` in the file's JSON; what is not known is left out."""
     if not isinstance(content, dict):
         raise UsageError(f"{where}: metadata '{KEY}' holds no fields; export the network anew")
-    found = {}
+    found: dict[str, Any] = {}
     for field in fields(About):
         value = content.get(field.name)
         if not _fits(value, str(field.type)):
