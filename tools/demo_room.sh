@@ -59,10 +59,8 @@ FreqMixFormer)
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
     archive "$clips"
-    batch=${skeleton:+8}  # more steps
-    batch=${batch:-16}
     train --config config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 18 --warm_up_epoch 1 --batch-size "$batch" --test-batch-size 50 \
+        --num-epoch 18 --warm_up_epoch 1 --batch-size 16 --test-batch-size 50 \
         --train-feeder-args "$data,window_size=16,thres=16,num_person=1,p_interval=[0.9,1],intra_p=0.0,inter_p=0.0" \
         --test-feeder-args "$data,window_size=16,thres=16,num_person=1" \
         --model-args num_people=1,attn_drop=0.0,drop_path=0.0 "$@"
@@ -83,12 +81,12 @@ DeGCN)
     ;;
 PYSKL)  # ST-GCN++
     archive "$clips"
-    batch=8 window=16
-    [ -z "$skeleton" ] || batch=16 window=24
+    how=(--num-epoch 16 --base-lr 0.05)
+    [ -z "$skeleton" ] || how=(--num-epoch 24 --base-lr 0.002 --optimizer Adam --weight-decay 0.0001)
+    data+=,times=1,window_size=16${skeleton:+,num_person=1}
     train --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 16 --base-lr 0.05 --batch-size $batch --forward-batch-size $batch --test-batch-size 50 \
-        --train-feeder-args "$data,split=train,times=1,window_size=$window" \
-        --test-feeder-args "$data,split=test,window_size=$window" "$@"
+        "${how[@]}" --batch-size 8 --forward-batch-size 8 --test-batch-size 50 \
+        --train-feeder-args "$data,split=train" --test-feeder-args "$data,split=test" "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     clips=one16$of.npz

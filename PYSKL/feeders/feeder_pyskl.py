@@ -17,7 +17,6 @@ from skeleton_lab.data.archives.split_names import divisions
 from skeleton_lab.data.feeders import base, pyskl_pipelines
 from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders.image_points import without_gaps
-from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.pyskl_compose import Chance, Compose
 from skeleton_lab.data.feeders.pyskl_frames import FormatGCNInput, UniformSample
@@ -159,7 +158,7 @@ class Feeder(base.Feeder):
         """A clip as an annotation of PYSKL's pickles."""
         at = np.array([clip])
         frames = int(clips.lengths(at)[1][0])
-        if clips.frames is not None and not self.placed and not isinstance(clips, Observed):
+        if clips.frames is not None:
             frames = int(clips.frames[clip])
         frames = max(frames, 1)
         x = clips.gather(at, np.arange(frames)[None])[0]  # (T, M, V, C)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
+from skeleton_lab.engine import tables
 from skeleton_lab.engine.dataloader import observed, underlying
 from skeleton_lab.engine.evaluate import Evaluation
 from skeleton_lab.engine.run_evaluation import measure
 from skeleton_lab.engine.runtime import Run
-from skeleton_lab.utils.atomic import write_atomically
 
 TABLE, PICTURE = "anticipation.csv", "anticipation.png"
 
@@ -31,19 +28,6 @@ def anticipate(run: Run, whole: Evaluation) -> None:
         run.metrics("anticipation", observed=share, **result.results())
         rows.append({"observed": share, **result.results(), "clips": len(result.labels)})
     if run.team.first:
-        _write(run, rows)
-
-
-def _write(run: Run, rows: list[dict[str, float]]) -> None:
-    text = io.StringIO()
-    table = csv.DictWriter(text, rows[0], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    path = write_atomically(run.work_dir / TABLE, lambda file: file.write(text.getvalue().encode()))
-    run.log(f"Accuracy against the observed share: {path}", file=False)
-    try:
-        from skeleton_lab.reporting.run_report import anticipation
-
-        anticipation.draw([run.work_dir], run.work_dir / PICTURE)
-    except Exception as error:  # a picture that fails never fails the run
-        run.log(f"No {PICTURE}: {type(error).__name__}: {error}")
+        tables.write(run, TABLE, rows)
+        run.log(f"Accuracy against the observed share: {run.work_dir / TABLE}", file=False)
+        tables.draw(run, "anticipation", PICTURE)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from skeleton_lab.data.feeders.base import Batch, Feeder, checked_interval, log_once
+from skeleton_lab.data.feeders.corruption import Corruption, cannot_happen
 from skeleton_lab.engine.size_checks import people
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.skeletons import layouts
@@ -204,6 +205,23 @@ def observed(feeder: Dataset, shares: tuple[float, ...]) -> Dataset:
         )
     feeder = copy.copy(feeder)
     feeder.observe = shares[0], shares[-1]
+    return feeder
+
+
+def corrupted(feeder: Dataset, corruption: Corruption) -> Dataset:
+    """A copy of the feeder whose clips suffer a corruption.
+
+    Raises:
+        UsageError: the feeder is not one of the lab's, or the corruption cannot happen to its clips.
+    """
+    if not isinstance(feeder, Feeder):
+        raise UsageError(
+            f"--corrupt: {type(feeder).__name__} is no skeleton_lab.data.feeders.base.Feeder and reads clips itself"
+        )
+    if reason := cannot_happen(corruption, feeder.clips, feeder.stored_skeleton):
+        raise UsageError(f"--corrupt {corruption.kind}: {reason}")
+    feeder = copy.copy(feeder)
+    feeder.corruption = corruption
     return feeder
 
 

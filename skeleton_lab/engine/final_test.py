@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.engine import robustness
 from skeleton_lab.engine.anticipation import anticipate
 from skeleton_lab.engine.checkpoint import weights_of
 from skeleton_lab.engine.evaluate import Evaluation
@@ -78,6 +79,7 @@ def test_phase(run: Run) -> None:
     """--phase test: one evaluation of --weights."""
     options, recipe = run.options, run.recipe
     weights = Path(options.weights)
+    plan = robustness.planned(run)
     for line in recipe.test_lines:
         run.log(line.format(model=options.model, weights=weights))
     file = recipe.logs_evaluation  # the others' log ends where the evaluation begins
@@ -100,6 +102,8 @@ def test_phase(run: Run) -> None:
     measured = {"epoch": 1, "step": step_of(weights), **result.results()}
     if options.observe:
         anticipate(run, result)
+    if plan:
+        robustness.withstand(run, plan, result)
     run.results = {"best": measured, "last": measured}
     run.metrics("result", **run.results, seconds=run.seconds(), work_dir=str(run.work_dir))
     if recipe.tested:

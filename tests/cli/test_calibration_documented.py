@@ -15,7 +15,7 @@ from skeleton_lab import cli
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "calibration.md").read_text("utf-8")
 COMMANDS = [line for line in TEXT.splitlines() if line.startswith("skeleton-lab ")]
-SHORT = "--device cpu --num-worker 0 --num-epoch 2 --step 9 --batch-size 6 --base-lr 0.01 --report False"
+SHORT = "--device cpu --num-worker 0 --num-epoch 5 --step 9 --batch-size 6 --base-lr 0.01 --report False"
 
 
 def run(command: str) -> int:
@@ -40,7 +40,7 @@ def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
     assert [command.split()[1] for command in COMMANDS] == ["train", "calibrate", "predict", "train", "calibrate"]
     for command in COMMANDS:
         assert run(f"{command} {SHORT}" if command.split()[1] == "train" else command) == 0, command
-        for made in tmp_path.glob("runs/*/epoch2_model.pt"):  # the document's name of the last epoch's weights
+        for made in tmp_path.glob("runs/*/epoch5_model.pt"):  # the document's name of the last epoch's weights
             made.rename(made.with_name("epoch40_model.pt"))
     whole, some = (json.loads((tmp_path / "runs" / name / "calibration.json").read_text()) for name in ("all", "some"))
     assert whole["unknown"] is None and whole["classes"] is None and whole["subjects"] == {"held_out": 2, "of": 9}

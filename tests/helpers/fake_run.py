@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.calibration.program import figures
+from skeleton_lab.data.feeders import corruption_kinds
 from skeleton_lab.skeletons import bones
 
 # Kinect v2 at rest, metres, y up, the sensor looking along +z at the person's face
@@ -134,6 +135,17 @@ def write_hardest(
     np.savez(folder / "hardest.npz", **content)
 
 
+def write_robustness(folder: Path, kinds: Any = None, factor: float = 0.9) -> Path:
+    """A table of ``--corrupt``: 0.8 of clips as they are, and ``factor`` of what is left at every severity."""
+    rows = ["corruption,severity,amount,loss,top1,top5,clips", "none,0,0,1.0,0.8,0.95,100"]
+    for kind in corruption_kinds.KINDS if kinds is None else kinds:
+        amounts = enumerate(corruption_kinds.KINDS[kind].amounts, 1)
+        rows += [f"{kind},{s},{a},1.5,{0.8 * factor**s:.4f},0.9,100" for s, a in amounts]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "robustness.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
 def complete(
     folder: Path, epochs: int = 12, num_class: int = 60, samples: int = 400, occurring: int | None = None
 ) -> Path:
@@ -144,4 +156,5 @@ def complete(
     write_config(folder)
     write_evaluation(folder, num_class, samples, occurring)
     write_hardest(folder)
+    write_robustness(folder)
     return folder

@@ -123,6 +123,10 @@ class Clips:
         view.frames = None if self.frames is None else self.frames[indices]
         return view
 
+    def places(self, idx: np.ndarray) -> np.ndarray:
+        """(B,) int64, where the clips stand in the archive, whatever ``subset`` has made of it."""
+        return self._stored(idx)
+
     def in_stored_order(self) -> Clips:
         """The clips in the order in which the archive holds them: of a pickle not that of its split lists."""
         return self.subset(np.argsort(self._stored(np.arange(len(self))), kind="stable"))

@@ -14,6 +14,7 @@ import numpy as np
 
 from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders.corruption import Corrupted, Corruption
 from skeleton_lab.data.feeders.image_points import ImagePoints
 from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Step, Work
@@ -51,6 +52,8 @@ class Feeder(Dataset):
         repeat: how often the clips follow each other; ``len`` counts the repetitions, each has its own draws.
         observe: (a, b), the share of each clip that is seen, from its beginning; random between a and b where they
             differ (``skeleton_lab.data.feeders.observation``). The engine sets it from a feeder argument ``observe``.
+        corruption: what every clip suffers before the steps read it (``skeleton_lab.data.feeders.corruption``); the
+            engine sets it for ``--corrupt``.
         room_dir: the room's folder, where data is looked for besides the working directory.
         required: arguments that must be given; unused: those of the published feeder that change nothing, which is
             said once (``accept``).
@@ -69,6 +72,7 @@ class Feeder(Dataset):
     num_person: int | None = None
     repeat = 1
     observe = (1.0, 1.0)
+    corruption: Corruption | None = None
     room_dir: Path | None = None
     joints: int | None = None
     skeleton: Layout | None = None
@@ -147,6 +151,12 @@ class Feeder(Dataset):
         log_once(f"The clips have {stored} people and the network takes {count}: {kept}.")
         self.clips, self.num_person = self.clips.first_people(count), count
 
+    @property
+    def stored_skeleton(self) -> Layout | None:
+        """Of the clips as the archive has them; a pipeline may add joints."""
+        found = self.skeleton
+        return found if found is not None and found.V == self.clips.V else getattr(self.clips, "skeleton", None)
+
     def seen(self, clips: Any) -> Any:
         """Clips as the steps read them."""
         return ImagePoints(clips, self.skeleton) if self.placed and self.skeleton is not None else clips
@@ -164,6 +174,8 @@ class Feeder(Dataset):
         index = np.where(index < 0, index + len(self), index)
         epoch = getattr(batch, "epoch", self.epoch)
         clips = self.clips if self.observe == (1, 1) else Observed(self.clips, self.observe, self.seed, epoch)
+        if self.corruption is not None:
+            clips = Corrupted(clips, self.corruption, self.stored_skeleton, self.seed)
         work = Work(self.seen(clips), index % len(self.label), Draws(self.seed, epoch, index), D=self.D)
         if self.skeleton is not None:
             work.skeleton = self.skeleton

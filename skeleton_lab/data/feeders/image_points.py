@@ -74,9 +74,7 @@ def placed(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.
         points[..., :2] *= img_shape[::-1]
     out = np.zeros(x.shape, np.float32)
     if there.any():
-        first = int(there.any(axis=1).argmax())
-        origin = _point(points[first, there[first].argmax()], skeleton.origin)
-        points = (points - origin) / _size(points, found, there, skeleton)
+        points = (points - origin(points, there, skeleton)) / size(points, found, there, skeleton)
         if not skeleton.y_up:
             points[..., 1:] *= -1
         out[..., :D] = points * there[..., None, None]
@@ -93,7 +91,7 @@ def without_gaps(x: np.ndarray, skeleton: Layout, scored: bool) -> tuple[np.ndar
     """
     points = x[..., : x.shape[3] - scored].astype(np.float64)
     there = np.any(x, axis=(2, 3))
-    found = _found(x, scored)
+    found = joints_found(x, scored)
     for m in range(x.shape[1]):
         whole = missing.filled(points[:, m], found[:, m], skeleton.bones) if there[:, m].any() else None
         if whole is None:
@@ -103,7 +101,7 @@ def without_gaps(x: np.ndarray, skeleton: Layout, scored: bool) -> tuple[np.ndar
     return points, there, found
 
 
-def _found(x: np.ndarray, scored: bool) -> np.ndarray:
+def joints_found(x: np.ndarray, scored: bool) -> np.ndarray:
     """(T, M, V) bool; of a person whose joints all have low scores, those that have one at all."""
     good = x[..., -1] >= SCORE if scored else np.any(x, axis=3)
     of_each = np.any(good, axis=(0, 2))
@@ -115,8 +113,21 @@ def _point(body: np.ndarray, joints: Point) -> np.ndarray:
     return body[..., list(joints), :].mean(axis=-2)
 
 
-def _size(points: np.ndarray, found: np.ndarray, there: np.ndarray, skeleton: Layout) -> float:
+def origin(points: np.ndarray, there: np.ndarray, skeleton: Layout) -> np.ndarray:
+    """(D,) the skeleton's origin of the first person in the first frame with one.
+
+    Args:
+        points: (T, M, V, D). there: (T, M) bool, who is in the picture; somebody is.
+    """
+    first = int(there.any(axis=1).argmax())
+    return _point(points[first, there[first].argmax()], skeleton.origin)
+
+
+def size(points: np.ndarray, found: np.ndarray, there: np.ndarray, skeleton: Layout) -> float:
     """The length that a clip is divided by, never 0.
+
+    Args:
+        points: (T, M, V, D). found: (T, M, V) bool. there: (T, M) bool.
 
     Without a frame that shows both ends (a person at a desk has no hips), or with ends on top of each other, it is the
     spread of the joints: the root of their mean squared distance from their middle.

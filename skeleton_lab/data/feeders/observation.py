@@ -23,6 +23,8 @@ class Observed:
         seed, epoch: what random shares depend on besides the clip.
     """
 
+    frames = None  # what the archive says of whole clips
+
     def __init__(self, clips: Clips, shares: tuple[float, float], seed: int = 0, epoch: int = 0) -> None:
         self._clips, self._shares, self._seed, self._epoch = clips, shares, seed, epoch
 

@@ -57,9 +57,15 @@ def saying(clips: Any, found: Layout) -> Any:
     if getattr(clips, "skeleton", None) is not None:
         return clips
     view = copy.copy(clips)
-    view.skeleton, view.units = found, found.units
-    view.scored = found.scored and clips.C - found.dimensions == 1
+    view.skeleton, view.units, view.scored = found, found.units, scored(clips, found)
     return view
+
+
+def scored(clips: Any, found: Layout | None) -> bool:
+    """Whether the last channel is a score: as clips say that say their skeleton, else as is usual for ``found``."""
+    if getattr(clips, "skeleton", None) is not None or found is None:
+        return bool(getattr(clips, "scored", False))
+    return found.scored and clips.C - found.dimensions == 1
 
 
 def says(clips: Any, given: Given) -> bool:

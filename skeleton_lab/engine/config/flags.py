@@ -149,6 +149,9 @@ EVALUATION = _group(
     Flag("save_result", "bool", False, "write test_result.pkl in phase test", optional=True),
     Flag("observe", "floats", [], "phase test: accuracy when only these shares of each clip have been seen, e.g. "
          "0.1 0.2 0.5 1.0; writes anticipation.csv and .png", above=0, at_most=1),
+    Flag("corrupt", "strs", [], "phase test: accuracy when clips are corrupted: joints, limb, side, frames, gap, "
+         "jitter, swap, view, scale or all; of all five severities, or of one: limb jitter:3; writes robustness.csv "
+         "and .png"),
     Flag("show_topk", "ints", [1, 5], "accuracies to show", at_least=1),
     # Published defaults of 5 epochs that had no effect are left out: those programs evaluate every epoch.
     Flag("eval_interval", "int", 1, "epochs between evaluations", at_least=1),

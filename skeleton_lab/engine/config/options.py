@@ -211,6 +211,12 @@ def _check(options: Options) -> None:
             "--observe belongs to --phase test; a training on the beginnings of clips is "
             "--train-feeder-args observe=0.5, or observe=[0.2,1] for random shares"
         )
+    if options.corrupt:
+        if options.phase != "test":
+            raise UsageError("--corrupt belongs to --phase test")
+        from skeleton_lab.data.feeders import corruption  # here: few ask for it
+
+        corruption.parsed(options.corrupt)
     for name in ("train_window_size", "test_window_size"):
         if getattr(options, name) == 0:
             raise UsageError(f"{FLAGS[name].option}: 0 frames make no clip; -1 is the whole one")

