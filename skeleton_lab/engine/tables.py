@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skeleton_lab.engine.runtime import Run
+from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.utils.atomic import write_atomically
 
 
@@ -22,9 +23,15 @@ def write(run: Run, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def draw(run: Run, kind: str, picture: str) -> None:
-    """The picture of a table by ``draw`` of ``reporting.run_report.<kind>``; one that fails never fails the run."""
+    """The picture of a table by ``draw`` of ``reporting.run_report.<kind>``; one that fails never fails the run.
+
+    Raises:
+        Stopped: a signal came meanwhile.
+    """
     try:
         module = importlib.import_module(f"skeleton_lab.reporting.run_report.{kind}")
         module.draw([run.work_dir], run.work_dir / picture)
+    except Stopped:
+        raise
     except Exception as error:
         run.log(f"No {picture}: {type(error).__name__}: {error}")

@@ -21,6 +21,8 @@ from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.corruption_kinds import KINDS
 from skeleton_lab.engine import robustness as program
+from skeleton_lab.engine import tables
+from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.errors import UsageError
 from skeleton_lab.reporting import run_report
 from skeleton_lab.reporting.run_report import robustness
@@ -63,7 +65,7 @@ def test_a_test_phase_measures_corrupted_clips(lab, capsys, monkeypatch):
     assert losses[0] == tested["loss"] and len(set(losses)) == 4
     assert [event["loss"] for event in events if event["event"] == "robustness"] == losses[1:]
     printed = capsys.readouterr().out
-    assert "Corrupted,   view:5 (view turned: 90°): Top1" in printed
+    assert "Corrupted,   view:5 (view turned: 90°): Top1" in printed and "No robustness.png" not in printed
     assert (out / "robustness.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "report.html").read_text()
     assert 'id="robustness"' in page and "View turned" in page
@@ -166,3 +168,17 @@ def test_what_is_no_table_is_one_line(tmp_path, capsys, text, flags, says):
     printed = capsys.readouterr().err
     assert says in printed and printed.count("\n") == 1
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_signal_while_the_picture_is_drawn_stops_the_run(tmp_path, monkeypatch):
+    said: list[str] = []
+    run = Namespace(work_dir=tmp_path, log=said.append)
+    tables.draw(run, "robustness", "robustness.png")  # there is no table
+    assert said and said[0].startswith("No robustness.png: UsageError: ")
+
+    def interrupted(*_: object) -> None:
+        raise Stopped(15)
+
+    monkeypatch.setattr(robustness, "draw", interrupted)
+    with pytest.raises(Stopped):
+        tables.draw(run, "robustness", "robustness.png")
