@@ -16,16 +16,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import yaml
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from skeleton_lab import registry
-from skeleton_lab.cost import counting
-from skeleton_lab.engine.network import construct
 from skeleton_lab.errors import guarded
-from skeleton_lab.nn.continual import Continual
 from skeleton_lab.utils.cli import check_sizes
 from skeleton_lab.utils.importing import import_class
 
@@ -35,6 +29,9 @@ TIMES = 5
 
 def counted(run: Callable[[], Any]) -> float:
     """Millions of multiply-adds."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False) as flops, torch.no_grad():
         run()
     return flops.get_total_flops() / 2e6
@@ -51,13 +48,19 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def state_bytes(state: Any) -> int:
-    if isinstance(state, Tensor):
+    if hasattr(state, "untyped_storage"):
         return state.untyped_storage().nbytes()
     return sum(map(state_bytes, state)) if isinstance(state, (list, tuple)) else 0
 
 
 def row(name: str, window: int, every: int, timed: bool) -> None:
     """Prints a network's line."""
+    import torch  # here, and in what follows: --help needs none
+
+    from skeleton_lab.cost import counting
+    from skeleton_lab.engine.network import construct
+    from skeleton_lab.nn.continual import Continual
+
     given = registry.model(name)
     settings = yaml.safe_load(given.path.read_text())
     with registry.room(given.room):
@@ -93,6 +96,8 @@ def main() -> None:
     options.add_argument("--time", action="store_true", help="also ms of processor time, one thread")
     arguments = options.parse_args()
     check_sizes(arguments, "window", "every")
+    import torch
+
     torch.set_num_threads(1)
     print(f"{'':20} {'million multiply-adds':>28} {'times cheaper':>17} {'MiB':>9}{'   ms' if arguments.time else ''}")
     print(f"{'network':16} {'R':>3} {'window':>9} {'frame':>8} {'end':>9} {'padded':>8} {'waiting':>8} {'state':>9}"

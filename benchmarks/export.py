@@ -13,18 +13,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from skeleton_lab import registry
-from skeleton_lab.cost import counting
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.errors import guarded
-from skeleton_lab.export import comparing, tracing
-from skeleton_lab.export.program import traced
 from skeleton_lab.utils.importing import import_class
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FRAMES = 64
 BATCHES = (1, 16)
@@ -45,6 +42,10 @@ def networks(wanted: list[str]) -> list[tuple[str, str, str, str | None]]:
 
 def built(room: str, config: str, network: str | None) -> tuple[nn.Module, dict[str, Any], int]:
     """A network with random weights, its arguments, and the frames that it takes."""
+    import torch  # here, and in what follows: --help needs none
+
+    from skeleton_lab.cost import counting
+
     settings = yaml_file.read(registry.find(room).path / config)
     arguments = dict(settings["model_args"])
     frames = int(arguments.get("frame_size") or arguments.get("num_frames") or FRAMES)
@@ -68,6 +69,10 @@ def best(call: Callable[[], Any], repeat: int) -> float:
 
 def timed(net: nn.Module, running: Any, inputs: tuple[Tensor, ...], repeat: int) -> tuple[float, float]:
     """Seconds of PyTorch's plain form and of onnxruntime."""
+    import torch
+
+    from skeleton_lab.export import comparing
+
     with torch.inference_mode():
         plain = best(lambda: net(*inputs), repeat)
     return plain, best(lambda: comparing.said(running, inputs), repeat)
@@ -75,6 +80,10 @@ def timed(net: nn.Module, running: Any, inputs: tuple[Tensor, ...], repeat: int)
 
 def row(name: str, room: str, config: str, network: str | None, options: argparse.Namespace) -> str:
     """One line of the table."""
+    from skeleton_lab.cost import counting
+    from skeleton_lab.export import comparing, tracing
+    from skeleton_lab.export.program import traced
+
     plain, arguments, frames = built(room, config, network)
     net = tracing.answer(plain)
     given = dict(zip(("clips", "index_t"), counting.example(arguments, 4, frames)))
@@ -91,6 +100,8 @@ def row(name: str, room: str, config: str, network: str | None, options: argpars
 
 
 def run(options: argparse.Namespace) -> None:
+    import torch
+
     torch.set_num_threads(1)
     columns = ["network", "nodes", "opset", "size", "frames", "worst difference, of logits up to"]
     columns += [f"torch / onnxruntime ms, batch {size}" for size in BATCHES]
@@ -102,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__.split("\n")[0])
     parser.add_argument("networks", nargs="*", help="names of models or rooms; default: all")
-    parser.add_argument("--opset", type=int, default=18, choices=tracing.OPSETS)
+    parser.add_argument("--opset", type=int, default=18, help="18 to 20")
     parser.add_argument("--repeat", type=int, default=3, help="timings of which the best counts")
     return guarded(lambda: run(parser.parse_args()))
 

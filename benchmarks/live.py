@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from tqdm import tqdm
 
@@ -64,6 +63,8 @@ def frames(people: list[list[bytes]], count: int) -> Iterator[bytes]:
 
 def weights(name: str, folder: Path) -> tuple[Path, Path]:
     """Configuration and untrained weights of a room."""
+    import torch  # --help needs none
+
     room = registry.find(name)
     config = room.path / SMALLEST.get(room.folder, str(room.config))
     given = yaml.safe_load(config.read_text())
