@@ -91,10 +91,12 @@ PYSKL)  # ST-GCN++
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     clips=one16$of.npz
     archive "whole16$of.npz" --resample 16
+    epochs=(24 --step 17 22)
+    [ -z "$skeleton" ] || epochs=(32 --step 24 30)
     [ -f "$demo/$clips" ] ||
         "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16$of.npz" --output "$demo/$clips" --persons 1
     train recognition -c config/st_gcn/ntu-xsub/train.yaml --work_dir "$work" --use_gpu False --num_worker 0 \
-        --num_epoch 24 --step 17 22 --optimizer Adam --base_lr 0.001 --seed 1 --batch_size 8 --test_batch_size 50 \
+        --num_epoch "${epochs[@]}" --optimizer Adam --base_lr 0.001 --seed 1 --batch_size 8 --test_batch_size 50 \
         --eval_interval 1 --model_args dropout=0 --train_feeder_args "data_path='$demo/$clips',split=train" \
         --test_feeder_args "data_path='$demo/$clips',split=test" "$@"
     ;;

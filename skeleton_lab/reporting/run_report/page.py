@@ -45,7 +45,7 @@ def build(
     sure = calibration.section(run.calibration, measured, evaluated(run), len(drawn))
     if sure is not None:
         parts.append(sure[0])
-        drawn += [sure[1]] if sure[1] is not None else []
+        drawn = [*drawn, sure[1]] if sure[1] is not None else drawn  # a new list: the section of curves has this one
     parts += tested(run, robustness.section)
     parts += [sections.configuration(run), sections.environment(run)]
     data = {

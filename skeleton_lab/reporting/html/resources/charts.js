@@ -1,5 +1,5 @@
 // Curves: a vertical line and the values of the epoch under the pointer, or of the one chosen with the arrow keys.
-for (const svg of document.querySelectorAll("svg.chart")) {
+for (const svg of document.querySelectorAll("svg.chart[data-chart]")) {
   const chart = data.charts[svg.dataset.chart];
   const cross = svg.querySelector(".cross");
   let chosen = chart.epochs.length - 1;
