@@ -55,15 +55,18 @@ class Labels:
     The label changes as a Schmitt trigger does: from none to the best class where that reaches the threshold; from a
     class to none where it falls below the threshold by more than the hysteresis; to another class that reaches the
     threshold and is more probable by the hysteresis.
+
+    Args:
+        temperature: by which logits are divided, of a calibrated network.
     """
 
-    def __init__(self, steadiness: Steadiness) -> None:
-        self._how = steadiness
+    def __init__(self, steadiness: Steadiness, temperature: float = 1.0) -> None:
+        self._how, self._temperature = steadiness, temperature
         self._of: dict[int | str, _State] = {}
 
     def step(self, who: int | str, time: float, logits: np.ndarray) -> tuple[int | None, np.ndarray]:
         """The class of a person's label, None for none, and the probabilities (K,) float64 that it rests on."""
-        p, before, old = probabilities(logits), self._of.get(who), 0.0
+        p, before, old = probabilities(logits, self._temperature), self._of.get(who), 0.0
         if before is not None and self._how.smooth:
             old = before.weight * math.exp(-max(time - before.time, 0.0) / self._how.smooth)
             p = (p + old * before.p) / (1 + old)

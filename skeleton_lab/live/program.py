@@ -146,8 +146,11 @@ def run(options: argparse.Namespace) -> int:
         reader, judge = _judge(network, wishes, options, source.name)
         names = predictions.class_names(judge.K, network.ucla, options.classes, network.class_names)
         seconds = judge.frames / (options.resample or options.fps)
+        temperature = 1.0 if network.calibration is None else network.calibration.temperature
+        if network.calibration is not None:
+            _say(f"p is calibrated: temperature {temperature:.4g} of {network.calibration.path}")
         session = Session(
-            judge, Labels(steadiness), names, _outlets(options, seconds, stack), every=options.every,
+            judge, Labels(steadiness, temperature), names, _outlets(options, seconds, stack), every=options.every,
             recorded=not source.flows, skip=source.flows and not options.no_skip, idle=options.idle,
         )  # fmt: skip
         frames = source.frames(reader)

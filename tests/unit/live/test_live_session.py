@@ -146,6 +146,11 @@ def test_judgements_are_averaged_by_their_age():
     assert made == pytest.approx(weights @ given / weights.sum(), abs=1e-12)
 
 
+def test_probabilities_of_a_calibrated_network():
+    _, made = Labels(Steadiness(smooth=0), temperature=2.0).step(1, 0.0, np.array([0.0, 3.0]))
+    assert made == pytest.approx([1 / (1 + np.exp(1.5)), 1 / (1 + np.exp(-1.5))], abs=1e-12)
+
+
 def kept() -> int:
     """Bytes that the lab's own code holds."""
     traces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/skeleton_lab/*")])
