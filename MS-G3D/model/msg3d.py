@@ -154,7 +154,7 @@ class Model(nn.Module):
             self.add_module(f"tcn{i}", MSTCN(width, width))
         self.fc = nn.Linear(WIDTHS[-1], num_class)
 
-    def bodies(self, x: Tensor) -> Tensor:
+    def one_by_one(self, x: Tensor) -> Tensor:
         """(N, C, T, V, M), after ``data_bn``, as bodies (N*M, C, T, V)."""
         N, C, T, V, M = x.shape
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
@@ -162,7 +162,7 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         N, M = x.shape[0], x.shape[-1]
-        x = self.bodies(x)
+        x = self.one_by_one(x)
         for i in range(1, len(WIDTHS) + 1):
             x = torch.relu(getattr(self, f"sgcn{i}")(x) + getattr(self, f"gcn3d{i}")(x))
             x = getattr(self, f"tcn{i}")(x)

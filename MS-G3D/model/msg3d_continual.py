@@ -50,4 +50,4 @@ def _network(network: msg3d.Model) -> Parts:
     for i in range(1, len(msg3d.WIDTHS) + 1):
         paths = [node(getattr(network, f"{name}{i}")) for name in ("sgcn", "gcn3d")]
         stages += [Joined(paths, summed), Framewise(torch.relu), node(getattr(network, f"tcn{i}"))]
-    return Parts(Chain([Framewise(network.bodies), *stages]), network.fc)
+    return Parts(Chain([Framewise(network.one_by_one), *stages]), network.fc)

@@ -76,7 +76,7 @@ class TenBlocks(nn.Module):
             raise UsageError("this model needs graph=, a dotted class name such as graph.ntu_rgb_d.Graph")
         return import_class(name, "graph")(**(arguments or {}))
 
-    def bodies(self, x: Tensor) -> Tensor:
+    def one_by_one(self, x: Tensor) -> Tensor:
         """(N, C, T, V, M), after ``data_bn``, as bodies (N*M, C, T, V)."""
         N, C, T, V, M = x.shape
         x = self.data_bn(x.permute(0, 4, 3, 1, 2).reshape(N, M * V * C, T))
@@ -87,7 +87,7 @@ class TenBlocks(nn.Module):
             N, T, _ = x.shape
             x = x.reshape(N, T, self.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
         N, M = x.shape[0], x.shape[-1]
-        x = self.bodies(x)
+        x = self.one_by_one(x)
         for i in range(1, len(WIDTHS) + 1):
             x = getattr(self, f"l{i}")(x)
         return self.fc(self.drop_out(x.mean((2, 3)).view(N, M, -1).mean(1)))

@@ -119,4 +119,4 @@ def _block(block: Block) -> Node:
 @parts.register(TenBlocks)
 def _ten_blocks(network: TenBlocks) -> Parts:
     blocks = [node(getattr(network, f"l{i}")) for i in range(1, len(WIDTHS) + 1)]
-    return Parts(Chain([Framewise(network.bodies), *blocks]), network.fc)
+    return Parts(Chain([Framewise(network.one_by_one), *blocks]), network.fc)
