@@ -41,20 +41,16 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         LabError: what the user has to put right.
     """
-    room = registry.find(options.room)
-    if room.config is None:
-        raise UsageError(f"room {room.folder} trains on features, not on clips; take one of the supervised rooms")
+    from skeleton_lab.inference import calibrated, opening
+
+    opening.configuration(registry.find(options.room), options.weights, options.config)  # a wrong one shows first
     if not options.weights.is_file():
         raise UsageError(f"--weights {options.weights}: there is no such file")
     beside = registry.config_beside(options.weights)
-    config = options.config or beside
-    if config is None or not config.is_file():
-        what = "there is no such file" if config else "there is no config.yaml beside the weights"
-        raise UsageError(f"--config{f' {config}' if config else ''}: {what}; name that of the training")
-    from skeleton_lab.inference import calibrated
-
+    if options.config is None and beside is None:
+        raise UsageError("--config: there is no config.yaml beside the weights; name that of the training")
     folder = beside.parent if beside is not None else options.weights.parent
-    content = _measured(options, room, config)
+    content = _measured(options)
     path = folder / calibrated.FILE
     _write(path, content)
     for line in _lines(content):
@@ -65,24 +61,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(options: argparse.Namespace, room: registry.Room, config: Path) -> dict[str, Any]:
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
     """The content of ``calibration.json``."""
     from skeleton_lab.calibration import held_out  # here: --help and mistakes need no PyTorch
+    from skeleton_lab.inference import opening
     from skeleton_lab.inference.calibrated import digest
-    from skeleton_lab.inference.network import Network
 
-    with registry.room(room.folder), trust.trusting(options.trust_code):
-        network = Network(room.recipe, room.path, config.absolute(), options.weights, options.device)
-        for notice in network.notices:
-            if network.calibration is None:  # else it is of an earlier calibration
-                print(notice)
-        held_out.check(network.options, str(config))
+    notices: list[str] = []
+    with opening.opened(options, notices.append) as network:
+        if network.calibration is None:  # else they may be of an earlier one
+            print(*notices, sep="\n", end="\n" * bool(notices))
+        held_out.check(network.options, str(network.options.config))
         parts = held_out.parts(network)
         logits = {
             name: _finite(network.logits(feeder, name), options.weights)
             for name, feeder in (("validation", parts.validation), ("test", parts.test))
         }
-        about = {"room": room.folder, "model": network.options.model, "weights": options.weights.name}
+        about = {
+            "room": registry.find(options.room).folder,
+            "model": network.options.model,
+            "weights": options.weights.name,
+        }
     return {
         **about, "digest": digest(options.weights), "subjects": {"held_out": parts.subjects, "of": parts.of},
         "classes": None if parts.all_classes else parts.classes.tolist(),

@@ -15,7 +15,7 @@ from skeleton_lab.errors import LabError, UsageError, guarded, one_line
 from skeleton_lab.explain.cells import JOINTS, LIMBS
 from skeleton_lab.inference import flags
 from skeleton_lab.inference.keypoints import normalise
-from skeleton_lab.utils import results, trust
+from skeleton_lab.utils import results
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.importing import optional
@@ -40,11 +40,8 @@ def _parser() -> Parser:
         description="Which joints and moments of a clip a trained network's decision rests on: maps by occlusion and "
         "by integrated gradients, of single clips or, with --class, their mean over clips of a class.",
     )
+    flags.of_a_network(made)
     add = made.add_argument
-    add("room", help="folder or image of the room: CTR-GCN, stgcn ...")
-    add("--weights", type=Path, required=True, help="weights file of a training in that room")
-    add("--config", type=Path, help="YAML file of the training; default: the config.yaml beside the weights, else the "
-        "room's own")  # fmt: skip
     add("--input", type=Path, required=True, help=flags.INPUT)
     add("--index", type=int, nargs="+", metavar="ROW", help="clips of an archive, from 0; default: the first")
     add("--class", dest="class_", metavar="CLASS", help="clips of an archive of this class, by name or number from 0, "
@@ -63,7 +60,6 @@ def _parser() -> Parser:
     add("--output", type=Path, default=Path("work_dir/explain"), metavar="DIR",
         help=f"for {TABLE}, {PAGE}, {PICTURE}; default: work_dir/explain")  # fmt: skip
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
-    add("--trust-code", action="store_true", help=trust.HELP)
     return made
 
 

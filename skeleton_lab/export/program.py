@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from skeleton_lab import registry
 from skeleton_lab.errors import FAILURE, UsageError, guarded
+from skeleton_lab.inference import flags
 from skeleton_lab.inference.onnx_about import BATCH, FRAMES, KEY, dumped
-from skeleton_lab.utils import trust
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.importing import optional
@@ -37,11 +37,8 @@ def _parser() -> Parser:
         description="Write a trained network as an ONNX file, which onnxruntime, OpenVINO, tract, a browser and "
         "skeleton-lab predict --onnx run. It is compared with PyTorch on clips, and not written if they differ.",
     )
+    flags.of_a_network(made)
     add = made.add_argument
-    add("room", help="folder or image of the room: CTR-GCN, stgcn ...")
-    add("--weights", type=Path, required=True, help="weights file of a training in that room")
-    add("--config", type=Path, help="YAML file of the training; default: the config.yaml beside the weights, else the "
-        "room's own")  # fmt: skip
     add("--output", type=Path, required=True, metavar="FILE", help="the .onnx file")
     add("--opset", type=int, default=OPSET, help=f"version of ONNX's operators, 18 to 20; default: {OPSET}")
     add("--frames", type=int, metavar="N", help="of the clips; default: as many as the test feeder makes")
@@ -54,7 +51,6 @@ def _parser() -> Parser:
         "archive that the network was trained on, or the published ones")  # fmt: skip
     add("--quantize", type=Path, metavar="ARCHIVE", help="also write FILE.int8.onnx, smaller and slower: ranges "
         "from the training clips of an archive; size, time and accuracy of both files on its test clips")  # fmt: skip
-    add("--trust-code", action="store_true", help=trust.HELP)
     made.set_defaults(device="cpu")
     return made
 

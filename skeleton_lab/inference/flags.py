@@ -10,6 +10,7 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.inference.keypoints import normalise, reading
 from skeleton_lab.inference.wishes import WINDOW
 from skeleton_lab.skeletons.schemes import SCHEMES
+from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser
 
 FPS = 30.0
@@ -17,6 +18,16 @@ INPUT = (
     "key points (.json, .npy, .npz, folder of OpenPose frames), raw .skeleton files, annotations of PYSKL (.pkl), or "
     "any archive that the lab reads"
 )
+
+
+def of_a_network(made: Parser) -> None:
+    """Which trained network: what ``opening.opened`` looks at, but for the device."""
+    add = made.add_argument
+    add("room", help="folder or image of the room: CTR-GCN, stgcn ...")
+    add("--weights", type=Path, required=True, help="weights file of a training in that room")
+    add("--config", type=Path, help="YAML file of the training; default: the config.yaml beside the weights, else the "
+        "room's own")  # fmt: skip
+    add("--trust-code", action="store_true", help=trust.HELP)
 
 
 def of_recordings(made: Parser) -> None:

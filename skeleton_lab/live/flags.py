@@ -7,15 +7,14 @@ import math
 from pathlib import Path
 
 from skeleton_lab.errors import UsageError
+from skeleton_lab.inference.flags import FPS, of_a_network
 from skeleton_lab.inference.keypoints import normalise, reading
 from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.live import sources
 from skeleton_lab.live.labels import Steadiness
 from skeleton_lab.skeletons.schemes import SCHEMES
-from skeleton_lab.utils import trust
 from skeleton_lab.utils.cli import Parser, check_sizes
 
-FPS = 30.0
 LONGEST = 10_000  # frames of a window
 ENDS = ("pad", "wait")  # of --continual
 
@@ -25,13 +24,9 @@ def parser() -> Parser:
         description="The action of each person, again and again, while key points come in as JSON lines from a pipe, "
         "a file that grows, or UDP. Labels go out as JSON lines.",
     )
+    of_a_network(made)
     add = made.add_argument
-    add("room", help="folder or image of the room: CTR-GCN, stgcn ...")
-    add("--weights", type=Path, required=True, help="weights file of a training in that room")
-    add("--config", type=Path, help="YAML file of the training; default: the config.yaml beside the weights, else the "
-        "room's own")  # fmt: skip
     add("--device", default="cpu", help="cpu, 0, cuda:0 (default: cpu)")
-    add("--trust-code", action="store_true", help=trust.HELP)
     _of_the_input(made)
     _of_videos(made)
     _of_labels(made)

@@ -7,16 +7,11 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
+import own_networks
 import pytest
-import torch
-import yaml
 from sandbox import in_this_process
 
-from skeleton_lab import registry
 from skeleton_lab.data.archives import class_names
-from skeleton_lab.engine.config import options as settings
-from skeleton_lab.engine.network import make_net
-from skeleton_lab.engine.skeleton import fit
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import overlay
 from skeleton_lab.inference.any_skeleton import Unplaced
@@ -54,21 +49,7 @@ def lab(tmp_path_factory) -> Namespace:
     labels = np.arange(8) % 3
     words = {"skeleton": "coco17", "channels": "xys", "units": "px", "class_names": np.array(NAMES)}
     np.savez(folder / "own.npz", x_train=x, y_train=labels, x_test=x, y_test=labels, **words)
-    room = registry.find("ST-GCN")
-    config = yaml.safe_load((room.path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
-    for part in ("train", "test"):
-        config[f"{part}_feeder_args"] = {"data_path": str(folder / "own.npz"), "split": part}
-    config["model_args"] |= {"num_class": 3}
-    (folder / "given.yaml").write_text(yaml.safe_dump(config | {"skeleton": "coco17"}))
-    with registry.room("ST-GCN"):
-        options = settings.from_values(room.recipe, {"config": str(folder / "given.yaml")}, room.path)
-        fit(options)
-        torch.manual_seed(0)
-        net = make_net(options).eval()
-        for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)):
-            norm.running_var.uniform_(0.1, 0.3)  # so that clips differ in what is said of them
-    settings.save(options, folder / "config.yaml")
-    torch.save(net.state_dict(), folder / "net.pt")
+    own_networks.stgcn(folder, len(NAMES))
     predictor = Predictor("stgcn", folder / "net.pt", config=folder / "config.yaml")
     return Namespace(folder=folder, predictor=predictor, clips=clips)
 
