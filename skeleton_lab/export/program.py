@@ -189,7 +189,7 @@ def report(options: argparse.Namespace, model: Any, found: Compared, clips: str,
         for each in (*model.graph.input, *model.graph.output)
     ]
     lines = [" ".join([*shapes[:-1], "->", shapes[-1]])]
-    if fixed:
+    if fixed and found.agrees:  # else the frames may not be why the file differed before
         lines.append(f"frames are fixed: {fixed}")
     difference = f"worst difference {found.worst:.1e} of logits up to {found.largest:.3g}"
     if found.trouble:

@@ -16,6 +16,12 @@ from skeleton_lab.errors import UsageError, one_line
 
 KEY = "skeleton_lab"
 FORM = 1  # of the text; a reader refuses a later one
+AVERAGES = ("prob", "score")  # what ``average_clips`` may be
+GENERATED = 25  # joints that MS-G3D's generator takes
+MOST = 1_000_000  # frames, classes, people: whatever a file counts
+LEAST = {
+    "num_class": 1, "joints": 1, "channels": 1, "persons": 1, "frames": 1, "padded": 1, "form": 1, "usual_length": 0,
+}  # fmt: skip
 CLIPS, KEYPOINTS, LOGITS, BATCH, FRAMES = "clips", "keypoints", "logits", "batch", "frames"  # inputs, output, free axes
 
 
@@ -117,15 +123,31 @@ def _checked(content: Any, where: str) -> dict[str, Any]:
                 "export the network anew"
             )
         found[field.name] = value
-    least = ("num_class", "joints", "channels", "persons", "frames", "padded", "form")
-    low = next((name for name in least if found[name] < 1), None)
-    if low is not None:
-        raise UsageError(f"{where}: metadata '{KEY}': {low} is {found[low]}; export the network anew")
+    _check_lengths(found, where)
+    if found["average_clips"] not in AVERAGES:
+        raise UsageError(
+            f"{where}: metadata '{KEY}': average_clips is {one_line(found['average_clips'])[:80]}, not one of "
+            f"{', '.join(AVERAGES)}; export the network anew"
+        )
+    if found["generated"] and (found["skeleton"] is not None or found["joints"] != GENERATED):
+        raise UsageError(
+            f"{where}: metadata '{KEY}': clips are generated of {GENERATED} joints alone; export the network anew"
+        )
     if found["classes"] is not None and len(found["classes"]) != found["num_class"]:
         raise UsageError(
             f"{where}: metadata '{KEY}': {len(found['classes'])} names of {found['num_class']} classes; export it anew"
         )
     return found
+
+
+def _check_lengths(found: Mapping[str, Any], where: str) -> None:
+    """UsageError for sizes that no clip has; of ``window`` anything below 1 says that there is none."""
+    for name, least in LEAST.items():
+        value = found[name]
+        if value is not None and not least <= value <= MOST:
+            raise UsageError(
+                f"{where}: metadata '{KEY}': {name} is {value}, not {least} to {MOST}; export the network anew"
+            )
 
 
 def _fits(value: Any, annotation: str) -> bool:
@@ -134,6 +156,15 @@ def _fits(value: Any, annotation: str) -> bool:
         return annotation.endswith("| None")
     kind = annotation.removesuffix(" | None")
     if kind == "list[str]":
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return isinstance(value, list) and all(isinstance(each, str) and _text(each) for each in value)
     plain = {"str": str, "int": int, "bool": bool, "dict[str, Any]": dict}[kind]
     return isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
+
+
+def _text(value: str) -> bool:
+    """Whether it can be written: halves of surrogate pairs cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -134,10 +134,14 @@ def _check_videos(options: argparse.Namespace) -> None:
 
 
 def _check_files(options: argparse.Namespace) -> None:
+    taken = {} if options.input == "-" else {Path(options.input).resolve(): "input"}
     for flag in ("output", "record", "stats"):
         path = getattr(options, flag)
         if path is None:
             continue
+        other = taken.setdefault(path.resolve(), flag)
+        if other != flag and (path.is_file() or not path.exists()):
+            raise UsageError(f"--{flag} {path} is --{other}, too: name another file")
         if path.is_dir() or not path.parent.is_dir():
             why = "is a folder; name a file" if path.is_dir() else f": there is no folder {path.parent}"
             raise UsageError(f"--{flag} {path} {why}")

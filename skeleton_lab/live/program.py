@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -107,7 +107,7 @@ def _outlets(options: argparse.Namespace, seconds: float, stack: contextlib.Exit
     from skeleton_lab.live.view import View
 
     def opened(path: Path) -> IO[str]:
-        return stack.enter_context(open(path, "w", encoding="utf-8", buffering=1))
+        return stack.enter_context(_opened(path))
 
     view = View(sys.stderr, seconds) if options.view else None
     out = opened(options.output) if options.output else None if view else sys.stdout
@@ -115,16 +115,40 @@ def _outlets(options: argparse.Namespace, seconds: float, stack: contextlib.Exit
 
     def label(line: dict) -> None:
         if out is not None:
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")
-            out.flush()
+            with _naming(options.output):
+                out.write(json.dumps(line, ensure_ascii=False) + "\n")
+                out.flush()
         if view is not None:
             view.label(line)
 
     def recorded(frame: Frame, asked: bool) -> None:
         if record is not None:
-            record.write(reading.written(frame, asked))
+            with _naming(options.record):
+                record.write(reading.written(frame, asked))
 
     return Outlets(label, recorded, view.tick if view is not None else lambda figures: None)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    """A text file whose lines are on the disk at once."""
+    file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  (closing it writes what is left)
+    try:
+        yield file
+    finally:
+        with _naming(path):
+            file.close()
+
+
+@contextlib.contextmanager
+def _naming(path: Path | None) -> Iterator[None]:
+    """Let an error say which file could not be written: one of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        if path is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def run(options: argparse.Namespace) -> int:
@@ -154,15 +178,17 @@ def run(options: argparse.Namespace) -> int:
             recorded=not source.flows, skip=source.flows and not options.no_skip, idle=options.idle,
         )  # fmt: skip
         frames = source.frames(reader)
+        resampled = Resampled(frames, options.resample) if options.resample else None
         _say(
             f"{network.options.model} listens to {source.name}: a label every {options.every} frames, of the last "
             f"{judge.frames} ({seconds:.1f} s)"
         )
         with contextlib.suppress(Stopped), Stop():
-            session.run(Resampled(frames, options.resample) if options.resample else frames)
+            session.run(frames if resampled is None else resampled)
     if not session.figures.frames:
         raise UsageError(reader.trouble or f"{source.name}: no frame has come")
-    _end(session.figures, reader, options, source)
+    old = reader.old + (0 if resampled is None else resampled.late)
+    _end(session.figures, {"unreadable": reader.bad, "too_late": old}, options, source)
     return 0
 
 
@@ -170,9 +196,12 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _end(figures: Figures, reader: Reader, options: argparse.Namespace, source: Source) -> None:
-    """The figures of the session, in words and, where it is wished, as JSON."""
-    told = {**figures.as_json(), "unreadable": reader.bad, "too_late": reader.old}
+def _end(figures: Figures, left_out: dict[str, int], options: argparse.Namespace, source: Source) -> None:
+    """The figures of the session, in words and, where it is wished, as JSON.
+
+    ``left_out``: how many lines and frames, by the reason.
+    """
+    told = {**figures.as_json(), **left_out}
     if source.pictures is not None:
         told |= source.pictures.as_ms("picture")
     if options.stats is not None:

@@ -8,7 +8,6 @@ OpenPose, MMPose, Ultralytics and MediaPipe write of one (``keypoints.estimators
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -23,11 +22,11 @@ from skeleton_lab.inference.keypoints.frames import numbers_of
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.tracking import Person, seen
 from skeleton_lab.live.identities import Identities
-from skeleton_lab.live.sources import Frame
+from skeleton_lab.live.sources import AGAIN, Frame
 from skeleton_lab.skeletons.schemes import Scheme
 
 FAR = 300  # frames that a number may lie behind the newest one, ten seconds; what is older is of another time
-AGAIN = 10  # such frames in a row, after which the source has begun again
+LARGEST = 10**15  # a frame's number, and seconds of its time: counted in nanoseconds, more than a week
 
 
 class Reader:
@@ -101,13 +100,16 @@ class Reader:
         key = next((key for key in estimators.FRAME_KEYS if told.get(key) is not None), None)
         if key is None:
             return 0 if self._newest is None else self._newest + 1
-        return numbers_of([told[key]], self.where)[0]
+        number = numbers_of([told[key]], self.where)[0]
+        if abs(number) > LARGEST:
+            raise ArchiveError(f"frame {number} is no number of a frame")
+        return number
 
     def _time(self, content: Any, number: int) -> float:
         told = content.get("time") if isinstance(content, dict) else None
         if told is None:
             return number / self._fps
-        if isinstance(told, bool) or not isinstance(told, (int, float)) or not math.isfinite(told):
+        if isinstance(told, bool) or not isinstance(told, (int, float)) or not abs(told) <= LARGEST:  # nor NaN
             raise ArchiveError(f"time {told!r} is no number of seconds")
         return float(told)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from skeleton_lab.live.sources import Frame
+from skeleton_lab.live.sources import AGAIN, Frame
 
 LONGEST = 0.5  # seconds between two frames that are joined by a line: a person who is missing for longer was away
 NEAR = 1e-6  # of a frame: times are written with so many digits that k / rate is not met exactly
@@ -19,13 +19,14 @@ class Resampled:
     A frame is made as soon as the one behind it has come. A joint that was found in one of the two alone is where it
     was found; a person who is in one of them alone is there at that frame's own time. Behind a pause that is too long
     for a line the next frame stands for the grid's last time before it. Frames that come late are left out: their time
-    has been filled in.
+    has been filled in. After ``AGAIN`` of them in a row, whose times go on, the source's clock has been set back, and
+    everything begins again.
 
     Args:
         rate: frames per second.
 
     Attributes:
-        late: how many frames came late.
+        late: how many frames came late, and were left out.
     """
 
     def __init__(self, frames: Iterable[Frame | None], rate: float) -> None:
@@ -34,14 +35,20 @@ class Resampled:
 
     def __iter__(self) -> Iterator[Frame | None]:
         before: Frame | None = None
-        begins = False
+        begins, behind = False, 0
+        late: Frame | None = None  # the latest of ``behind`` frames in a row
         for frame in self._frames:
             if frame is None:
                 yield None
                 continue
             if before is not None and not frame.begins and frame.time <= before.time:
-                self.late += 1
-                continue
+                behind = behind + 1 if late is not None and frame.time > late.time else 1
+                late = frame
+                if behind < AGAIN:
+                    self.late += 1
+                    continue
+                frame = frame._replace(begins=True)
+            late = None
             begins |= frame.begins
             for made in self._made(None if frame.begins else before, frame):
                 yield made._replace(begins=begins, asked=None)

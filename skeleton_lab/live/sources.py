@@ -23,6 +23,7 @@ LONGEST = 1 << 20  # bytes of a line: a hundred people of 133 joints are fewer
 SHOWN = 80  # bytes that are left of a longer one
 PIECE = 1 << 16  # bytes read at once
 PAUSE = 0.02  # seconds between two looks at a file that grows, and the longest wait for anything else
+AGAIN = 10  # frames of an earlier time in a row, after which a source has begun again
 LOOPBACK = "127.0.0.1"
 
 

@@ -4,6 +4,7 @@ paths and names from outside may be."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from skeleton_lab.errors import ArchiveError, UsageError
 SPECIAL = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
 }  # fmt: skip
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_NAME = 255  # bytes, on nearly all file systems
 STEM = 48  # characters of a name that its temporary file shows
 _TEMPORARY = re.compile(r"\..*\.lab-[0-9a-f]{16}\.tmp(\.\w+)?")
@@ -55,8 +57,10 @@ def completed(path: Path, ending: str = "") -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(path)  # a write tells no name
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -287,3 +288,17 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_not_disturbed
     finally:
         for process in both:
             process.kill(), process.wait()
+
+
+def test_a_disk_that_is_full_is_told_by_the_name_of_the_file(tmp_path, capsys):
+    """What was there before stays, and nothing half-written does."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"earlier")
+
+    def fill(file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert guarded(lambda: write_atomically(path, fill)) == 2
+    assert capsys.readouterr().err == f"error: {path}: No space left on device\n"
+    assert path.read_bytes() == b"earlier" and [each.name for each in tmp_path.iterdir()] == ["net.onnx"]

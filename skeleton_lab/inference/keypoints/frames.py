@@ -61,7 +61,7 @@ def numbers_of(told: Sequence[Any], path: Path) -> list[int]:
         if whole is not None:
             numbers.append(whole)
             continue
-        found = parted(str(each))
+        found = None if isinstance(each, (int, float)) else parted(str(each))  # the 5 of 7.5 is no number of a frame
         if found is None:
             raise ArchiveError(f"{path}: '{str(each)[:60]}' has no number of its frame")
         around.setdefault(found[0], str(each))

@@ -179,14 +179,16 @@ def _nearest(
     pairs = []
     for i in wanted:
         person, there, here = bodies[i]
-        both = known & there
+        fresh = person.track is not None and person.track not in of_number
+        rows = np.flatnonzero(unnumbered) if fresh else np.arange(len(places))
+        if not len(rows):
+            continue
+        both = known[rows] & there
         with np.errstate(over="ignore", invalid="ignore"):
-            gaps = np.linalg.norm(points - here, axis=-1)
+            gaps = np.linalg.norm(points[rows] - here, axis=-1)
             away = np.where(both, gaps, 0).sum(1) / np.maximum(both.sum(1), 1)
             fits = both.any(1) & (away <= FAR * np.ptp(here[there], axis=0).max())
-        if person.track is not None and person.track not in of_number:
-            fits &= unnumbered
-        pairs += [(float(away[k]), i, places[k]) for k in np.flatnonzero(fits)]
+        pairs += [(float(away[k]), i, places[rows[k]]) for k in np.flatnonzero(fits)]
     chosen: dict[int, int] = {}
     taken = set()
     for _, i, m in sorted(pairs):

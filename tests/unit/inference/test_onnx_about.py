@@ -44,6 +44,8 @@ def refused(text: str | None) -> str:
         ({"joints": "25"}, "joints"), ({"joints": True}, "joints"), ({"classes": ["a"]}, "1 names of 3"),
         ({"classes": [1, 2, 3]}, "classes"), ({"feeder_args": []}, "feeder_args"), ({"room": None}, "room"),
         ({"persons": 0}, "persons"), ({"form": 99}, "later version"), ({"scored": 1}, "scored"),
+        ({"usual_length": -3}, "usual_length"), ({"padded": 10**12}, "padded"), ({"average_clips": "x"}, "prob, score"),
+        ({"generated": True, "joints": 17}, "25 joints"), ({"classes": ["a", "b", "\ud800"]}, "classes"),
     ],
 )  # fmt: skip
 def test_wrong_fields_are_named(change, word):

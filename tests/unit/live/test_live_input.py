@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,23 @@ def test_lines_that_cannot_be_read_are_counted_and_the_first_is_told(capsys):
     assert [frame.number for frame in frames] == [7, 9] and made.bad == len(bad) and made.lines == len(bad) + 2
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 and told[0].startswith("left out: the stream, line 2: ")
+
+
+def test_numbers_and_times_that_no_clock_has_are_bad_lines():
+    people = FORMS["documented"]["people"]
+    bad = [{"frame": n, "people": people} for n in (10**16, -(10**16), 2**63, 1e300, 7.5, "9" * 20)]
+    bad += [{"frame": 8, "time": t, "people": people} for t in (1e300, -1e16, 10**400, float("nan"), float("inf"))]
+    frames, made = read(FORMS["documented"], *bad, {"frame": 9, "time": 1.7e12, "people": people})
+    assert [frame.number for frame in frames] == [7, 9] and made.bad == len(bad)
+
+
+def test_new_numbers_in_a_crowd_continue_nobody_who_has_one():
+    crowd = lambda t: [{"id": 50 * t + k, "keypoints": FLAT.tolist()} for k in range(50)]  # noqa: E731
+    apart = [{"frame": t, "people": crowd(t)} for t in (0, 1)]
+    unnamed = {"frame": 2, "people": [{"keypoints": FLAT.tolist()}, {"id": 999, "keypoints": FLAT.tolist()}]}
+    frames, _ = read(*apart, unnamed)
+    assert [set(frame.people) for frame in frames[:2]] == [set(range(50)), set(range(50, 100))]
+    assert 999 in frames[2].people and len(frames[2].people) == 2
 
 
 def test_the_wrong_skeleton_ends_it_at_once():
@@ -228,6 +246,8 @@ def test_the_program_listens_until_nothing_comes(tmp_path, capsys, monkeypatch):
     "--idle nan": "--idle nan must be seconds, more than 0",
     "--output no/folder.jsonl": "--output no/folder.jsonl : there is no folder no",
     "--record there.jsonl": "--record there.jsonl is there already, and nothing is written over it: name another file",
+    "--output one.jsonl --record one.jsonl": "--record one.jsonl is --output, too: name another file",
+    "--output one.jsonl --stats ./one.jsonl": "--stats one.jsonl is --output, too: name another file",
     "--up y --score -1": "--score -1 must be 0 or more",
     "--camra 0": "unrecognized arguments: --camra 0",
 }.items())  # fmt: skip
@@ -237,6 +257,18 @@ def test_mistakes_are_one_line(words, told, tmp_path, capsys, monkeypatch):
     status, labels, said = live(["stgcn", "--weights", "w.pt", *words.split()], capsys)
     assert status == 2 and labels == [] and said.startswith(f"error: {told}") and said.count("\n") == 1
     assert (tmp_path / "there.jsonl").read_text() == "1\n"
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, capsys):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    from live_sessions import network
+
+    net, frames = network(tmp_path), tmp_path / "frames.jsonl"
+    frames.write_text("\n".join(lines(dancers(30))))
+    for flag in ("--output", "--record"):
+        status, _, said = live(["stgcn", "--weights", net.weights, "--input", frames, flag, "/dev/full"], capsys)
+        assert status == 2 and said.splitlines()[-1] == "error: /dev/full: No space left on device"
 
 
 def test_rooms_and_files_that_cannot_be_are_one_line(tmp_path, capsys):

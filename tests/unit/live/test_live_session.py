@@ -21,7 +21,7 @@ from skeleton_lab.live.reading import Reader
 from skeleton_lab.live.resampling import Resampled
 from skeleton_lab.live.rings import MOST, Rings
 from skeleton_lab.live.session import Outlets, Session
-from skeleton_lab.live.sources import Frame
+from skeleton_lab.live.sources import AGAIN, Frame
 from skeleton_lab.live.view import View
 from skeleton_lab.skeletons.schemes import SCHEMES
 
@@ -206,6 +206,17 @@ def test_a_pause_is_no_line_and_joints_that_were_lost_are_not_made_up():
     assert made[1].people[0].tolist() == here.tolist() and made[2].people[0].tolist() == lost.tolist()
     again = list(Resampled([frames[2], frames[0]._replace(begins=True)], 10))
     assert [(each.number, each.begins) for each in again] == [(50, False), (0, True)]
+
+
+def test_a_clock_that_was_set_back_begins_everything_again():
+    here = np.array([[1.0, 2.0, 0.9]])
+    times = [0.0, 1000.0, *(0.1 * n for n in range(1, 13)), 0.5, 1.3]  # a glitch; one frame out of order
+    made = Resampled([Frame(n, t, {0: here}) for n, t in enumerate(times)], 10)
+    assert [(each.number, each.begins) for each in made] == [(0, False), (10000, False), (10, True), *(
+        (n, False) for n in (11, 12, 13))]  # fmt: skip
+    assert made.late == AGAIN - 1 + 1
+    backwards = Resampled([Frame(n, -0.1 * n, {0: here}) for n in range(40)], 10)
+    assert len(list(backwards)) == 1 and backwards.late == 39
 
 
 def test_quantiles_of_delays_are_two_per_cent_exact():
