@@ -24,6 +24,13 @@ train() {  # flags of main.py
     NTU60_ROOT=$demo "$python" main.py "$@"
 }
 
+first_person() {  # clips of 16 frames
+    clips=one16$of.npz
+    archive "whole16$of.npz" --resample 16
+    [ -f "$demo/$clips" ] ||
+        "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16$of.npz" --output "$demo/$clips" --persons 1
+}
+
 next() {  # NAME of the archive: what to try with the network that the run has left
     local weights
     weights=$(ls -t "$work"/{runs-*,weights/weights-*,epoch*_model,epoch_*}.pt 2>/dev/null | head -n 1 || true)
@@ -44,12 +51,19 @@ CTR-GCN)
         --num-epoch 8 --step 5 7 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 \
         --train-feeder-args "$data,window_size=16,$gently" --test-feeder-args "$data,window_size=16" "$@"
     ;;
-MS-G3D)  # takes clips as they are: of 24 frames
-    clips=whole24$of.npz
-    archive "$clips" --resample 24
+MS-G3D)  # takes clips as they are: of 24 frames; key points of 16, the first person
+    if [ -z "$skeleton" ]; then
+        clips=whole24.npz
+        archive "$clips" --resample 24
+        how=(--num-epoch 11 --step 8 10)
+    else
+        first_person
+        how=(--num-epoch 24 --step 17 22 --optimizer Adam --base-lr 0.001 --weight-decay 0.0001 --model-args num_person=1)
+    fi
+    data="data_path='$demo/$clips'${skeleton:+,num_person=1}"
     train --config config/nturgbd-cross-subject/train_joint_kaggle.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 11 --step 8 10 --batch-size 16 --forward-batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "data_path='$demo/$clips'" --test-feeder-args "data_path='$demo/$clips'" "$@"
+        "${how[@]}" --batch-size 16 --forward-batch-size 16 --test-batch-size 50 \
+        --train-feeder-args "$data" --test-feeder-args "$data" "$@"
     ;;
 FreqMixFormer)
     archive "$clips"
@@ -59,8 +73,10 @@ FreqMixFormer)
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
     archive "$clips"
+    how=(--num-epoch 18 --warm_up_epoch 1)
+    [ -z "$skeleton" ] || how=(--num-epoch 24 --warm_up_epoch 3 --base-lr 0.0004 --weight-decay 0.05)
     train --config config/train/ntu_cs/SkateFormer_j_tiny.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 18 --warm_up_epoch 1 --batch-size 16 --test-batch-size 50 \
+        "${how[@]}" --batch-size 16 --test-batch-size 50 \
         --train-feeder-args "$data,window_size=16,thres=16,num_person=1,p_interval=[0.9,1],intra_p=0.0,inter_p=0.0" \
         --test-feeder-args "$data,window_size=16,thres=16,num_person=1" \
         --model-args num_people=1,attn_drop=0.0,drop_path=0.0 "$@"
@@ -89,14 +105,11 @@ PYSKL)  # ST-GCN++
         --train-feeder-args "$data,split=train" --test-feeder-args "$data,split=test" "$@"
     ;;
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
-    clips=one16$of.npz
-    archive "whole16$of.npz" --resample 16
-    epochs=(24 --step 17 22)
-    [ -z "$skeleton" ] || epochs=(32 --step 24 30)
-    [ -f "$demo/$clips" ] ||
-        "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16$of.npz" --output "$demo/$clips" --persons 1
+    first_person
+    how=(--num_epoch 24 --base_lr 0.001)
+    [ -z "$skeleton" ] || how=(--num_epoch 30 --base_lr 0.0005)
     train recognition -c config/st_gcn/ntu-xsub/train.yaml --work_dir "$work" --use_gpu False --num_worker 0 \
-        --num_epoch "${epochs[@]}" --optimizer Adam --base_lr 0.001 --seed 1 --batch_size 8 --test_batch_size 50 \
+        "${how[@]}" --optimizer Adam --seed 1 --batch_size 8 --test_batch_size 50 \
         --eval_interval 1 --model_args dropout=0 --train_feeder_args "data_path='$demo/$clips',split=train" \
         --test_feeder_args "data_path='$demo/$clips',split=test" "$@"
     ;;

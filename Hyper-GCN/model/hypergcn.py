@@ -27,9 +27,19 @@ STAGE = 3  # blocks; the second one's input is added to the third one's
 EPS = 1e-8
 
 
+def neighbours(D: Tensor) -> tuple[Tensor, Tensor]:
+    """The nine smallest entries of each row of D (..., U, U) and where they are, (..., U, 9).
+
+    Of equally near vertices the first counts: where features have died, whole rows are equal, and ``topk`` would choose
+    otherwise on every device and in every exported file.
+    """
+    nearest, place = D.sort(stable=True)
+    return nearest[..., :NEIGHBOURS], place[..., :NEIGHBOURS]
+
+
 def hyperedges(D: Tensor) -> Tensor:
     """H (..., U, U): row i weighs the nine vertices nearest to i by a softmax of minus their distances D."""
-    nearest, place = D.topk(NEIGHBOURS, largest=False)
+    nearest, place = neighbours(D)
     return torch.zeros_like(D).scatter(-1, place, (-nearest).softmax(-1))
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.hypergcn import EPS, HEADS, NEIGHBOURS
+from model.hypergcn import EPS, HEADS, neighbours
 
 SLOPE = 0.01  # of LeakyReLU
 EUCLIDEAN, DIRECT = 2.0, 2  # norm of torch.cdist, and its mode that takes differences
@@ -86,7 +86,7 @@ def incidence(s: Tensor, w: Weights) -> tuple[Tensor, Tensor, tuple[Tensor, ...]
     before = torch.addmm(w.b2[:, None], w.to_W2[..., 0], hidden.view(-1, B * U))
     W = torch.tanh(before.view(HEADS, B, U).transpose(0, 1), out=s.new_empty(B, HEADS, U))
     D = torch.ops.aten._cdist_forward(a, a, EUCLIDEAN, DIRECT)
-    near, place = D.topk(NEIGHBOURS, largest=False)
+    near, place = (part.contiguous() for part in neighbours(D))
     near = near.neg_().softmax(-1)
     return torch.zeros_like(D).scatter_(-1, place, near), W, (a, hidden, D, place, near)
 
