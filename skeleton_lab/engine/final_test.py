@@ -14,6 +14,7 @@ from skeleton_lab.engine.pretrained import epoch_of, step_of
 from skeleton_lab.engine.run_evaluation import measure, report_evaluation, write_results
 from skeleton_lab.engine.runtime import Run
 from skeleton_lab.engine.saving import save_last
+from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.engine.work_dir import holds_run
 
 
@@ -113,12 +114,18 @@ def test_phase(run: Run) -> None:
 
 
 def write_report(run: Run) -> None:
-    """report.html and plots; a report that fails never fails the run."""
+    """report.html and plots; a report that fails never fails the run.
+
+    Raises:
+        Stopped: a signal came meanwhile.
+    """
     if not run.options.report or not run.team.first:
         return
     try:
         from skeleton_lab.reporting import run_report
 
         run.log(f"Report: {run_report.write(run.work_dir)}", file=False)
+    except Stopped:
+        raise
     except Exception as error:
         run.log(f"No report: {type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons.layouts import Layout
 
 JOINTS, LIMBS = "joints", "limbs"
+HEAD = ("nose", "head", "head_top")  # joints above the neck that layouts count to the trunk
 ARMS_AND_LEGS = ("arm", "arm", "leg", "leg")  # the order of ``Layout.limbs`` of a whole body
 
 
@@ -89,11 +90,15 @@ def parts_of(layout: Layout | None, V: int, kind: str) -> list[Part]:
 
 
 def limbs_of(layout: Layout) -> dict[str, list[int]]:
-    """The joints of each limb, of the trunk and of the face by their names; every joint is in one of them."""
+    """The joints of each limb, of the trunk and of the head by their names; every joint is in one of them.
+
+    A layout's trunk ends with the head, and of COCO's skeleton it is the nose alone.
+    """
     names = [_limb_name(layout, limb, k) for k, limb in enumerate(layout.limbs)]
     found = {name: list(limb) for name, limb in zip(names, layout.limbs)}
     used = {joint for limb in found.values() for joint in limb}
-    for name, joints in (("trunk", layout.trunk), ("head", layout.face), ("rest", range(layout.V))):
+    above = [joint for joint in layout.trunk if layout.joints[joint] in HEAD]
+    for name, joints in (("head", (*above, *layout.face)), ("trunk", layout.trunk), ("rest", range(layout.V))):
         left = [joint for joint in joints if joint not in used]
         used |= set(left)
         if left:

@@ -83,11 +83,12 @@ def sanity(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
     """How much of a map is left when layers begin anew, of each method."""
     made = plots.figure(5.6, 3.4)
     axes = made.add_subplot()
+    lowest = min((row[method] for row in rows for method in METHODS if row[method] is not None), default=0.0)
     for method, colour in zip(METHODS, ("#C44E00", "#0072B2")):
         known = [(0.0, 1.0), *((row["share"], row[method]) for row in rows if row[method] is not None)]
         axes.plot(*zip(*known), color=colour, marker="o", markersize=5, linewidth=1.8, label=WORDS[method])
     axes.axhline(0, color="#5B6570", linewidth=0.8)
-    axes.set_ylim(-0.55, 1.05)
+    axes.set_ylim(min(-0.55, lowest - 0.05), 1.05)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
     axes.set_xlabel("random layers, from the classifier down (%)", fontsize=10)
     axes.set_ylabel("rank correlation with\nthe trained network's map", fontsize=10)

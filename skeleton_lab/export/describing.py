@@ -10,7 +10,7 @@ import skeleton_lab
 from skeleton_lab.data.archives.about import written
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.nw_ucla import MODALITY
-from skeleton_lab.inference import predictions
+from skeleton_lab.inference import calibrated, predictions
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.onnx_about import About
 
@@ -19,7 +19,7 @@ PLACES = ("data_path", "label_path", "root", "split", "debug")  # arguments of a
 
 
 def about(
-    network: Network, feeder: Feeder, room: str, config: Path, frames: int, dynamic: list[str],
+    network: Network, feeder: Feeder, room: str, frames: int, dynamic: list[str],
     names: Path | None, preprocessing: bool, logits: int,
 ) -> About:  # fmt: skip
     """Of a network that was traced on clips of ``frames`` frames by ``feeder``.
@@ -31,7 +31,7 @@ def about(
         UsageError: the file of names cannot be read, or has another number of them.
     """
     return About(
-        room=room, model=network.name, config=str(config), weights=str(network.weights), num_class=logits,
+        room=room, model=network.name, config=_place(network.config), weights=str(network.weights), num_class=logits,
         classes=predictions.class_names(logits, network.ucla, names, network.class_names),
         skeleton=None if network.skeleton is None else written(network.skeleton), joints=network.joints,
         channels=network.channels, persons=network.persons, scored=network.scored, placed=feeder.placed,
@@ -39,7 +39,13 @@ def about(
         padded=network.padded, feeder=network.options.feeder, feeder_kind=_kind(network.feeder_class),
         feeder_args=_arguments(network), average_clips=feeder.average_clips, generated=network.generated,
         bones=network.bones, preprocessing=preprocessing, version=skeleton_lab.__version__, commit=commit(),
+        calibration=None if network.calibration is None else calibrated.statement(network.calibration),
     )  # fmt: skip
+
+
+def _place(path: Path) -> str:
+    """A file's path, in the lab's working tree from there."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def _arguments(network: Network) -> dict[str, Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OPSET = 18
 CLIPS = 8  # that are compared by default
 LONGEST = 20_000  # frames
+DIFFERS = "file and network differ: nothing was written"
 
 
 def _parser() -> Parser:
@@ -42,8 +43,8 @@ def _parser() -> Parser:
     add("--output", type=Path, required=True, metavar="FILE", help="the .onnx file")
     add("--opset", type=int, default=OPSET, help=f"version of ONNX's operators, 18 to 20; default: {OPSET}")
     add("--frames", type=int, metavar="N", help="of the clips; default: as many as the test feeder makes")
-    add("--with-preprocessing", action="store_true", help="the file takes key points and normalises them itself "
-        "(docs/deploy.md)")  # fmt: skip
+    add("--with-preprocessing", action="store_true", help="the file takes key points and normalises them itself, but "
+        "fills in no joints that were not found (docs/deploy.md)")  # fmt: skip
     add("--archive", type=Path, metavar="FILE", help="compare on test clips of this archive; default: on the "
         "configuration's, where they are here, else on made-up ones")  # fmt: skip
     add("--clips", type=int, default=CLIPS, metavar="N", help=f"that are compared; default: {CLIPS}")
@@ -61,6 +62,30 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         LabError: what the user has to put right.
     """
+    _check(options)
+    onnx = optional("onnx", "onnx", "export", "export")
+    from skeleton_lab.export import quantize, tracing
+    from skeleton_lab.inference import opening
+
+    if options.opset not in tracing.OPSETS:
+        raise UsageError(f"--opset {options.opset}: choose from {tracing.OPSETS[0]} to {tracing.OPSETS[-1]}")
+    with opening.opened(options) as network:
+        model, found, told = exported(network, options)
+    onnx.checker.check_model(model)
+    content = model.SerializeToString()
+    if found.agrees:
+        write_atomically(options.output, lambda file: file.write(content))
+    for line in [*told, written(options, model, len(content)) if found.agrees else DIFFERS]:
+        print(line)
+    if not found.agrees:
+        return FAILURE
+    if options.quantize is not None:
+        quantize.run(options.output, options.quantize)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """UsageError for flags that cannot be, or not together."""
     check_sizes(options, "clips")
     if options.frames is not None and not 1 <= options.frames <= LONGEST:
         raise UsageError(f"--frames {options.frames} must be from 1 to {LONGEST}")
@@ -68,46 +93,37 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--output {options.output} is a folder; give the name of a file, such as net.onnx")
     if options.quantize is not None and options.with_preprocessing:
         raise UsageError("--quantize does not go with --with-preprocessing: 8 bits are too few for coordinates")
-    onnx = optional("onnx", "onnx", "export", "export")
-    from skeleton_lab.export import comparing, describing, example, preprocessing, quantize, tracing
-    from skeleton_lab.inference import opening
 
-    if options.opset not in tracing.OPSETS:
-        raise UsageError(f"--opset {options.opset}: choose from {tracing.OPSETS[0]} to {tracing.OPSETS[-1]}")
-    room = registry.find(options.room)
-    config = opening.configuration(room, options.weights, options.config)
-    with opening.opened(options) as network:
-        _for_frames(network, options.frames)
-        feeder, clips = example.feeder_of(network, options.archive, options.clips)
-        count = max(options.clips, *comparing.BATCHES)
-        given = usual = example.inputs(feeder, count)
-        length = next(iter(usual.values())).shape[example.frames_axes(feeder, usual)[0]]
-        _check_length(options.frames, length)
-        before = None
-        if options.with_preprocessing:
-            before, given = preprocessing.preprocessing(network, feeder), example.keypoints(feeder, count)
-        net = tracing.answer(network.net, before)
-        model, found, fixed = traced(net, given, example.frames_axes(feeder, given), options.opset)
-        dynamic = [BATCH] if fixed else [BATCH, FRAMES]
-        told = describing.about(
-            network, feeder, room.image, config, length, dynamic, options.classes, before is not None,
-            found.classes,
-        )  # fmt: skip
-    onnx.helper.set_model_props(model, {KEY: dumped(told)})
-    model.graph.name = told.model
-    onnx.checker.check_model(model)
-    content = model.SerializeToString()
-    if found.agrees:
-        write_atomically(options.output, lambda file: file.write(content))
-    for line in report(options, model, found, clips, fixed, len(content)):
-        print(line)
+
+def exported(network: Network, options: argparse.Namespace) -> tuple[Any, Compared, list[str]]:
+    """The file (``onnx.ModelProto``) with its metadata, how it compares, and what the user is told of it."""
+    import onnx
+
+    from skeleton_lab.export import comparing, describing, example, preprocessing, tracing
+
+    _for_frames(network, options.frames)
+    feeder, clips = example.feeder_of(network, options.archive, options.clips)
+    count = max(options.clips, *comparing.BATCHES)
+    given = usual = example.inputs(feeder, count)
+    length = next(iter(usual.values())).shape[example.frames_axes(feeder, usual)[0]]
+    _check_length(options.frames, length)
+    before = None
+    if options.with_preprocessing:
+        before, given = preprocessing.preprocessing(network, feeder), example.keypoints(feeder, count)
+    net = tracing.answer(network.net, before)
+    model, found, fixed = traced(net, given, example.frames_axes(feeder, given), options.opset)
+    about = describing.about(
+        network, feeder, registry.find(options.room).image, length, [BATCH] if fixed else [BATCH, FRAMES],
+        options.classes, before is not None, found.classes,
+    )  # fmt: skip
+    onnx.helper.set_model_props(model, {KEY: dumped(about)})
+    model.graph.name = about.model
+    told = report(model, found, f"{options.clips} {clips}", fixed)
     if before is not None:
-        print(_beside_feeder(answers(net, given), answers(tracing.Answer(net.net), usual)))
-    if not found.agrees:
-        return FAILURE
-    if options.quantize is not None:
-        quantize.run(options.output, options.quantize)
-    return 0
+        told.append(_beside_feeder(answers(net, given), answers(tracing.Answer(net.net), usual)))
+    if about.calibration is not None:
+        told.append(f"the file is calibrated: its temperature is {about.calibration['temperature']:.4g}")
+    return model, found, told
 
 
 def traced(net: Answer, given: dict[str, Tensor], axes: Sequence[int], opset: int) -> tuple[Any, Compared, str]:
@@ -164,8 +180,10 @@ def _beside_feeder(inside: Tensor, by_feeder: Tensor) -> str:
 
     apart = (inside - by_feeder).abs().amax(1)
     same = apart <= TOLERANCE * by_feeder.abs().max().clamp(min=1)
-    rest = "" if same.all() else "; the others have joints that were not found, which a file does not fill in"
-    return f"as by the test feeder: {int(same.sum())} of {len(same)} clips{rest}"
+    return (
+        f"as by the test feeder: {int(same.sum())} of {len(same)} clips; the file fills in no joints that were not "
+        "found, so do that before"
+    )
 
 
 def _for_frames(network: Network, frames: int | None) -> None:
@@ -182,8 +200,8 @@ def _check_length(wanted: int | None, length: int) -> None:
         raise UsageError(f"--frames {wanted}: the test feeder's clips have {length} frames; leave it out")
 
 
-def report(options: argparse.Namespace, model: Any, found: Compared, clips: str, fixed: str, size: int) -> list[str]:
-    """What the user is told."""
+def report(model: Any, found: Compared, clips: str, fixed: str) -> list[str]:
+    """What a file takes and gives, and how it compares with the network on ``clips``."""
     shapes = [
         f"{each.name} ({', '.join(d.dim_param or str(d.dim_value) for d in each.type.tensor_type.shape.dim)})"
         for each in (*model.graph.input, *model.graph.output)
@@ -194,14 +212,18 @@ def report(options: argparse.Namespace, model: Any, found: Compared, clips: str,
     difference = f"worst difference {found.worst:.1e} of logits up to {found.largest:.3g}"
     if found.trouble:
         difference = f"onnxruntime stopped: {found.trouble}"
-    lines.append(f"{options.clips} {clips}, batches of 1 and 3: {difference}")
-    if found.agrees:
+    lines.append(f"{clips}, batches of 1 and 3: {difference}")
+    if found.ties > 0:
         lines.append(
-            f"written to {options.output}: {len(model.graph.node)} nodes, opset {options.opset}, {size / 1e6:.1f} MB"
+            "both took those of lower index where the network chooses among equal values; PyTorch leaves that open, "
+            f"and by its own choice here the logits are up to {found.ties:.1e} off"
         )
-    else:
-        lines.append("file and network differ: nothing was written")
     return lines
+
+
+def written(options: argparse.Namespace, model: Any, size: int) -> str:
+    """The line about a file of ``size`` bytes."""
+    return f"written to {options.output}: {len(model.graph.node)} nodes, opset {options.opset}, {size / 1e6:.1f} MB"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

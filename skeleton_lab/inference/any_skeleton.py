@@ -22,7 +22,7 @@ from skeleton_lab.inference.clips.joints import Skeletons
 from skeleton_lab.inference.clips.labels import Row as Line
 from skeleton_lab.inference.keypoints import reading
 from skeleton_lab.inference.keypoints.checking import Keypoints
-from skeleton_lab.inference.keypoints.notices import Notices
+from skeleton_lab.inference.keypoints.notices import Notices, Without
 from skeleton_lab.inference.windows import Recordings
 from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.reporting.viewer.clip_source import raw_recordings
@@ -112,8 +112,7 @@ def of_found(
         ArchiveError: none can be placed. UsageError: other coordinates than the network takes.
     """
     clips = [_clip(each) for each in found]
-    placed = placing.placed(clips, skeleton, wish, notices)
-    notices.forget("size")  # the network has no use for it
+    placed = placing.placed(clips, skeleton, wish, Without("size", notices))  # the network has no use for it
     for clip, why in placed.skipped:
         notices.add(f"left out {clip.name}", clip.name, f"left out: {why}")
     kept = [next(k for k, clip in enumerate(clips) if clip.row is each.row) for each in placed.rows]

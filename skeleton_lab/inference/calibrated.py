@@ -67,7 +67,10 @@ def beside(weights: Path, say: Callable[[str], Any]) -> Calibration | None:
             continue
         told = read(path)
         if told.get("digest") == digest(weights):
-            return _checked(path, told)
+            try:
+                return stated(path, told)
+            except ValueError as error:
+                raise _damaged(path, error) from None
         if folder == weights.parent:
             say(f"{path} is of other weights ({told.get('weights')}): probabilities are not calibrated")
     return None
@@ -89,17 +92,26 @@ def _damaged(path: Path, why: Any) -> UsageError:
     return UsageError(f"{path} is no file of skeleton-lab calibrate ({why}); remove it, or calibrate again")
 
 
-def _checked(path: Path, told: dict[str, Any]) -> Calibration:
+def statement(calibration: Calibration) -> dict[str, Any]:
+    """What ``stated`` reads, as JSON has it; a ``calibration.json`` holds more."""
+    return {
+        "temperature": calibration.temperature, "classes": calibration.classes,
+        "reject": {"score": calibration.score, "threshold": calibration.threshold},
+    }  # fmt: skip
+
+
+def stated(path: Path, told: dict[str, Any]) -> Calibration:
+    """The calibration that the content of a file states; ValueError, which says why, where it is none."""
     temperature, refused, classes = _number(told.get("temperature")), told.get("reject"), told.get("classes")
     if temperature is None or temperature <= 0:
-        raise _damaged(path, f"temperature {told.get('temperature')!r}")
+        raise ValueError(f"temperature {told.get('temperature')!r}")
     threshold = _number(refused.get("threshold")) if isinstance(refused, dict) else None
     if refused is None or threshold is None:
-        raise _damaged(path, "no threshold")
+        raise ValueError("no threshold")
     if refused.get("score") not in unknown.SCORES:
-        raise _damaged(path, f"score {refused.get('score')!r}")
+        raise ValueError(f"score {refused.get('score')!r}")
     if classes is not None and not (isinstance(classes, list) and classes and all(map(_index, classes))):
-        raise _damaged(path, "classes that are none")
+        raise ValueError("classes that are none")
     return Calibration(path, temperature, classes, refused["score"], threshold)
 
 

@@ -46,7 +46,7 @@ class Network(Fed):
 
     Attributes:
         options: of the configuration; net: the network; model: what is called, the network or a form of it.
-        weights: the path; the others are ``Fed``'s.
+        weights, config: the paths; the others are ``Fed``'s.
 
     Raises:
         UsageError: what the configuration's options raise. WeightsError: the weights do not fit.
@@ -69,6 +69,7 @@ class Network(Fed):
         place = f"cuda:{found.indices[0]}" if found.indices else "cpu"
         self.runtime = Runtime.local(place, lambda line, **_: print(line, file=sys.stderr))
         self.options, self.net, self.weights = options, net.to(self.runtime.device), weights
+        self.config = config
         self.name = options.model
         self.model: Any = self._in_precision(found)
         self.calibration = calibrated.beside(weights, self.notices.append)

@@ -44,7 +44,9 @@ class About:
         feeder_kind: dotted name of the lab's class that it is made of, since a room's own is not everywhere.
         average_clips: how several clips of a sample become one answer, ``prob`` or ``score``.
         generated: its archives hold clips turned by MS-G3D's generator; bones: bones of those.
-        preprocessing: the file takes ``keypoints`` and normalises them itself.
+        preprocessing: the file takes ``keypoints`` and normalises them itself; it fills in no missing joints.
+        calibration: of the weights, where ``skeleton-lab calibrate`` has measured them (``calibrated.statement``): p is
+            softmax(logits / temperature). None where not, and in files of earlier versions.
         version: of the lab; commit: of its working tree, None where that is not known.
     """
 
@@ -74,6 +76,7 @@ class About:
     preprocessing: bool
     version: str
     commit: str | None
+    calibration: dict[str, Any] | None = None
     form: int = FORM
 
 

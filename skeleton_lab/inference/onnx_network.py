@@ -13,7 +13,7 @@ import numpy as np
 from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch, Feeder
 from skeleton_lab.errors import LabError, UsageError, one_line
-from skeleton_lab.inference import onnx_about
+from skeleton_lab.inference import calibrated, onnx_about
 from skeleton_lab.inference.feeding import Fed, without_unknown
 from skeleton_lab.inference.onnx_about import About
 from skeleton_lab.skeletons import layouts
@@ -37,6 +37,7 @@ class OnnxNetwork(Fed):
         self.name, self.K, self.joints, self.channels = about.model, about.num_class, about.joints, about.channels
         self.skeleton = None if about.skeleton is None else layouts.layout(about.skeleton)
         self.generated, self.bones = about.generated, about.bones
+        self.calibration = _calibration(path, about)
         self.arguments = {**about.feeder_args, "debug": False}
         self.feeder_class = import_class(about.feeder, "feeder")
         if not issubclass(self.feeder_class, Feeder):
@@ -134,6 +135,20 @@ class OnnxNetwork(Fed):
         except Exception as error:  # onnxruntime's own classes have no other common parent
             raise UsageError(f"--onnx {self.path}: onnxruntime stopped: {one_line(error)}") from error
         return np.asarray(made, np.float32)
+
+
+def _calibration(path: Path, about: About) -> calibrated.Calibration | None:
+    """What the file says about its probabilities; UsageError where that is damaged."""
+    if about.calibration is None:
+        return None
+    try:
+        found = calibrated.stated(path, about.calibration)
+        if max(found.classes or [0]) >= about.num_class:
+            raise ValueError(f"class {max(found.classes or [])} of {about.num_class}")
+    except ValueError as error:
+        told = one_line(error)[:80]
+        raise UsageError(f"--onnx {path}: damaged calibration ({told}); export the network anew") from None
+    return found
 
 
 def average(logits: np.ndarray, mode: str) -> np.ndarray:

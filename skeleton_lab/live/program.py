@@ -94,14 +94,32 @@ def _judge(network: Network, wishes: Wishes, options: argparse.Namespace, where:
     if options.continual:
         from skeleton_lab.live.frame_by_frame import FrameByFrame
 
-        return reader, FrameByFrame(network, reader, wishes, notices, end=options.continual, **how)
+        judge = FrameByFrame(network, reader, wishes, notices, end=options.continual, **how)
+        if line := other_rate(network, options.resample or options.fps, options.fps):
+            _say(line)
+        return reader, judge
     from skeleton_lab.live.windowed import Windowed
 
     return reader, Windowed(network, reader, wishes, notices, **how)
 
 
-def _outlets(options: argparse.Namespace, seconds: float, stack: contextlib.ExitStack) -> Outlets:
-    """Files and the screen; ``seconds``: that a label looks back on."""
+def other_rate(network: Network, rate: float, fps: float) -> str:
+    """Empty, or that --continual's frames, ``rate`` a second, are not as far apart as those of the training's clips.
+
+    Args:
+        fps: frames a second of the recordings that it was trained on, as far as anybody knows.
+    """
+    usual, window = network.usual_length, network.window
+    if not usual or not window or 0.8 <= usual / window * rate / fps <= 1.25:
+        return ""
+    return (
+        f"the network was trained on clips of usually {usual} frames, stretched to {window}, and --continual stretches "
+        f"none: --resample {fps * window / usual:.3g} makes frames as far apart as those"
+    )
+
+
+def _outlets(options: argparse.Namespace, stack: contextlib.ExitStack) -> Outlets:
+    """Files and the screen."""
     from skeleton_lab.live import reading
     from skeleton_lab.live.session import Outlets
     from skeleton_lab.live.view import View
@@ -109,7 +127,7 @@ def _outlets(options: argparse.Namespace, seconds: float, stack: contextlib.Exit
     def opened(path: Path) -> IO[str]:
         return stack.enter_context(_opened(path))
 
-    view = View(sys.stderr, seconds) if options.view else None
+    view = View(sys.stderr) if options.view else None
     out = opened(options.output) if options.output else None if view else sys.stdout
     record = opened(options.record) if options.record else None
 
@@ -174,7 +192,7 @@ def run(options: argparse.Namespace) -> int:
         if network.calibration is not None:
             _say(f"p is calibrated: temperature {temperature:.4g} of {network.calibration.path}")
         session = Session(
-            judge, Labels(steadiness, temperature), names, _outlets(options, seconds, stack), every=options.every,
+            judge, Labels(steadiness, temperature), names, _outlets(options, stack), every=options.every,
             recorded=not source.flows, skip=source.flows and not options.no_skip, idle=options.idle,
         )  # fmt: skip
         frames = source.frames(reader)

@@ -23,5 +23,4 @@ class Said(Notices):
             print(one_line(line), file=sys.stderr, flush=True)
 
     def forget(self, kind: str) -> None:
-        """What warns of nothing any more may come up again."""
-        self._kinds.discard(kind)
+        """Nothing: what has been said once is not said again, window after window."""

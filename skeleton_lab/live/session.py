@@ -128,7 +128,8 @@ class Session:
 
     def _say(self, frame: Frame, who: int | str, label: int | None, p: np.ndarray | None) -> None:
         """``p`` None: the person has left."""
-        line: dict[str, Any] = {"frame": frame.number, "time": frame.time, "person": who, "label": None, "p": None}
+        line: dict[str, Any] = {"frame": frame.number, "time": round(frame.time, 6), "person": who}
+        line |= {"label": None, "p": None}
         line["top5"] = [] if p is None else predictions.top(p, self._names)
         if p is not None:
             best = int(p.argmax()) if label is None else label

@@ -20,8 +20,8 @@ class View:
     Where ``stream`` is no terminal, a label is told when it changes.
     """
 
-    def __init__(self, stream: TextIO, window: float) -> None:
-        self._stream, self._window = stream, window
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._terminal = stream.isatty()
         self._lines: dict[int | str, dict[str, Any]] = {}
         self._drawn, self._at = 0, 0.0
@@ -68,9 +68,8 @@ class View:
     def _speed(self, figures: Figures, rate: float) -> str:
         delays = figures.per_label
         return (
-            f"{rate:.0f} frames/s; a label takes {1e3 * delays.quantile(0.5):.0f} ms (p50), "
-            f"{1e3 * delays.quantile(0.99):.0f} (p99), looks back {self._window:.1f} s; missing: {figures.missing} "
-            f"frames, {figures.skipped} labels"
+            f"{rate:.0f} frames/s, {figures.missing} missing; labels take {1e3 * delays.quantile(0.5):.0f} ms (p50), "
+            f"{1e3 * delays.quantile(0.99):.0f} (p99), {figures.skipped} left out"
         )
 
     def _draw(self, lines: list[str]) -> None:

@@ -25,3 +25,18 @@ class Notices:
             first = next(iter(told.values()))
             made.append(printable(first) + (f" (the like of {len(told) - 1} more)" if len(told) > 1 else ""))
         return made
+
+
+class Without(Notices):
+    """Passes all lines on but those of one kind, which warn of what does not matter here."""
+
+    def __init__(self, kind: str, others: Notices) -> None:
+        super().__init__()
+        self._kind, self._others = kind, others
+
+    def add(self, kind: str, recording: str, line: str) -> None:
+        if kind != self._kind:
+            self._others.add(kind, recording, line)
+
+    def forget(self, kind: str) -> None:
+        self._others.forget(kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from argparse import Namespace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from scipy.stats import mannwhitneyu
 from skeleton_lab import Predictor, cli, open_archive, registry
 from skeleton_lab.calibration.program import figures
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference import calibrated
+from skeleton_lab.inference import calibrated, onnx_network
 
 CLASSES, FRAMES = 4, 8
 TRAINED = [0, 1, 2]
@@ -217,6 +218,20 @@ def test_a_damaged_file_is_refused(tmp_path, content, says):
     with pytest.raises(UsageError, match="remove it, or calibrate again") as error:
         calibrated.beside(weights, print)
     assert says in str(error.value) and str(file) in str(error.value)
+
+
+@pytest.mark.slow
+def test_an_export_takes_the_temperature_along(lab, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 5):
+        pytest.skip("this PyTorch writes operators up to version 17 only")
+    file = tmp_path / "net.onnx"
+    assert run(f"export stgcn --weights {lab.weights} --output {file} --clips 3") == 0
+    temperature = lab.told["temperature"]
+    assert f"the file is calibrated: its temperature is {temperature:.4g}" in capsys.readouterr().out
+    with onnx_network.opened(file) as network:
+        assert network.calibration == replace(calibrated.beside(lab.weights, print), path=file)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from torch import nn
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.feeders.ntu import NTUFeeder
 from skeleton_lab.errors import UsageError
-from skeleton_lab.explain import attribution, cells, clip, sanity
+from skeleton_lab.explain import attribution, cells, clip, pictures, sanity
 from skeleton_lab.skeletons import layouts
 
 T, V = 12, 25
@@ -130,3 +130,22 @@ def test_every_joint_of_every_skeleton_belongs_to_one_limb():
 def test_a_clip_of_fewer_frames_than_pieces():
     made = cells.cells(np.ones((2, 1, V, 3), np.float32), cells.parts_of(NTU, V, cells.LIMBS), 16)
     assert made.bounds.tolist() == [0, 1, 2] and len(made) == 2 * len(made.parts)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "head", "trunk"),
+    [("coco17", [0, 1, 2, 3, 4], None), ("ntu25", [3], [0, 1, 20, 2]), ("h36m17", [9, 10], [0, 7, 8])],
+)
+def test_the_head_is_no_trunk(skeleton, head, trunk):
+    """COCO's nose and the Kinect's head are at the end of their layouts' trunks."""
+    limbs = cells.limbs_of(layouts.layout(skeleton))
+    assert sorted(limbs["head"]) == head and limbs.get("trunk") == trunk
+    assert sorted(joint for joints in limbs.values() for joint in joints) == [*range(layouts.layout(skeleton).V)]
+
+
+def test_a_strong_negative_correlation_is_in_the_picture(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pictures.plots, "save", lambda made, path: seen.append(made.axes[0].get_ylim()) or path)
+    for lowest in (0.1, -0.9):
+        pictures.sanity([{"share": 1.0, "occlusion": lowest, "gradients": None}], "title", tmp_path / "x.png")
+    assert seen[0] == (-0.55, 1.05) and seen[1][0] < -0.9

@@ -8,21 +8,28 @@ import re
 import threading
 import time
 import tracemalloc
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
 from skeleton_lab.errors import Screen
+from skeleton_lab.inference import any_skeleton
+from skeleton_lab.inference.clips import placing
+from skeleton_lab.inference.keypoints.checking import Keypoints
 from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.predictions import probabilities
 from skeleton_lab.live.figures import Delays, Figures
 from skeleton_lab.live.labels import Labels, Steadiness
+from skeleton_lab.live.program import other_rate
 from skeleton_lab.live.reading import Reader
 from skeleton_lab.live.resampling import Resampled
 from skeleton_lab.live.rings import MOST, Rings
+from skeleton_lab.live.said import Said
 from skeleton_lab.live.session import Outlets, Session
 from skeleton_lab.live.sources import AGAIN, Frame
 from skeleton_lab.live.view import View
+from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.schemes import SCHEMES
 
 PLAIN = Steadiness(smooth=0, threshold=0, hysteresis=0)
@@ -254,7 +261,7 @@ def test_the_view_of_a_terminal_changes_in_place(monkeypatch):
     monkeypatch.setattr("skeleton_lab.live.view.EVERY", 0)
     monkeypatch.setenv("COLUMNS", "120")
     terminal = Terminal()
-    view = View(Screen(terminal), 2.1)  # as ``guarded`` programs have their stderr
+    view = View(Screen(terminal))  # as ``guarded`` programs have their stderr
     names = {"wave": 0.7, "si\x1b[2Jt": 0.2}
     top = [{"class": k, "name": name, "probability": p} for k, (name, p) in enumerate(names.items())]
     told = {"frame": 9, "time": 0.3, "label": "wave", "p": 0.7, "top5": top}
@@ -266,5 +273,31 @@ def test_the_view_of_a_terminal_changes_in_place(monkeypatch):
         view.label(told | {"person": 0, "label": None, "p": None, "top5": []})  # has left
     shown = [row.rstrip() for row in terminal.rows]
     assert shown[0].startswith("person 1    [##############......] 0.70 wave; si\\x1b[2Jt 0.20")
-    assert shown[1].endswith("looks back 2.1 s; missing: 2 frames, 0 labels")
+    assert ", 2 missing; labels take " in shown[1] and shown[1].endswith("(p99), 0 left out")
+    assert len(shown[1]) < 80  # of a usual terminal nothing is cut off
     assert shown[2:] == ["", ""]
+
+
+def test_a_notice_is_said_once_in_a_session(capsys):
+    """Each window is placed anew; and the size of the image is nothing to a network that has no use for it."""
+    points = np.random.default_rng(0).uniform(100, 400, (8, 1, 17, 2)).astype(np.float32)
+    points[:, :, 5:7, 1], points[:, :, 11:13, 1] = 100, 300  # upright
+    found = Keypoints("person 0", points, np.ones(points.shape[:3], bool))
+    notices = Said()
+    for _ in range(3):
+        notices.add("kind", "", "only once")
+        any_skeleton.of_found(
+            [found], [None], layouts.layout("coco17"), 3, True, placing.Wish(None, 0.3), notices, "person 0"
+        )
+    told = capsys.readouterr().err
+    assert told.count("only once") == 1 and "size of the image" not in told
+    assert told.count("\n") == len(set(told.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("usual", "window", "rate", "says"),
+    [(76, 16, 30, "--resample 6.32"), (76, 16, 6.3, ""), (64, 64, 30, ""), (None, 16, 30, ""), (64, 64, 10, "30")],
+)
+def test_frames_as_far_apart_as_those_of_the_training(usual, window, rate, says):
+    line = other_rate(Namespace(usual_length=usual, window=window), rate, 30)
+    assert (says in line) if says else line == ""

@@ -20,8 +20,8 @@ from skeleton_lab import cli
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.data.feeders.corruption_kinds import KINDS
+from skeleton_lab.engine import final_test, tables
 from skeleton_lab.engine import robustness as program
-from skeleton_lab.engine import tables
 from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.errors import UsageError
 from skeleton_lab.reporting import run_report
@@ -182,3 +182,23 @@ def test_a_signal_while_the_picture_is_drawn_stops_the_run(tmp_path, monkeypatch
     monkeypatch.setattr(robustness, "draw", interrupted)
     with pytest.raises(Stopped):
         tables.draw(run, "robustness", "robustness.png")
+
+
+def test_a_signal_while_the_report_is_written_stops_the_run(tmp_path, monkeypatch):
+    said: list[str] = []
+    run = Namespace(
+        work_dir=tmp_path, options=Namespace(report=True), team=Namespace(first=True),
+        log=lambda line, **_: said.append(line),
+    )  # fmt: skip
+
+    def ends_with(error: Exception) -> None:
+        def write(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(run_report, "write", write)
+        final_test.write_report(run)
+
+    ends_with(ValueError("a mistake"))
+    assert said == ["No report: ValueError: a mistake"]
+    with pytest.raises(Stopped):
+        ends_with(Stopped(15))
