@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from skeleton_lab.errors import one_line
 from skeleton_lab.inference.onnx_about import LOGITS
@@ -23,44 +22,17 @@ BATCHES = (1, 3)
 class Compared:
     """The largest difference between the logits of a file and its network, and the largest logit, of some batches.
 
-    ``classes``: K; ``trouble``: what stopped the file, in place of a difference; ``ties``: by how much PyTorch's own
-    choice among equal values changes the logits (``ByIndex``).
+    ``classes``: K; ``trouble``: what stopped the file, in place of a difference.
     """
 
     worst: float
     largest: float
     classes: int
     trouble: str | None = None
-    ties: float = 0.0
 
     @property
     def agrees(self) -> bool:
         return self.trouble is None and self.worst <= TOLERANCE * max(1.0, self.largest)  # False for NaN
-
-
-class ByIndex(TorchFunctionMode):
-    """Meanwhile ``topk`` takes of equal values those of lower index, as ONNX demands of its TopK.
-
-    PyTorch leaves the choice open. It matters where a network compares joints by features that are all the same, as
-    behind a ReLU that lets nothing pass: trained Hyper-GCNs have such rows among those of their nearest vertices.
-
-    Attributes:
-        met: whether ``topk`` was called.
-    """
-
-    met = False
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function in (torch.topk, Tensor.topk):
-            self.met = True
-            return _first(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
-
-
-def _first(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
-    """``torch.topk``, always sorted, whose ties go by index."""
-    values, place = x.sort(dim=dim, descending=largest, stable=True)
-    return torch.return_types.topk((values.narrow(dim, 0, k), place.narrow(dim, 0, k)))
 
 
 def session(model: Any) -> Any:
@@ -89,15 +61,12 @@ def compared(running: Any, net: nn.Module, inputs: Sequence[Tensor]) -> Compared
     Args:
         inputs: of the network, (N, ...) each, N at least the largest batch.
     """
-    worst, largest, ties, first, turn = 0.0, 0.0, 0.0, 0, 0
+    worst, largest, first, turn = 0.0, 0.0, 0, 0
     while first < len(inputs[0]):
         size = BATCHES[turn % len(BATCHES)]
         first = min(first, len(inputs[0]) - size)
         part = [x[first : first + size] for x in inputs]
-        with ByIndex() as choice:
-            expected = net(*part).numpy()
-        if choice.met:
-            ties = max(ties, float(np.abs(net(*part).numpy() - expected).max()))
+        expected = net(*part).numpy()
         largest = max(largest, float(np.abs(expected).max()))
         try:
             found = said(running, part)
@@ -114,7 +83,7 @@ def compared(running: Any, net: nn.Module, inputs: Sequence[Tensor]) -> Compared
             )
         worst = float(np.maximum(worst, np.abs(found - expected).max()))  # NaN stays
         first, turn = first + size, turn + 1
-    return Compared(worst, largest, expected.shape[1], ties=ties)
+    return Compared(worst, largest, expected.shape[1])
 
 
 def longer(inputs: Sequence[Tensor], axes: Sequence[int | None], more: int = 8) -> list[Tensor]:

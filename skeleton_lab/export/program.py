@@ -213,11 +213,6 @@ def report(model: Any, found: Compared, clips: str, fixed: str) -> list[str]:
     if found.trouble:
         difference = f"onnxruntime stopped: {found.trouble}"
     lines.append(f"{clips}, batches of 1 and 3: {difference}")
-    if found.ties > 0:
-        lines.append(
-            "both took those of lower index where the network chooses among equal values; PyTorch leaves that open, "
-            f"and by its own choice here the logits are up to {found.ties:.1e} off"
-        )
     return lines
 
 

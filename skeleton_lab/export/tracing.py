@@ -109,5 +109,11 @@ def _zeros_like(g: Any, x: Any, dtype: Any = None, *others: Any) -> Any:
     return g.op("Cast", zeros, to_i=KINDS[wanted]) if wanted in KINDS else zeros
 
 
+def _sort(g: Any, x: Any, stable: Any, dim: Any, descending: Any) -> Any:
+    """``x.sort(stable=True)``: of equal entries ONNX's TopK takes the first; PyTorch's knows no such flag."""
+    axis, falling = (symbolic_helper._get_const(value, "i", "sort") for value in (dim, descending))
+    return symbolic_helper._sort_helper(g, x, axis, falling)
+
+
 # Operations that the exporter lacks or freezes
-WRITTEN: dict[str, Callable[..., Any]] = {"aten::cdist": _cdist, "aten::zeros_like": _zeros_like}
+WRITTEN: dict[str, Callable[..., Any]] = {"aten::cdist": _cdist, "aten::zeros_like": _zeros_like, "aten::sort": _sort}

@@ -368,3 +368,11 @@ def test_costs_less_than_published(size, flops, kept, recomputed):
     model.activation_checkpointing = True
     checkpointed = counting.measure(model, x, y)
     assert checkpointed.saved_bytes <= recomputed and counting.fits(memory_on_cuda(model, 64, x), 64)
+
+
+def test_of_equally_near_vertices_the_first_count():
+    """``topk`` takes others, and others again on another device."""
+    with registry.room("Hyper-GCN"):
+        from model.hypergcn import neighbours
+    nearest, place = neighbours(torch.zeros(2, 27, 27))
+    assert not nearest.any() and torch.equal(place, torch.arange(9).expand(2, 27, 9))
