@@ -12,11 +12,10 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx
-import onnx_files
 
 from skeleton_lab import create_model
 from skeleton_lab.cli import main
-from skeleton_lab.export import comparing, program, tracing
+from skeleton_lab.export import comparing, tracing
 from skeleton_lab.inference import onnx_network
 
 pytestmark = pytest.mark.skipif(
