@@ -1,0 +1,110 @@
+"""Runs as jobs of submitit: its local executor, with a stand-in for training; real SLURM where there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_sweep
+import pytest
+import yaml
+from places import ROOT, TESTS
+from test_pool import epochs_done, starts, told, wait_for
+
+from skeleton_lab.sweep import cluster, program, runs, state, study
+
+FAKE = [sys.executable, str(TESTS / "helpers" / "fake_sweep.py"), "study.yaml"]
+NAME = "CTR-GCN-joint-seed1"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS / 'helpers'}:{os.environ.get('PYTHONPATH', '')}")
+    content = {"out": "out", "rooms": ["CTR-GCN"], "seeds": [1, 2], "flags": {"num_epoch": 4, "device": "cpu"}}
+    content |= {"engine": "submitit", "slurm": {"cluster": "local", "timeout_min": 1}}
+    Path("study.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path
+
+
+def test_without_submitit_one_line_says_how_to_get_it(here, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert program.main(["study.yaml"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: study.yaml: engine: submitit needs submitit: pip install 'skeleton-lab[slurm]'"
+    )
+
+
+def test_without_slurm_one_line_says_so(here, monkeypatch, capsys):
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    monkeypatch.setenv("PATH", "")
+    content = yaml.safe_load(Path("study.yaml").read_text()) | {"slurm": {"partition": "main"}}
+    Path("study.yaml").write_text(yaml.safe_dump(content))
+    assert program.main(["study.yaml"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "engine: submitit: " in error and "slurm" in error and "{cluster: local}" in error
+
+
+def test_a_job_saves_at_the_signal_and_goes_on_when_it_is_put_back(here, monkeypatch):
+    """What submitit does at its signal: it calls ``checkpoint`` and later runs what that returns."""
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    monkeypatch.setenv("FAKE_HOLD", "3")
+    told_of = study.read(Path("study.yaml"))
+    run = runs.of(told_of)[0]
+    job = cluster.Job(
+        fake_sweep.command(run.command), state.log_file(told_of, run), state.note_file(told_of, run), run.settings
+    )
+    before = signal.getsignal(signal.SIGUSR2)
+    again = []
+
+    def limit(*_) -> None:
+        again.append(job.checkpoint())
+
+    signal.signal(signal.SIGUSR2, limit)
+    try:
+        watch = subprocess.Popen(  # the cluster: a signal when two epochs are done
+            [sys.executable, "-S", "-c", "import os, pathlib, sys, time\n"
+             "while not os.path.exists(sys.argv[1]) or pathlib.Path(sys.argv[1]).read_text() != '2': time.sleep(0.01)\n"
+             "os.kill(int(sys.argv[2]), 12)", str(run.folder / "last.ckpt"), str(os.getpid())]
+        )  # fmt: skip
+        assert job() == 128 + signal.SIGUSR1
+        watch.wait()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert state.of(told_of, run).kind == state.INTERRUPTED
+    monkeypatch.delenv("FAKE_HOLD")
+    assert again[0].function() == 0
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert state.of(told_of, run).kind == state.FINISHED and starts(NAME) == ["0", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("foreground")
+def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here, capsys):
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    setup = {"FAKE_HOLD": "2"}
+    process = subprocess.Popen(FAKE, env={**os.environ, **setup}, stdout=subprocess.DEVNULL)
+    wait_for(lambda: epochs_done(NAME) == 1)
+    process.kill()
+    process.wait()
+    numbers = json.loads(Path("out/jobs.json").read_text())
+    assert set(numbers) == {NAME, "CTR-GCN-joint-seed2"}
+    again = subprocess.Popen(FAKE, stdout=subprocess.PIPE, text=True)
+    time.sleep(1)
+    assert json.loads(Path("out/jobs.json").read_text()) == numbers
+    for name in numbers:  # as the cluster does when it takes a job away: they save, and the jobs end
+        wait_for(lambda name=name: epochs_done(name) == 1)
+    for number in numbers.values():
+        os.kill(int(number), signal.SIGTERM)
+    out = again.communicate(timeout=120)[0]
+    assert again.returncode == 1 and out.count(": interrupted") == 2, out
+    done = subprocess.run(FAKE, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [run["state"] for run in told()] == ["finished"] * 2
+    assert starts(NAME) == ["0", "1"]
