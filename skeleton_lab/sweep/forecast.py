@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 from skeleton_lab.errors import LabError, one_line
 from skeleton_lab.sweep.runs import Run
 from skeleton_lab.sweep.state import State
-from skeleton_lab.sweep.study import Study
 from skeleton_lab.utils.progress import clip_bar
 
 if TYPE_CHECKING:
+    from skeleton_lab.plan.data import Data
     from skeleton_lab.plan.machine import Machine
     from skeleton_lab.plan.planning import Row
 
@@ -36,7 +37,7 @@ def kind(run: Run) -> Kind:
     return run.room, str(run.options.config), run.options.batch_size, frames, run.data
 
 
-def of(study: Study, runs: Sequence[Run], states: Sequence[State]) -> list[Forecast]:
+def of(runs: Sequence[Run], states: Sequence[State]) -> list[Forecast]:
     """The time that each run still needs; those without an epoch of their kind are planned for, once for each kind."""
     each: dict[Kind, tuple[float | None, str]] = {}
     for run, state in zip(runs, states):
@@ -58,11 +59,11 @@ def _planned(runs: Sequence[Run]) -> Iterator[tuple[Kind, tuple[float | None, st
     """Seconds of an epoch for one run of each kind."""
     if not runs:
         return
-    from skeleton_lab.plan import calibration, data, machine  # here: they load PyTorch, and a status needs neither
+    from skeleton_lab.plan import data, machine  # here: they load PyTorch, and a status needs neither
 
     where = machine.find(None, "cpu" if _on_cpu(runs) else "auto", None)
     if where.device.type == "cpu":
-        where = _calibrated(where, calibration)
+        where = _calibrated(where)
     for run in runs:
         try:
             trained_on = data.published() if run.data is None else data.read(Path(run.data))
@@ -72,8 +73,8 @@ def _planned(runs: Sequence[Run]) -> Iterator[tuple[Kind, tuple[float | None, st
             yield kind(run), (None, one_line(error)[:200])
 
 
-def _calibrated(where: Machine, calibration) -> Machine:
-    import dataclasses
+def _calibrated(where: Machine) -> Machine:
+    from skeleton_lab.plan import calibration
 
     return dataclasses.replace(where, rates=calibration.calibrate(where.device))
 
@@ -82,14 +83,14 @@ def _on_cpu(runs: Sequence[Run]) -> bool:
     return all(run.flags.get("device") in ("cpu", -1) or run.flags.get("use_gpu") is False for run in runs)
 
 
-def _row(run: Run, where: Machine, trained_on) -> Row:
+def _row(run: Run, where: Machine, trained_on: Data) -> Row:
     from skeleton_lab.plan import planning
 
     _, config, batch, frames, _ = kind(run)
     return planning.row(run.entry.room, config, where, trained_on, batch, frames)
 
 
-def fitting(study: Study, runs: Sequence[Run]) -> int:
+def fitting(runs: Sequence[Run]) -> int:
     """How many runs at once each GPU has the memory for, by the largest of them; at least 1."""
     from skeleton_lab.plan import data, machine
 

@@ -35,6 +35,7 @@ class Fused:
     """
 
     name: str
+    group: str
     seed: int
     weights: Mapping[str, float]
     single: Mapping[str, float | None]
@@ -65,11 +66,11 @@ def _fused(name: str, seed: int, runs: Sequence[Run]) -> Fused:
         if labels is None:
             raise ArchiveError(f"{files[0].path}: its names are not those of its scores")
     except (LabError, OSError) as error:
-        return Fused(title, seed, dict(zip(streams, weights)), nothing, why=one_line(error))
+        return Fused(title, name, seed, dict(zip(streams, weights)), nothing, why=one_line(error))
     scores = probabilities(scores) if recipe.probabilities else scores
     best = fit(scores, labels)
     return Fused(
-        title, seed, dict(zip(streams, weights)), {s: top1(x, labels) for s, x in zip(streams, scores)},
+        title, name, seed, dict(zip(streams, weights)), {s: top1(x, labels) for s, x in zip(streams, scores)},
         top1(combine(scores, weights), labels), dict(zip(streams, best)), top1(combine(scores, best), labels),
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ def places(study: Study, runs: Sequence[Run]) -> list[Place]:
         return [{}] * int(jobs or 1)
     count = 0 if all(_on_cpu(run) for run in runs) else devices.gpus()
     if jobs == PLAN:
-        jobs = count * forecast.fitting(study, runs) if count else None
+        jobs = count * forecast.fitting(runs) if count else None
     cores = cpus.available().count
     places = min(int(jobs or count or cores), max(len(runs), 1))
     threads = min(max(cores // places, 1), int(os.environ.get(cpus.THREADS) or cores))

@@ -59,7 +59,7 @@ def _dry(asked: Study, found: Sequence[Run]) -> int:
     now = states_of(asked, found)
     to_do = [run for run, each in zip(found, now) if each.to_do]
     places = 1 if asked.engine == "submitit" else len(pool.places(asked, to_do))
-    print("\n".join(table.commands(found, now, forecast.of(asked, found, now), places)))
+    print("\n".join(table.commands(found, now, forecast.of(found, now), places)))
     return 0
 
 
@@ -105,7 +105,7 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
         print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
     done = sum(each.kind == state.FINISHED for each in now)
     if done > 1 and importlib.util.find_spec(COMPARE.rpartition(".")[0]) is not None:
-        importlib.import_module(COMPARE).main([str(asked.out), "--output", str(asked.out)])
+        importlib.import_module(COMPARE).main([str(asked.out)])
     lacking = [run for run, each in zip(found, now) if each.kind != state.FINISHED]
     if lacking:
         print(f"{len(lacking)} of {len(found)} runs are not finished; logs: {asked.out / state.LOGS}", file=sys.stderr)

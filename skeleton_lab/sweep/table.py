@@ -16,6 +16,7 @@ from skeleton_lab.sweep.fusion import Fused
 from skeleton_lab.sweep.runs import Run
 from skeleton_lab.sweep.state import State
 from skeleton_lab.utils.progress import clip_bar
+from skeleton_lab.utils.statistics import mean_sd
 
 TITLES = ("run", "state", "epochs", "best", "last", "time", "")
 
@@ -106,6 +107,21 @@ class Live:
         self._bar.close()
 
 
+def _over_seeds(found: Sequence[Fused]) -> list[tuple[str, ...]]:
+    """Mean and deviation of the fusions of each group that has several seeds."""
+    groups: dict[str, list[Fused]] = {}
+    for each in found:
+        if each.top1 is not None:
+            groups.setdefault(each.group, []).append(each)
+    rows = []
+    for name, several in groups.items():
+        if len(several) > 1:
+            fixed, fitted = (mean_sd([getattr(each, key) for each in several]) for key in ("top1", "fitted_top1"))
+            words = (f"{percent(mean)} ± {percent(sd)}" for mean, sd in (fixed, fitted))
+            rows.append((f"{name}, {len(several)} seeds", "+".join(several[0].weights), "", *words, ""))
+    return rows
+
+
 def fused(found: Sequence[Fused], file: Path) -> list[str]:
     """Fusions: with the room's fixed weights, and apart from these with weights fitted on the test labels."""
     if not found:
@@ -117,5 +133,6 @@ def fused(found: Sequence[Fused], file: Path) -> list[str]:
             each.name, "+".join(each.weights), percent(best), percent(each.top1),
             percent(each.fitted_top1), each.why,
         ))  # fmt: skip
+    rows += _over_seeds(found)
     told = "Fixed weights are the room's; fitted ones were searched for on the labels they are judged by: optimistic."
     return ["", *aligned(rows), told, f"{file} holds them."]

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "sweep.md").read_text("utf-8")
 COMMANDS = [line for line in TEXT.splitlines() if line.startswith("skeleton-lab ")]
 FILES = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.S | re.M)]
-SHORT = {"synthetic": "--train 12 --test 12 --classes 3 --resample 8 --quiet"}
-SMALL = {"batch_size": 6, "test_batch_size": 12, "train_window_size": 8, "test_window_size": 8, "num_epoch": 1,
+SHORT = {"synthetic": "--train 6 --test 6 --classes 3 --resample 8 --quiet"}
+SMALL = {"batch_size": 6, "test_batch_size": 6, "train_window_size": 8, "test_window_size": 8, "num_epoch": 1,
          "device": "cpu", "report": False}  # fmt: skip
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import fake_sweep
@@ -86,21 +85,19 @@ def test_a_job_saves_at_the_signal_and_goes_on_when_it_is_put_back(here, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("foreground")
-def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here, capsys):
+def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here):
     pytest.importorskip("submitit", reason="the extra slurm is not installed")
-    setup = {"FAKE_HOLD": "2"}
-    process = subprocess.Popen(FAKE, env={**os.environ, **setup}, stdout=subprocess.DEVNULL)
-    wait_for(lambda: epochs_done(NAME) == 1)
+    process = subprocess.Popen(FAKE, env={**os.environ, "FAKE_HOLD": "2"}, stdout=subprocess.DEVNULL)
+    wait_for(lambda: epochs_done(NAME) == epochs_done("CTR-GCN-joint-seed2") == 1)
     process.kill()
     process.wait()
     numbers = json.loads(Path("out/jobs.json").read_text())
     assert set(numbers) == {NAME, "CTR-GCN-joint-seed2"}
-    again = subprocess.Popen(FAKE, stdout=subprocess.PIPE, text=True)
-    time.sleep(1)
+    again = subprocess.Popen(FAKE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    said = [again.stdout.readline() for _ in range(3)]  # it watches them
+    assert said[1:] == [f"{name}: goes on after epoch 1\n" for name in numbers]
     assert json.loads(Path("out/jobs.json").read_text()) == numbers
-    for name in numbers:  # as the cluster does when it takes a job away: they save, and the jobs end
-        wait_for(lambda name=name: epochs_done(name) == 1)
-    for number in numbers.values():
+    for number in numbers.values():  # as a cluster that takes a job away: they save, and the jobs end
         os.kill(int(number), signal.SIGTERM)
     out = again.communicate(timeout=120)[0]
     assert again.returncode == 1 and out.count(": interrupted") == 2, out

@@ -59,6 +59,15 @@ def test_a_stream_that_cannot_be_joined_is_said(finished):
     assert any(second.why in line for line in table.fused([first, second], Path("f")))
 
 
+def test_the_mean_over_seeds_has_a_deviation():
+    made = [
+        fusion.Fused(f"A-seed{n}", "A", n, {"joint": 1.0}, {"joint": 0.5}, top1, {"joint": 1.0}, 0.9)
+        for n, top1 in enumerate((0.5, 0.6, 0.7))
+    ]
+    line = next(line for line in table.fused(made, Path("f")) if line.startswith("A, 3 seeds"))
+    assert line.split()[-6:] == ["60.00", "±", "10.00", "90.00", "±", "0.00"]
+
+
 def test_two_streams_and_those_without_weights_weigh_the_same():
     from skeleton_lab import registry
 

@@ -139,13 +139,12 @@ def test_the_accuracy_of_a_folder_that_is_damaged_is_unknown(here):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("foreground")
-@pytest.mark.parametrize("engine", ["serial", "pool"])
-def test_killed_twice_it_ends_with_the_same_table(here, engine):
+def test_killed_twice_it_ends_with_the_same_table(here):
     """kill -9 of the sweep: its children save and end, none is left behind, none runs twice."""
-    write(engine=engine, jobs=2, out="unbroken")
+    write(engine="pool", jobs=2, out="unbroken")
     assert sweep() == 0
     unbroken = json.loads(Path("unbroken/study.json").read_text())
-    write(engine=engine, jobs=2)
+    write(engine="pool", jobs=2)
     for kill in (1, 2):
         holding = {**os.environ, "FAKE_HOLD": f"{kill + 1}"}
         process = subprocess.Popen(SWEEP, env=holding, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -156,27 +158,44 @@ def test_a_dry_run_prints_commands_that_the_room_takes(write, capsys, monkeypatc
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "# finished: CTR-GCN-joint-seed1"
     assert [line.startswith("skeleton-lab train CTR-GCN --config ") for line in out[1:4]] == [True] * 3
-    assert "--model-args \"{'adaptive': False}\"" in out[1]
+    words = shlex.split(out[1])
+    assert words[words.index("--model-args") + 1] == "{'adaptive': False}"
     assert out[4] == "# forecast: 4.50 h of training for 3 runs (told)"  # 3 epochs of half an hour each
     assert not (path.parent / "out" / "runs").exists()
 
 
 def test_the_plan_is_asked_for_the_studys_own_batch_and_frames(write, monkeypatch):
+    """Once for each configuration; a run has as many epochs as are left of it."""
     from skeleton_lab.plan import data, machine, planning
 
     path = write(flags={"num_epoch": 4, "batch_size": 8, "train_window_size": 16, "device": "cpu"}, seeds=[1, 2])
     found, asked = runs.of(study.read(path)), []
     card = machine.find("RTX 4060", "auto", None)
     monkeypatch.setattr(machine, "find", lambda *_: card)
-    monkeypatch.setattr(forecast, "_calibrated", lambda where, _: where)
+    monkeypatch.setattr(forecast, "_calibrated", lambda where: where)
     monkeypatch.setattr(data, "published", lambda: data.Data("x", 80, 0.0, 0))
-    real = planning.Network
-    monkeypatch.setattr(planning, "Network", lambda *words: asked.append(words) or real(*words))
-    made = forecast.of(study.read(path), found, [state.State(state.WAITING), state.State(state.INTERRUPTED, 1)])
-    assert [words[2:] for words in asked] == [(8, 16)]  # once, for both
-    assert made[0].seconds == pytest.approx(made[1].seconds * 4 / 3) and made[0].source == forecast.PLANNED
-    own = forecast.of(study.read(path), found, [state.State(state.INTERRUPTED, 2, 10.0), state.State(state.WAITING)])
+
+    def row(room, config, where, trained_on, batch, frames):
+        asked.append((room.folder, where, trained_on.clips, batch, frames))
+        return SimpleNamespace(epoch=30.0)
+
+    monkeypatch.setattr(planning, "row", row)
+    made = forecast.of(found, [state.State(state.WAITING), state.State(state.INTERRUPTED, 1)])
+    assert asked == [("CTR-GCN", card, 80, 8, 16)]
+    assert [(each.seconds, each.source) for each in made] == [(120.0, forecast.PLANNED), (90.0, forecast.PLANNED)]
+    own = forecast.of(found, [state.State(state.INTERRUPTED, 2, 10.0), state.State(state.WAITING)])
     assert [each.seconds for each in own] == [10.0, 20.0]  # 5 s an epoch: two and four are left
+
+
+def test_a_row_of_the_plan_counts_the_batch_and_frames_that_it_is_asked_for(monkeypatch):
+    from skeleton_lab.plan import planning
+
+    def prepared(_, wishes):
+        raise ValueError(f"{wishes.batch} clips of {wishes.frames} frames")
+
+    monkeypatch.setattr(planning.program, "prepared", prepared)
+    with pytest.raises(ValueError, match="8 clips of 16 frames"):
+        planning.row(registry.find("ctrgcn"), "x", None, None, 8, 16)
 
 
 def test_as_many_runs_on_a_gpu_as_their_largest_need_allows():
