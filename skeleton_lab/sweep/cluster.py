@@ -35,7 +35,8 @@ LOOK = 5.0  # seconds between questions to SLURM
 REQUEUES = 100
 MINUTES = 24 * 60
 # Keys of ``slurm:`` that submitit calls otherwise
-CALLED = {name: f"slurm_{name}" for name in ("partition", "array_parallelism", "account", "qos", "constraint", "setup")}
+OWN = ("partition", "array_parallelism", "account", "qos", "constraint", "setup", "signal_delay_s")
+CALLED = {name: f"slurm_{name}" for name in OWN}
 
 
 class Job:
@@ -84,9 +85,8 @@ def executor(study: Study) -> Any:
         raise UsageError(
             f"{study.path}: engine: submitit: {one_line(error)}; slurm: {{cluster: local}} runs jobs on this machine"
         ) from None
-    names = {name: CALLED.get(name, name) for name in told}
-    given = {names[name]: value for name, value in {"timeout_min": MINUTES, **told}.items() if name in names}
-    made.update_parameters(name="skeleton-lab", **({"timeout_min": MINUTES} | given))
+    given = {"timeout_min": MINUTES} | {CALLED.get(name, name): value for name, value in told.items()}
+    made.update_parameters(name="skeleton-lab", **given)
     return made
 
 
@@ -102,7 +102,7 @@ def run_all(study: Study, runs: Sequence[Run], told: Told, tick: Callable[[], No
     write_json(study.out / NUMBERS, numbers)
     left = {run.name: run for run in runs}
     for run in runs:
-        told(run, State(state.RUNNING))
+        told(run, State(state.RUNNING, why="in the queue"))
     with Stop() as stop:
         stop.patient = True
         while left and not stop.signum:
@@ -128,8 +128,23 @@ def _submit(study: Study, made: Any, runs: Sequence[Run]) -> dict[str, Any]:
     with made.batch():
         for run in runs:
             files = state.log_file(study, run), state.note_file(study, run)
-            jobs[run.name] = made.submit(Job(child.command(run.command), *files, run.settings))
+            jobs[run.name] = made.submit(Job(child.command(_words(study, run)), *files, run.settings))
     return jobs
+
+
+def _words(study: Study, run: Run) -> list[str]:
+    """A job counts the GPUs that it has from 0; published configurations name others."""
+    count = study.slurm.get("gpus_per_node", 0)
+    return [*run.command, *(["--device", *map(str, range(count))] if count and "device" not in run.flags else [])]
+
+
+def queued(study: Study) -> set[str]:
+    """The names of the runs whose jobs wait or run; none where there is no SLURM to be asked."""
+    numbers = _numbers(study)
+    with contextlib.suppress(OSError):
+        at_work = _queued(numbers.values(), study.slurm.get("cluster") == "local")
+        return {name for name, number in numbers.items() if number in at_work}
+    return set()
 
 
 def _numbers(study: Study) -> dict[str, str]:
@@ -160,7 +175,8 @@ def _alive(number: str) -> bool:
     """Whether a process of submitit's local jobs has this number."""
     with contextlib.suppress(OSError, ValueError):
         os.kill(int(number), 0)
-        return b"submitit" in Path(f"/proc/{number}/cmdline").read_bytes()
+        told = Path(f"/proc/{number}/cmdline")
+        return not told.exists() or b"submitit" in told.read_bytes()
     return False
 
 

@@ -83,11 +83,11 @@ def run_all(study: Study, runs: Sequence[Run], where: Sequence[Place], told: Tol
                         told(run, state.of(study, run))
                         del active[place]
                         free.append(place)
-                while free and not stop.signum and (run := _next(study, waiting)) is not None:
+                while free and not stop.signum and (fresh := _next(study, waiting)) is not None:
                     place = free.pop(0)
-                    _note(study, run, None)
-                    active[place] = run, _start(study, run, where[place])
-                    told(run, State(state.RUNNING))
+                    _note(study, fresh, None)
+                    active[place] = fresh, _start(study, fresh, where[place])
+                    told(fresh, State(state.RUNNING))
                 tick()
                 if stop.signum:
                     _end(study, active, told)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from skeleton_lab.engine.failures import explained
@@ -39,7 +40,7 @@ def program(argv: Sequence[str] | None = None) -> int:
     asked = study.read(options.study)
     found = runs.of(asked, options.trust_code)
     if options.status:
-        print("\n".join(table.lines(found, states_of(asked, found))))
+        print("\n".join(table.lines(found, _with_queue(asked, found))))
         return 0
     if options.dry_run:
         return _dry(asked, found)
@@ -53,6 +54,16 @@ def program(argv: Sequence[str] | None = None) -> int:
 
 def states_of(asked: Study, found: Sequence[Run]) -> list[State]:
     return [state.of(asked, run) for run in found]
+
+
+def _with_queue(asked: Study, found: Sequence[Run]) -> list[State]:
+    """The states; runs whose jobs a cluster has are running."""
+    now = states_of(asked, found)
+    names = cluster.queued(asked) if asked.engine == "submitit" else set()
+    return [
+        replace(each, kind=state.RUNNING, why="in the queue") if run.name in names and each.to_do else each
+        for run, each in zip(found, now)
+    ]
 
 
 def _dry(asked: Study, found: Sequence[Run]) -> int:

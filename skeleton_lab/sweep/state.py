@@ -123,7 +123,7 @@ def progress(run: Run) -> tuple[int, float | None, float | None, float | None]:
         return 0, None, None, None
     trained = {event["epoch"]: event for event in events if event.get("event") == "epoch" and _number(event, "epoch")}
     tested = [event for event in events if event.get("event") == "eval" and _number(event, "top1")]
-    result = next((event for event in reversed(events) if event.get("event") == "result"), {})
+    result: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "result"), {})
     best, last = (each if isinstance(each := result.get(key), dict) else {} for key in ("best", "last"))
     seconds = sum(event["seconds"] for event in (*trained.values(), *tested) if _number(event, "seconds"))
     latest = tested[-1]["top1"] if tested else None

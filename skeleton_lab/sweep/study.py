@@ -28,7 +28,7 @@ NOT_FLAGS = {
 OF_SLURM = {
     "cluster": (str,), "partition": (str,), "timeout_min": (int,), "gpus_per_node": (int,), "cpus_per_task": (int,),
     "mem_gb": (int, float), "array_parallelism": (int,), "account": (str,), "qos": (str,), "constraint": (str,),
-    "setup": (list,), "requeues": (int,),
+    "setup": (list,), "requeues": (int,), "signal_delay_s": (int,),
 }  # fmt: skip
 PLAN = "plan"
 KINDS = {str: "a text", int: "a whole number", float: "a number", list: "a list of lines"}

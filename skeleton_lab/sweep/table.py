@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from skeleton_lab.sweep.state import State
 from skeleton_lab.utils.progress import clip_bar
 from skeleton_lab.utils.statistics import mean_sd
 
+EVERY = 2.0  # seconds: metrics of long runs take milliseconds to read
 TITLES = ("run", "state", "epochs", "best", "last", "time", "")
 
 
@@ -63,8 +65,8 @@ def _hours(runs: Sequence[Run], states: Sequence[State], forecasts: Sequence[For
         sources = ", ".join(sorted({each.source for each in known}))
         told.append(f"# forecast: {total / 3600:.2f} h of training for {len(known)} runs ({sources})")
         if places > 1:
-            each = total / 3600 / places
-            told.append(f"# {places} at once: {each:.2f} h on as many GPUs; runs that share cores gain less")
+            share = total / 3600 / places
+            told.append(f"# {places} at once: {share:.2f} h on as many GPUs; runs that share cores gain less")
     for run, each in open_runs:
         if each.seconds is None:
             told.append(f"# no forecast for {run.name}: {each.source}")
@@ -82,19 +84,23 @@ class Live:
         self._bar.update(sum(self._done.values()))
         self._bar.initial = self._bar.n  # the rate is that of what is trained now
         self._active: set[str] = set()
+        self._looked = time.monotonic()
 
     def told(self, run: Run, now: State) -> None:
         (self._active.add if now.kind == state.RUNNING else self._active.discard)(run.name)
-        words = {state.RUNNING: "begins" if not self._done[run.name] else f"goes on after epoch {self._done[run.name]}"}
+        done = self._done[run.name]
+        words = {state.RUNNING: f"goes on after epoch {done}" if done else "begins"}
         last = f", top-1 {percent(now.last)} %" if now.last is not None and now.kind == state.FINISHED else ""
         why = f": {now.why}" if now.why else ""
         tqdm.write(f"{run.name}: {words.get(now.kind, now.kind)}{last}{why}")
         self.look(run)
 
     def tick(self) -> None:
-        """Look how far the active runs are."""
-        for name in self._active:
-            self.look(self._runs[name])
+        """Look how far the active runs are, every now and then."""
+        if time.monotonic() - self._looked > EVERY:
+            self._looked = time.monotonic()
+            for name in self._active:
+                self.look(self._runs[name])
         self._bar.update(0)
 
     def look(self, run: Run) -> None:
@@ -126,7 +132,7 @@ def fused(found: Sequence[Fused], file: Path) -> list[str]:
     """Fusions: with the room's fixed weights, and apart from these with weights fitted on the test labels."""
     if not found:
         return []
-    rows = [("fusion", "streams", "best single", "fixed weights", "fitted on test", "")]
+    rows: list[tuple[str, ...]] = [("fusion", "streams", "best single", "fixed weights", "fitted on test", "")]
     for each in found:
         best = max((share for share in each.single.values() if share is not None), default=None)
         rows.append((

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-HOLD = int(os.environ.get("FAKE_HOLD", "0"))  # the epoch in which it waits for a signal
+HOLD = int(os.environ.get("FAKE_HOLD", "0"))  # the epoch in which it waits for a signal, unless it begins with that
 
 
 def value(words: list[str], flag: str) -> str:
@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
         return 2
     with open(work / "metrics.jsonl", "a") as metrics:
         for epoch in range(done + 1, epochs + 1):
-            end = time.monotonic() + 60 * (epoch == HOLD)
+            end = time.monotonic() + 300 * (epoch == HOLD > done + 1)
             while not stop and time.monotonic() < end:
                 time.sleep(0.01)
             if stop:

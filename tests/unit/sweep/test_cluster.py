@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_sweep
 import pytest
@@ -49,6 +50,32 @@ def test_without_slurm_one_line_says_so(here, monkeypatch, capsys):
     assert "engine: submitit: " in error and "slurm" in error and "{cluster: local}" in error
 
 
+def test_what_the_study_says_of_the_cluster_reaches_submitit(here, monkeypatch):
+    """By submitit's own names; a job counts its GPUs from 0, whatever the configuration names."""
+    asked = {}
+
+    class AutoExecutor:
+        def __init__(self, **given):
+            asked.update(given)
+
+        def update_parameters(self, **given):
+            asked.update(given)
+
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace(AutoExecutor=AutoExecutor))
+    wishes = {"partition": "main", "timeout_min": 9, "gpus_per_node": 2, "mem_gb": 3.5, "requeues": 5, "qos": "low",
+              "array_parallelism": 4, "setup": ["module load x"], "signal_delay_s": 30}  # fmt: skip
+    content = yaml.safe_load(Path("study.yaml").read_text()) | {"slurm": wishes, "flags": {"num_epoch": 4}}
+    Path("study.yaml").write_text(yaml.safe_dump(content))
+    told_of = study.read(Path("study.yaml"))
+    cluster.executor(told_of)
+    assert asked == {
+        "folder": here / "out" / "jobs", "cluster": "slurm", "slurm_max_num_timeout": 5, "name": "skeleton-lab",
+        "timeout_min": 9, "gpus_per_node": 2, "mem_gb": 3.5, "slurm_partition": "main", "slurm_qos": "low",
+        "slurm_array_parallelism": 4, "slurm_setup": ["module load x"], "slurm_signal_delay_s": 30,
+    }  # fmt: skip
+    assert cluster._words(told_of, runs.of(told_of)[0])[-3:] == ["--device", "0", "1"]
+
+
 def test_a_job_saves_at_the_signal_and_goes_on_when_it_is_put_back(here, monkeypatch):
     """What submitit does at its signal: it calls ``checkpoint`` and later runs what that returns."""
     pytest.importorskip("submitit", reason="the extra slurm is not installed")
@@ -85,7 +112,7 @@ def test_a_job_saves_at_the_signal_and_goes_on_when_it_is_put_back(here, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("foreground")
-def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here):
+def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here, capsys):
     pytest.importorskip("submitit", reason="the extra slurm is not installed")
     process = subprocess.Popen(FAKE, env={**os.environ, "FAKE_HOLD": "2"}, stdout=subprocess.DEVNULL)
     wait_for(lambda: epochs_done(NAME) == epochs_done("CTR-GCN-joint-seed2") == 1)
@@ -95,8 +122,10 @@ def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here):
     assert set(numbers) == {NAME, "CTR-GCN-joint-seed2"}
     again = subprocess.Popen(FAKE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     said = [again.stdout.readline() for _ in range(3)]  # it watches them
-    assert said[1:] == [f"{name}: goes on after epoch 1\n" for name in numbers]
+    assert said[1:] == [f"{name}: goes on after epoch 1: in the queue\n" for name in numbers]
     assert json.loads(Path("out/jobs.json").read_text()) == numbers
+    assert program.main(["study.yaml", "--status"]) == 0
+    assert "2 runs: 2 running" in capsys.readouterr().out
     for number in numbers.values():  # as a cluster that takes a job away: they save, and the jobs end
         os.kill(int(number), signal.SIGTERM)
     out = again.communicate(timeout=120)[0]
