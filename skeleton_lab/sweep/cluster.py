@@ -107,8 +107,8 @@ def run_all(study: Study, runs: Sequence[Run], told: Told, tick: Callable[[], No
         stop.patient = True
         while left and not stop.signum:
             queued = _queued((numbers[name] for name in left), local)
-            for job in jobs.values():
-                local and job.done()  # reaps it: a process that has ended is not at work
+            for job in jobs.values() if local else ():
+                job.done()  # reaps it: a process that has ended is not at work
             for name, run in list(left.items()):
                 if numbers[name] not in queued:
                     told(run, state.of(study, run))
@@ -119,16 +119,23 @@ def run_all(study: Study, runs: Sequence[Run], told: Told, tick: Callable[[], No
 
 
 def _submit(study: Study, made: Any, runs: Sequence[Run]) -> dict[str, Any]:
-    """One array of all runs. Their notes are there before it starts: a job writes its own when it ends."""
+    """One array of all runs. Their notes are there before it starts: a job writes its own when it ends.
+
+    Raises:
+        UsageError: the cluster refuses them.
+    """
     if not runs:
         return {}
     for run in runs:
         state.note(state.note_file(study, run), run.settings, None)
     jobs = {}
-    with made.batch():
-        for run in runs:
-            files = state.log_file(study, run), state.note_file(study, run)
-            jobs[run.name] = made.submit(Job(child.command(_words(study, run)), *files, run.settings))
+    try:
+        with made.batch():
+            for run in runs:
+                files = state.log_file(study, run), state.note_file(study, run)
+                jobs[run.name] = made.submit(Job(child.command(_words(study, run)), *files, run.settings))
+    except (RuntimeError, subprocess.SubprocessError) as error:  # submitit's own, with what sbatch said at the end
+        raise UsageError(f"{study.path}: slurm: the jobs were not taken: {one_line(error)[-300:]}") from None
     return jobs
 
 

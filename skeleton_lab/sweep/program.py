@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,7 +50,11 @@ def program(argv: Sequence[str] | None = None) -> int:
         f"{asked.path}: another sweep is at work in {asked.out}{who}; --status shows where it stands"
     )):  # fmt: skip
         signum = _work(asked, found)
-        return 128 + signum if signum else _finish(asked, found)
+        if not signum:
+            return _finish(asked, found)
+        on = "jobs go on; the same command watches them" if asked.engine == "submitit" else "the same command goes on"
+        print(f"stopped by {signal.Signals(signum).name}; {on}", file=sys.stderr)
+        return 128 + signum
 
 
 def states_of(asked: Study, found: Sequence[Run]) -> list[State]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.engine.config import dict_syntax, yaml_file
 from skeleton_lab.engine.config import options as command_line
-from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.recipe import Recipe
@@ -21,6 +23,7 @@ from skeleton_lab.sweep.study import Entry, Study
 RUNS = "runs"
 # Of configurations that name the stream in the place of a path, as NW-UCLA's
 WORDS = {"joint": "joint", "bone": "bone", "joint-motion": "motion", "bone-motion": "bone_motion"}
+LONGEST = 200  # bytes of a name, to which files add their endings
 SPLITS = ("train", "test")
 # What of a run's settings changes neither its numbers nor how far it goes: it may change between two sweeps.
 FREE = frozenset((
@@ -104,23 +107,35 @@ def _run(
     trust: bool,
 ) -> Run:  # fmt: skip
     word, data = archive
-    flags = {**study.flags, **entry.flags, **cell}
+    flags = _merged(study.flags, entry.flags, cell)
     more = [word] if word else []
     more += [f"{name}{_short(value)}" for name, value in cell.items()]
     name = "-".join([entry.name, stream, *more, f"seed{seed}"])
     folder = study.out / RUNS / name
     place = f"{study.path}: {name}"
+    if len(os.fsencode(name)) > LONGEST:
+        raise UsageError(f"{study.path}: the name of a run is too long for a folder: {name[:60]}...: shorten a name")
     try:
         recipe = entry.room.recipe
         config, changed = of_stream(recipe, entry.config, stream)
         words = [
             "--config", str(config), "--work-dir", str(folder), "--seed", str(seed), "--resume",
-            *spelled(changed), *spelled(_of_data(data)), *spelled(flags), *(["--trust-code"] if trust else []),
+            *spelled(_merged(changed, _of_data(data), flags)), *(["--trust-code"] if trust else []),
         ]  # fmt: skip
         options = command_line.parse(recipe, words, entry.room.path)
     except UsageError as error:
         raise UsageError(f"{place}: {one_line(error)}") from None
     return Run(name, entry, stream, seed, data, "-".join([entry.name, *more]), flags, folder, tuple(words), options)
+
+
+def _merged(*levels: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags, of which the later ones win; mappings are merged key by key, as on the command line."""
+    flags: dict[str, Any] = {}
+    for level in levels:
+        for name, value in level.items():
+            before = flags.get(name)
+            flags[name] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
+    return flags
 
 
 def of_stream(recipe: Recipe, config: Path, stream: str) -> tuple[Path, dict[str, Any]]:
@@ -160,7 +175,7 @@ def spelled(flags: Mapping[str, Any]) -> list[str]:
     """Flags as words of a command line; None leaves a flag out.
 
     >>> spelled({"num_epoch": 2, "step": [1, 2], "model_args": {"drop": 0.5}, "debug": False})
-    ['--num-epoch', '2', '--step', '1', '2', '--model-args', "{'drop': 0.5}", '--debug', 'no']
+    ['--num-epoch', '2', '--step', '1', '2', '--model-args', 'drop=0.5', '--debug', 'no']
     """
     words: list[str] = []
     for name, value in flags.items():
@@ -168,8 +183,21 @@ def spelled(flags: Mapping[str, Any]) -> list[str]:
             continue
         words.append(FLAGS[name].option)
         values: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
-        words += [("yes" if each else "no") if isinstance(each, bool) else str(each) for each in values]
+        words += [_word(each) for each in values]
     return words
+
+
+def _word(value: Any) -> str:
+    """One value; a mapping as people type it where that means the same: ``bone=True,window_size=16``."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, dict):
+        return str(value)
+    short = ",".join(f"{key}={inner}" for key, inner in value.items())
+    with contextlib.suppress(UsageError):
+        if dict_syntax.parse(short) == value:
+            return short
+    return str(value)
 
 
 def _short(value: Any) -> str:

@@ -21,7 +21,7 @@ from skeleton_lab.sweep.study import Study
 from skeleton_lab.utils import locks
 from skeleton_lab.utils.results import write_json
 
-NOTES, LOGS, TABLE = "notes", "logs", "study.json"
+NOTES, LOGS, TABLE, METRICS = "notes", "logs", "study.json", "metrics.jsonl"
 WAITING, RUNNING, INTERRUPTED, FINISHED, FAILED, CHANGED = (
     "waiting", "running", "interrupted", "finished", "failed", "changed",
 )  # fmt: skip
@@ -80,13 +80,14 @@ def of(study: Study, run: Run) -> State:
     told = noted(study, run)
     epochs, seconds, best, last = progress(run)
     done = (epochs, seconds, best, last)
-    if told is not None and (other := difference(told["settings"], run)):
-        return State(CHANGED, *done, why=other)
-    if told is not None and told["code"] == 0 and told["settings"].get("num_epoch") == run.epochs:
-        return State(FINISHED, *done)
+    if told is not None and (run.folder / METRICS).is_file():  # else it has been moved away
+        if other := difference(told["settings"], run):
+            return State(CHANGED, *done, why=other)
+        if told["code"] == 0 and told["settings"].get("num_epoch") == run.epochs:
+            return State(FINISHED, *done)
     if locks.held(run.folder / work_dir.LOCK):
         return State(RUNNING, *done)
-    if told is None or (told["code"] == 0):
+    if told is None or told["code"] == 0:
         return State(INTERRUPTED if epochs else WAITING, *done)
     if told["code"] is None or told["code"] in ENDS:
         return State(INTERRUPTED, *done)
@@ -118,7 +119,7 @@ def _quoted(value: Any) -> str:
 def progress(run: Run) -> tuple[int, float | None, float | None, float | None]:
     """Epochs done, their seconds, accuracy of the best and of the last epoch; of what ``metrics.jsonl`` tells."""
     try:
-        events = work_dir.read_metrics(run.folder / "metrics.jsonl")
+        events = work_dir.read_metrics(run.folder / METRICS)
     except (OSError, ValueError):
         return 0, None, None, None
     trained = {event["epoch"]: event for event in events if event.get("event") == "epoch" and _number(event, "epoch")}

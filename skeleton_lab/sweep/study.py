@@ -85,6 +85,8 @@ def read(path: Path) -> Study:
     engine = content.get("engine", ENGINES[0])
     if engine not in ENGINES:
         raise UsageError(f"{path}: engine: {shown(engine)}; there are {', '.join(ENGINES)}")
+    if content.get("jobs") is not None and engine != "pool":
+        raise UsageError(f"{path}: jobs: has no effect with engine: {engine}; it is for engine: pool")
     streams = _several(content.get("streams", "joint"), f"{path}: streams")
     return Study(
         path,

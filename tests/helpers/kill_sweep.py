@@ -32,7 +32,8 @@ FLAGS = {"num_epoch": 2, "batch_size": 8, "test_batch_size": 16, "num_worker": 0
 
 def start(out: Path, engine: str, options: argparse.Namespace) -> subprocess.Popen:
     study = {"out": out.name, "rooms": options.rooms, "streams": ["joint", "bone"], "data": "tiny.npz",
-             "seeds": list(range(1, options.seeds + 1)), "flags": FLAGS, "engine": engine, "jobs": 2}  # fmt: skip
+             "seeds": list(range(1, options.seeds + 1)), "flags": FLAGS, "engine": engine}  # fmt: skip
+    study |= {"jobs": 2} if engine == "pool" else {}
     path = out.parent / f"{out.name}.yaml"
     path.write_text(yaml.safe_dump(study))
     command = [sys.executable, "-m", "skeleton_lab", "sweep", path.name]

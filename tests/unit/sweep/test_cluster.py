@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import yaml
 from places import ROOT, TESTS
 from test_pool import epochs_done, starts, told, wait_for
 
+from skeleton_lab.errors import UsageError
 from skeleton_lab.sweep import cluster, program, runs, state, study
 
 FAKE = [sys.executable, str(TESTS / "helpers" / "fake_sweep.py"), "study.yaml"]
@@ -74,6 +76,21 @@ def test_what_the_study_says_of_the_cluster_reaches_submitit(here, monkeypatch):
         "slurm_array_parallelism": 4, "slurm_setup": ["module load x"], "slurm_signal_delay_s": 30,
     }  # fmt: skip
     assert cluster._words(told_of, runs.of(told_of)[0])[-3:] == ["--device", "0", "1"]
+
+
+def test_what_the_cluster_refuses_is_one_line(here):
+    class Refused:
+        @contextlib.contextmanager
+        def batch(self):
+            yield
+            raise RuntimeError("sbatch: error: invalid partition specified: mian\n")
+
+        def submit(self, job):
+            return None
+
+    told_of = study.read(Path("study.yaml"))
+    with pytest.raises(UsageError, match=r"study.yaml: slurm: the jobs were not taken: .*partition specified: mian"):
+        cluster._submit(told_of, Refused(), runs.of(told_of))
 
 
 def test_a_job_saves_at_the_signal_and_goes_on_when_it_is_put_back(here, monkeypatch):

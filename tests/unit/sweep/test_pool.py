@@ -72,7 +72,7 @@ ALL = [f"CTR-GCN-{stream}-seed{seed}" for stream in ("joint", "bone") for seed i
 
 @pytest.mark.parametrize("engine", ["serial", "pool"])
 def test_a_study_runs_once_and_is_then_skipped(here, capsys, engine):
-    write(engine=engine, jobs=2)
+    write(engine=engine, jobs=2 if engine == "pool" else None)
     assert sweep() == 0
     assert [(run["name"], run["state"], run["epochs"]) for run in told()] == [(name, "finished", 4) for name in ALL]
     assert [run["best"] for run in told()] == [fake_trainer.accuracy(run["seed"], 4) for run in told()]
@@ -111,6 +111,15 @@ def test_other_settings_are_not_mixed_and_more_epochs_go_on(here, capsys):
     write(streams=["joint"], seeds=[1], flags={"num_epoch": 6, "device": "cpu", "num_worker": 1})
     assert sweep() == 0
     assert starts(ALL[0]) == ["0", "4"] and told()[0]["epochs"] == 6
+
+
+def test_a_folder_that_was_moved_away_is_made_anew(here):
+    write(streams=["joint"], seeds=[1])
+    assert sweep() == 0
+    (Path("out/runs") / ALL[0]).rename("kept")
+    write(streams=["joint"], seeds=[1], flags={"num_epoch": 2, "base_lr": 0.3, "device": "cpu"})
+    assert sweep() == 0
+    assert starts(ALL[0]) == ["0"] and told()[0]["epochs"] == 2
 
 
 def test_a_note_of_an_earlier_version_is_no_other_study(here, capsys):
