@@ -186,17 +186,26 @@ def test_a_signal_is_passed_on_once_and_everything_is_saved(here):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody is at work there
 
 
+HOLDER = """
+import fcntl, os, sys, time
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(file, fcntl.LOCK_EX)
+print(flush=True)
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+"""
+
+
 def test_a_run_of_another_process_is_waited_for(here):
+    """It is passed over until that has ended, here as soon as the next run has begun."""
     write(streams=["joint"], seeds=[1, 2])
-    folder = Path("out/runs") / ALL[0]
+    folder, begun = Path("out/runs") / ALL[0], Path("out/runs") / ALL[1] / "starts"
     folder.mkdir(parents=True)
-    other = subprocess.Popen(
-        [sys.executable, "-S", "-c", "import fcntl, os, sys, time; f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); "
-         "fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); time.sleep(1)", str(folder / ".lock")],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
+    command = [sys.executable, "-S", "-c", HOLDER, str(folder / ".lock"), str(begun)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
     other.stdout.readline()
-    assert state.of(study.read(Path("study.yaml")), runs.of(study.read(Path("study.yaml")))[0]).kind == state.RUNNING
+    told_of = study.read(Path("study.yaml"))
+    assert state.of(told_of, runs.of(told_of)[0]).kind == state.RUNNING
     assert sweep() == 0
     assert other.wait() == 0
     assert [run["state"] for run in told()] == ["finished"] * 2 and starts(ALL[0]) == ["0"]

@@ -181,13 +181,15 @@ def test_a_dry_run_prints_commands_that_the_room_takes(write, capsys, monkeypatc
     path = write(streams=["joint", "bone"], seeds=[1, 2], flags={"num_epoch": 3, "model_args": {"adaptive": False}})
     found = runs.of(study.read(path))
     state.note(state.note_file(study.read(path), found[0]), found[0].settings, 0)
+    found[0].folder.mkdir(parents=True)
+    (found[0].folder / state.METRICS).touch()
     assert program.main([str(path), "--dry-run"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "# finished: CTR-GCN-joint-seed1"
     assert [line.startswith("skeleton-lab train CTR-GCN --config ") for line in out[1:4]] == [True] * 3
     assert "--model-args adaptive=False" in out[1]
     assert out[4] == "# forecast: 4.50 h of training for 3 runs (told)"  # 3 epochs of half an hour each
-    assert not (path.parent / "out" / "runs").exists()
+    assert [each.name for each in (path.parent / "out" / "runs").iterdir()] == [found[0].name]
 
 
 def test_the_plan_is_asked_for_the_studys_own_batch_and_frames(write, monkeypatch):
