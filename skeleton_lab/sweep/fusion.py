@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,10 +102,5 @@ def read(folder: Path) -> Scores:
 
 def write(out: Path, found: Sequence[Fused]) -> Path:
     """``fusion.json``; what was fitted says so."""
-    told = [{key: _plain(value) for key, value in asdict(each).items()} | {"fitted_note": FITTED} for each in found]
-    write_json(out / FILE, told)
+    write_json(out / FILE, [asdict(each) | {"fitted_note": FITTED} for each in found])
     return out / FILE
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -94,7 +94,7 @@ def _work(asked: Study, found: Sequence[Run]) -> int:
     state.write_table(asked, found, now)
     to_do = [run for run, each in zip(found, now) if each.to_do or each.kind == state.RUNNING]
     skipped = sum(each.kind == state.FINISHED for each in now)
-    print(f"{asked.path}: {len(found)} runs, {skipped} finished before, {len(to_do)} to do", flush=True)
+    print(f"{asked.path}: {table.counted_runs(len(found))}, {skipped} finished before, {len(to_do)} to do", flush=True)
     if not to_do:
         return 0
     live = table.Live(found, now)
@@ -124,7 +124,10 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
         importlib.import_module(COMPARE).main([str(asked.out)])
     lacking = [run for run, each in zip(found, now) if each.kind != state.FINISHED]
     if lacking:
-        print(f"{len(lacking)} of {len(found)} runs are not finished; logs: {asked.out / state.LOGS}", file=sys.stderr)
+        print(
+            f"{len(lacking)} of {table.counted_runs(len(found))} not finished; logs: {asked.out / state.LOGS}",
+            file=sys.stderr,
+        )
     return FAILURE if lacking else 0
 
 

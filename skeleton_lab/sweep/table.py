@@ -27,6 +27,10 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f}"
 
 
+def counted_runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
+
+
 def cells(run: Run, now: State) -> tuple[str, ...]:
     """One for each title."""
     time = "" if now.seconds is None else duration(now.seconds)
@@ -44,7 +48,10 @@ def lines(runs: Sequence[Run], states: Sequence[State]) -> list[str]:
     counted = Counter(now.kind for now in states)
     order = (state.FINISHED, state.RUNNING, state.INTERRUPTED, state.WAITING, state.FAILED, state.CHANGED)
     total = ", ".join(f"{counted[kind]} {kind}" for kind in order if counted[kind])
-    return [*aligned([TITLES, *(cells(run, now) for run, now in zip(runs, states))]), f"{len(runs)} runs: {total}"]
+    return [
+        *aligned([TITLES, *(cells(run, now) for run, now in zip(runs, states))]),
+        f"{counted_runs(len(runs))}: {total}",
+    ]
 
 
 def commands(runs: Sequence[Run], states: Sequence[State], forecasts: Sequence[Forecast], places: int) -> list[str]:
@@ -63,7 +70,7 @@ def _hours(runs: Sequence[Run], states: Sequence[State], forecasts: Sequence[For
     if known:
         total = sum(each.seconds or 0.0 for each in known)
         sources = ", ".join(sorted({each.source for each in known}))
-        told.append(f"# forecast: {total / 3600:.2f} h of training for {len(known)} runs ({sources})")
+        told.append(f"# forecast: {total / 3600:.2f} h of training for {counted_runs(len(known))} ({sources})")
         if places > 1:
             share = total / 3600 / places
             told.append(f"# {places} at once: {share:.2f} h on as many GPUs; runs that share cores gain less")

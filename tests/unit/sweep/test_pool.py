@@ -90,7 +90,7 @@ def test_what_fails_is_listed_and_does_not_stop_the_rest(here, capsys):
     out, err = capsys.readouterr()
     assert "CTR-GCN-joint-seed13 failed" in out and "data/none.npz: there is no such file" in out
     assert [run["state"] for run in told()] == ["failed", "finished"]
-    assert "1 of 2 runs are not finished; logs: out/logs" in err
+    assert "1 of 2 runs not finished; logs: out/logs" in err
     assert sweep() == 1  # tried again
     assert len(starts("CTR-GCN-joint-seed13")) == 2 and len(starts("CTR-GCN-joint-seed2")) == 1
 
