@@ -45,15 +45,22 @@ def finish(process: subprocess.Popen, out: Path) -> None:
         raise SystemExit(f"{out}: the sweep ended with {process.returncode}: see {out}.log")
 
 
+def events(out: Path) -> int:
+    """That the runs have written so far: starts, epochs, evaluations."""
+    return sum(len(path.read_text().splitlines()) for path in out.glob("runs/*/metrics.jsonl"))
+
+
 def kill(out: Path, engine: str, options: argparse.Namespace, rng: random.Random) -> None:
-    """Kill a sweep some seconds after one of its runs has begun; the next one starts at once."""
-    process, before = start(out, engine, options), len(list(out.glob("runs/*/metrics.jsonl")))
-    while len(list(out.glob("runs/*/metrics.jsonl"))) <= before and process.poll() is None:
+    """Kill a sweep some seconds after one of its runs has written something; the next one starts at once."""
+    before, process = events(out), start(out, engine, options)
+    while events(out) <= before and process.poll() is None:
         time.sleep(0.05)
     time.sleep(rng.uniform(0, options.seconds))
+    if process.poll() is not None:
+        raise SystemExit(f"{out}: it was done before it could be killed: --seconds less, or more seeds")
     process.kill()
     process.wait()
-    print(f"{out.name}: killed with {len(list(out.glob('runs/*/metrics.jsonl')))} runs begun", flush=True)
+    print(f"{out.name}: killed after {events(out)} events", flush=True)
 
 
 def table(out: Path) -> dict:
