@@ -21,7 +21,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[logs,report]'
 	@touch $@
 $(VENV)/ready: $(VENV)/base
-	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[h5,video,export,search,text,weights,dev]'
+	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt -e '.[h5,video,export,search,text,weights,slurm,dev]'
 	$(VENV)/bin/python -m pip install -q --no-compile -c constraints.txt --no-deps open_clip_torch  # CLIP's merges are in it
 	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages hold files for other Pythons
 	@touch $@
@@ -44,7 +44,7 @@ coverage: setup  ## all tests but those in containers, and the files of which th
 	@$(VENV)/bin/coverage report | head -n 40; echo "total: $$($(VENV)/bin/coverage report --format=total) %"
 $(MIN_VENV)/ready: pyproject.toml
 	$(MIN_PYTHON) -m venv $(MIN_VENV)
-	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,weights,dev]'
+	$(MIN_VENV)/bin/python -m pip install -q torch==2.3.0 'numpy==1.26.*' -e '.[logs,report,h5,search,text,weights,slurm,dev]'
 	@touch $@
 
 lint: setup  ## ruff, types (mypy), directions of imports (import-linter)

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from skeleton_lab.engine import optim
-from skeleton_lab.engine.recipe import FLAGS, Recipe
+from skeleton_lab.engine.recipe import FLAGS, STREAMS, Recipe
 
 LOWEST = 0.01  # the cosine ends where it falls to this rate, whatever base_lr is; from there on the steps count
 
@@ -37,5 +37,6 @@ RECIPE = Recipe(
     evaluates_last=19,
     schedule=schedule,
     deterministic=True,
+    streams={**STREAMS, "jbf": {"model": "model.jbf.Model", **STREAMS["joint"]}},
     weights="epoch_{epoch}_{step}.pt",
 )

@@ -41,6 +41,8 @@ def schedule(options: Namespace, iterations: int) -> Callable[[int, int], float]
     )
 
 
+STREAMS = {"joint": "j", "bone": "b", "joint-motion": "jm", "bone-motion": "bm"}
+
 RECIPE = Recipe(
     "SkateFormer",
     mark="S",
@@ -59,6 +61,7 @@ RECIPE = Recipe(
     ),
     schedule=schedule,
     longer_run="num_epoch has changed: the cosine schedule changes with it.",
+    streams={stream: {"feeder_args": {"data_type": kind}} for stream, kind in STREAMS.items()},
     clips_gradients=True,
     index_t=True,
     deterministic=True,

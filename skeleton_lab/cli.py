@@ -77,6 +77,7 @@ VERBS = {
     "check": Verb("what is wrong with an archive", "skeleton_lab.doctor.__main__:main"),
     "view": Verb("clips of an archive as a page, GIF, MP4 or PNG", "skeleton_lab.reporting.viewer.__main__:main"),
     "report": Verb("the page of a finished run", "skeleton_lab.reporting.run_report.__main__:main"),
+    "sweep": Verb("many runs from one file: started, resumed, fused", "skeleton_lab.sweep.program:main"),
     "robustness": Verb("runs compared by their accuracy on corrupted clips",
                        "skeleton_lab.reporting.run_report.robustness:main"),
     "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),

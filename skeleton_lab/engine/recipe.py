@@ -33,6 +33,12 @@ EVAL_LINES = {
 # Flags that only some programs know (``Flag.optional``), and flags that the published program takes for nothing.
 FLAGS = ("step", "warm_up_epoch", "save_score", "save_epoch", "model_saved_name")
 WITHOUT_EFFECT = ("model_saved_name", "log_interval")
+STREAMS: dict[str, dict[str, Any]] = {
+    "joint": {"feeder_args": {"bone": False, "vel": False}},
+    "bone": {"feeder_args": {"bone": True, "vel": False}},
+    "joint-motion": {"feeder_args": {"bone": False, "vel": True}},
+    "bone-motion": {"feeder_args": {"bone": True, "vel": True}},
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Recipe:
         results: name of the right/wrong lists (stem of the weights file, word right or wrong); empty: none.
         lists_beside_weights: phase test writes them beside the weights, else into the work dir, and not with --debug.
         copies: what goes into the work dir: ``network`` (its module), ``main.py``.
+        streams: what makes a configuration that of a stream, by the names of the room's ensemble: options, among which
+            ``feeder_args`` are for both feeders, and ``config`` is a file beside the configuration.
         arrays_turned: its published .npy arrays hold clips that its generator has centred and turned.
         yaml_indent, yaml_command: of config.yaml, and whether it begins with the command line.
 
@@ -117,6 +125,7 @@ class Recipe:
     results: str = "{stem}_{word}.txt"
     lists_beside_weights: bool = True
     copies: tuple[str, ...] = ("network",)
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: STREAMS)
     arrays_turned: bool = False
     yaml_indent: int = 2
     yaml_command: bool = True

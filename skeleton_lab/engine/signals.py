@@ -8,7 +8,8 @@ from typing import Any
 
 from skeleton_lab.errors import LabError
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+REQUESTS = (signal.SIGUSR1, signal.SIGUSR2)  # of a cluster, some time before its limit
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, *REQUESTS)
 
 
 class Stopped(Exception):
@@ -24,10 +25,11 @@ class Diverged(LabError):
 
 
 class Stop:
-    """SIGTERM, SIGINT, SIGHUP (the terminal is gone) and SIGQUIT, while it is entered.
+    """SIGTERM, SIGINT, SIGHUP (the terminal is gone), SIGQUIT, SIGUSR1 and SIGUSR2, while it is entered.
 
     While ``patient`` (during the training) the first one is a request that is looked at between batches, and only the
-    second acts at once; otherwise the first does.
+    second acts at once; otherwise the first does. SIGUSR1 and SIGUSR2 never hurry: a cluster sends them to every
+    process of a job, and the job passes them on to the same.
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,8 @@ class Stop:
             signal.signal(signum, handler)
 
     def _request(self, signum: int, _: object) -> None:
+        if self.signum and signum in REQUESTS:
+            return
         if self.signum or not self.patient:
             raise Stopped(signum)
         self.signum = signum

@@ -52,11 +52,11 @@ class Row:
 
 
 class Network:
-    """A configuration with its counts, each made when it is asked for."""
+    """A configuration with its counts, each made when it is asked for; ``batch``, ``frames``: in place of its own."""
 
-    def __init__(self, this: Room, config: str):
+    def __init__(self, this: Room, config: str, batch: int | None = None, frames: int | None = None):
         wishes = argparse.Namespace(
-            room=this.folder, config=config, batch=None, frames=None, forward_batch_size=None, precision=None,
+            room=this.folder, config=config, batch=batch, frames=frames, forward_batch_size=None, precision=None,
             num_class=None, single_person=0.0, activation_checkpointing=False, trust_code=False,
         )  # fmt: skip
         self.recipe: Recipe
@@ -90,9 +90,11 @@ class Network:
         return memory.scaled(self.narrow(settings)).step_bytes(settings.forward)
 
 
-def row(this: Room, config: str, machine: Machine, data: Data) -> Row:
-    """The answer for a configuration of a supervised room."""
-    network = Network(this, config)
+def row(
+    this: Room, config: str, machine: Machine, data: Data, batch: int | None = None, frames: int | None = None
+) -> Row:
+    """The answer for a configuration of a supervised room, with a batch or frames in place of its own."""
+    network = Network(this, config, batch, frames)
     recipe, budget = network.recipe, machine.budget * GIB
     fitting = (way for way in ways(recipe, network.checkpoints, machine.half) if network.memory(way) <= budget)
     for chosen in fitting:

@@ -40,6 +40,23 @@ def locked(file: Path, refusal: Callable[[str], LabError]) -> Iterator[None]:
         os.close(descriptor)
 
 
+def held(file: Path) -> bool:
+    """Whether another process holds the lock of ``file`` now, which stays as it is."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _lock(file: Path, refusal: Callable[[str], LabError]) -> int | None:
     while True:
         try:

@@ -167,9 +167,14 @@ def row_names(archive: str, part: str) -> list[str]:
     Raises:
         KeyError: no such archive.
     """
+    return list(_row_names(archive, part))
+
+
+@lru_cache
+def _row_names(archive: str, part: str) -> tuple[str, ...]:
     for dataset in DATASETS.values():
         for benchmark in dataset.benchmarks:
             if benchmark.archive == archive:
                 names = all_names(dataset.name)
-                return [names[i] for i in benchmark.rows(names, part)]
+                return tuple(names[i] for i in benchmark.rows(names, part))
     raise KeyError(archive)

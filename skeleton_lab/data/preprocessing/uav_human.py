@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skeleton_lab.data.archives.name_groups import UAV_NAME
 from skeleton_lab.data.preprocessing import own_archive, person_slots
 from skeleton_lab.data.preprocessing.own_archive import Clip
 from skeleton_lab.data.preprocessing.recordings import Source, listed
@@ -23,7 +24,6 @@ from skeleton_lab.skeletons import layouts
 SKELETON = "uav17"
 CLASSES, SLOTS, LONGEST = 155, 4, 300
 FILE = re.compile(r"(?P<name>[^.].*)\.(?:txt|skeleton)(?P<gz>\.gz)?", re.DOTALL)
-NAME = re.compile(r"P(?P<subject>\d+)S\d+G\d+B\d+H\d+UC\d+LC\d+A(?P<action>\d{3})R\d+_\d+")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def sources(folders: Sequence[Path], options: Options) -> list[Source]:
         UsageError: there are none. What ``listed`` raises.
     """
     there = {source.name: source for folder in reversed(folders) for source in listed(folder, FILE)}
-    found = {name: source for name, source in there.items() if NAME.fullmatch(name)}
+    found = {name: source for name, source in there.items() if UAV_NAME.fullmatch(name)}
     if not found:
         raise UsageError(
             f"no recordings of UAV-Human in {' and '.join(map(str, folders))}: expected files "
@@ -76,7 +76,7 @@ def sources(folders: Sequence[Path], options: Options) -> list[Source]:
 
 def _facts(name: str) -> tuple[int, int]:
     """Subject and action of a name."""
-    said = NAME.fullmatch(name)
+    said = UAV_NAME.fullmatch(name)
     assert said
     return int(said["subject"]), int(said["action"])
 

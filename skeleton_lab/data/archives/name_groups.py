@@ -1,0 +1,55 @@
+"""Who and what recorded a clip, as its name tells: the subjects, cameras and setups of test clips.
+
+    NTU RGB+D     S001C002P003R001A060                          setup 1, camera 2, subject 3
+    NW-UCLA       a01_s02_e03_v01                               subject 2, camera ("view") 1
+    UAV-Human     P003S00G10B10H50UC022LC021A000R0_08241716     subject 3
+
+Names that only count rows, as the published files of NTU RGB+D make of theirs, tell all the same where the number of
+clips and every label are those of a published test list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives.labels import UCLA_NAME
+from skeleton_lab.data.archives.ntu_protocol import PATTERN
+from skeleton_lab.data.archives.sample_names import numbered
+
+UAV_NAME = re.compile(r"P(?P<subject>\d+)S\d+G\d+B\d+H\d+UC\d+LC\d+A(?P<action>\d{3})R\d+_\d+")
+KINDS = ("subject", "camera", "setup")
+NOT_TOLD = -1
+# A pattern, and the number of the group of it that tells each kind.
+FORMS: tuple[tuple[re.Pattern[str], dict[str, int]], ...] = (
+    (PATTERN, {"setup": 1, "camera": 2, "subject": 3}),
+    (UCLA_NAME, {"subject": 2, "camera": 3}),
+    (UAV_NAME, {"subject": 1}),
+)
+
+
+def groups(names: Sequence[Any] | np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The number of every clip's subject, camera and setup, as far as the names tell.
+
+    Args:
+        names: of N clips; what stands before or behind the pattern (``test_``, ``.skeleton``) does not matter.
+        labels: (N,) classes, by which the clips of a published file of NTU RGB+D are known that have no names.
+
+    Returns:
+        Of ``KINDS`` those that a name tells: (N,) int64, ``NOT_TOLD`` for a clip whose name does not.
+    """
+    if labels is not None and len(names) and numbered(names):
+        known = ntu_published.names_of_rows({"test": np.asarray(labels)})
+        names = known[1]["test"] if known is not None else names
+    found = {kind: np.full(len(names), NOT_TOLD, np.int64) for kind in KINDS}
+    for row, name in enumerate(names):
+        for pattern, places in FORMS:
+            if match := pattern.search(str(name)):
+                for kind, place in places.items():
+                    found[kind][row] = int(match[place])
+                break
+    return {kind: numbers for kind, numbers in found.items() if (numbers != NOT_TOLD).any()}

@@ -1,0 +1,136 @@
+"""``skeleton-lab sweep study.yaml``: starts what a study lacks, says where it stands, fuses and compares."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from skeleton_lab.engine.failures import explained
+from skeleton_lab.errors import FAILURE, UsageError, guarded
+from skeleton_lab.sweep import cluster, forecast, fusion, pool, runs, state, study, table
+from skeleton_lab.sweep.runs import Run
+from skeleton_lab.sweep.state import State
+from skeleton_lab.sweep.study import Study
+from skeleton_lab.utils import locks
+from skeleton_lab.utils.cli import Parser
+
+LOCK = ".sweep.lock"
+COMPARE = "skeleton_lab.compare.program"
+
+
+def _parser() -> Parser:
+    made = Parser(
+        description="Train every run that a study's file describes, each in a folder of its own with --resume: what is "
+        "finished is skipped, what was interrupted goes on, what fails is listed. Then fuse the streams of each seed.",
+    )
+    made.add_argument("study", type=Path, metavar="STUDY.yaml", help="rooms, streams, seeds ...: docs/sweep.md")
+    made.add_argument("--dry-run", action="store_true", help="print the commands and the hours that they will take")
+    made.add_argument("--status", action="store_true", help="print where the runs stand; may be asked at any time")
+    made.add_argument("--trust-code", action="store_true", help="for every run: see --trust-code of train")
+    return made
+
+
+def program(argv: Sequence[str] | None = None) -> int:
+    """Raises ``LabError`` for what the user can put right."""
+    options = _parser().parse_args(argv)
+    asked = study.read(options.study)
+    found = runs.of(asked, options.trust_code)
+    if options.status:
+        print("\n".join(table.lines(found, _with_queue(asked, found))))
+        return 0
+    if options.dry_run:
+        return _dry(asked, found)
+    _prepare(asked)
+    with locks.locked(asked.out / LOCK, lambda who: UsageError(
+        f"{asked.path}: another sweep is at work in {asked.out}{who}; --status shows where it stands"
+    )):  # fmt: skip
+        signum = _work(asked, found)
+        if not signum:
+            return _finish(asked, found)
+        on = "jobs go on; the same command watches them" if asked.engine == "submitit" else "the same command goes on"
+        print(f"stopped by {signal.Signals(signum).name}; {on}", file=sys.stderr)
+        return 128 + signum
+
+
+def states_of(asked: Study, found: Sequence[Run]) -> list[State]:
+    return [state.of(asked, run) for run in found]
+
+
+def _with_queue(asked: Study, found: Sequence[Run]) -> list[State]:
+    """The states; runs whose jobs a cluster has are running."""
+    now = states_of(asked, found)
+    names = cluster.queued(asked) if asked.engine == "submitit" else set()
+    return [
+        replace(each, kind=state.RUNNING, why="in the queue") if run.name in names and each.to_do else each
+        for run, each in zip(found, now)
+    ]
+
+
+def _dry(asked: Study, found: Sequence[Run]) -> int:
+    now = states_of(asked, found)
+    to_do = [run for run, each in zip(found, now) if each.to_do]
+    places = 1 if asked.engine == "submitit" else len(pool.places(asked, to_do))
+    print("\n".join(table.commands(found, now, forecast.of(found, now), places)))
+    return 0
+
+
+def _prepare(asked: Study) -> None:
+    """UsageError before the work if nothing can be written."""
+    try:
+        for folder in (asked.out / runs.RUNS, asked.out / state.NOTES):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{asked.path}: out: {asked.out}: no folder can be there: {error.strerror}") from None
+
+
+def _work(asked: Study, found: Sequence[Run]) -> int:
+    """Run what is to do; the number of a signal that ended it, or 0."""
+    now = states_of(asked, found)
+    state.write_table(asked, found, now)
+    to_do = [run for run, each in zip(found, now) if each.to_do or each.kind == state.RUNNING]
+    skipped = sum(each.kind == state.FINISHED for each in now)
+    print(f"{asked.path}: {table.counted_runs(len(found))}, {skipped} finished before, {len(to_do)} to do", flush=True)
+    if not to_do:
+        return 0
+    live = table.Live(found, now)
+
+    def told(run: Run, ended: State) -> None:
+        live.told(run, ended)
+        state.write_table(asked, found, states_of(asked, found))
+
+    try:
+        if asked.engine == "submitit":
+            return cluster.run_all(asked, to_do, told, live.tick)
+        return pool.run_all(asked, to_do, pool.places(asked, to_do), told, live.tick)
+    finally:
+        live.close()
+
+
+def _finish(asked: Study, found: Sequence[Run]) -> int:
+    """The table, the fusions, the comparison; 1 where a run has failed."""
+    now = states_of(asked, found)
+    state.write_table(asked, found, now)
+    print("\n".join(table.lines(found, now)))
+    fused = fusion.of(found, now)
+    if fused:
+        print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
+    done = sum(each.kind == state.FINISHED for each in now)
+    if done > 1 and importlib.util.find_spec(COMPARE.rpartition(".")[0]) is not None:
+        importlib.import_module(COMPARE).main([str(asked.out)])
+    lacking = [run for run, each in zip(found, now) if each.kind != state.FINISHED]
+    if lacking:
+        print(
+            f"{len(lacking)} of {table.counted_runs(len(found))} not finished; logs: {asked.out / state.LOGS}",
+            file=sys.stderr,
+        )
+    return FAILURE if lacking else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 all runs are finished, 1 some are not, 2 a mistake, 128 + signal."""
+    return guarded(lambda: explained(lambda: program(argv)))

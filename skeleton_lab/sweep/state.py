@@ -1,0 +1,168 @@
+"""Where each run of a study stands: by what it has left in its folder, and by what was noted when it ended.
+
+``OUT/notes/NAME.json`` is written when a run begins and when it has ended; a sweep that is killed leaves the first. A
+run without a note of its end is started again with ``--resume``, and finds by itself how far it had got.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.engine import work_dir
+from skeleton_lab.engine.signals import SIGNALS
+from skeleton_lab.errors import one_line
+from skeleton_lab.sweep.runs import Run
+from skeleton_lab.sweep.study import Study
+from skeleton_lab.utils import locks
+from skeleton_lab.utils.results import write_json
+
+NOTES, LOGS, TABLE, METRICS = "notes", "logs", "study.json", "metrics.jsonl"
+WAITING, RUNNING, INTERRUPTED, FINISHED, FAILED, CHANGED = (
+    "waiting", "running", "interrupted", "finished", "failed", "changed",
+)  # fmt: skip
+ENDS = frozenset({*(128 + signum for signum in SIGNALS), *(-signum for signum in SIGNALS)})  # a request, not a fault
+TAIL = 4096  # bytes of a log that are looked at for its last line
+
+
+@dataclass(frozen=True)
+class State:
+    """One run's.
+
+    Attributes:
+        kind: one of the words above; ``changed``: the folder is of other settings, and is left alone.
+        epochs: that are done. seconds: that they took, None before the first.
+        best, last: accuracy of the best and the last epoch, or of the latest evaluation so far in ``last``.
+        why: what went wrong.
+    """
+
+    kind: str
+    epochs: int = 0
+    seconds: float | None = None
+    best: float | None = None
+    last: float | None = None
+    why: str = ""
+
+    @property
+    def to_do(self) -> bool:
+        return self.kind in (WAITING, INTERRUPTED, FAILED)
+
+
+def note_file(study: Study, run: Run) -> Path:
+    return study.out / NOTES / f"{run.name}.json"
+
+
+def log_file(study: Study, run: Run) -> Path:
+    return study.out / LOGS / f"{run.name}.log"
+
+
+def note(file: Path, run_settings: Mapping[str, Any], code: int | None) -> None:
+    """Write down that a run has begun (None), or its exit code, -n after signal n."""
+    write_json(file, {"code": code, "settings": dict(run_settings)})
+
+
+def noted(study: Study, run: Run) -> dict[str, Any] | None:
+    """The note of a run; None without one, or where it cannot be read: then the run itself tells."""
+    try:
+        content = json.loads(note_file(study, run).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(content, dict) and isinstance(content.get("settings"), dict) and "code" in content
+    return content if whole else None
+
+
+def of(study: Study, run: Run) -> State:
+    """Where a run stands; nothing is changed."""
+    told = noted(study, run)
+    epochs, seconds, best, last = progress(run)
+    done = (epochs, seconds, best, last)
+    if told is not None and (run.folder / METRICS).is_file():  # else it has been moved away
+        if other := difference(told["settings"], run):
+            return State(CHANGED, *done, why=other)
+        if told["code"] == 0 and told["settings"].get("num_epoch") == run.epochs:
+            return State(FINISHED, *done)
+    if locks.held(run.folder / work_dir.LOCK):
+        return State(RUNNING, *done)
+    if told is None or told["code"] == 0:
+        return State(INTERRUPTED if epochs else WAITING, *done)
+    if told["code"] is None or told["code"] in ENDS:
+        return State(INTERRUPTED, *done)
+    return State(FAILED, *done, why=_why(study, run, told["code"]))
+
+
+def difference(before: dict[str, Any], run: Run) -> str:
+    """The first setting in which a note differs from the run, in words; more epochs are no difference.
+
+    Flags that a note does not have are younger than it, and off.
+    """
+    for name, value in before.items():
+        now = run.settings.get(name)
+        if value == now or name not in run.settings or (name == "num_epoch" and _more(value, now)):
+            continue
+        return f"{name} was {_quoted(value)} and is {_quoted(now)} now: take another out:, or move {run.folder} away"
+    return ""
+
+
+def _more(before: Any, now: Any) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and now > before
+
+
+def _quoted(value: Any) -> str:
+    text = one_line(json.dumps(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def progress(run: Run) -> tuple[int, float | None, float | None, float | None]:
+    """Epochs done, their seconds, accuracy of the best and of the last epoch; of what ``metrics.jsonl`` tells."""
+    try:
+        events = work_dir.read_metrics(run.folder / METRICS)
+    except (OSError, ValueError):
+        return 0, None, None, None
+    trained = {event["epoch"]: event for event in events if event.get("event") == "epoch" and _number(event, "epoch")}
+    tested = [event for event in events if event.get("event") == "eval" and _number(event, "top1")]
+    result: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "result"), {})
+    best, last = (each if isinstance(each := result.get(key), dict) else {} for key in ("best", "last"))
+    seconds = sum(event["seconds"] for event in (*trained.values(), *tested) if _number(event, "seconds"))
+    latest = tested[-1]["top1"] if tested else None
+    return (
+        int(max(trained, default=0)), seconds or None,
+        best["top1"] if _number(best, "top1") else None, last["top1"] if _number(last, "top1") else latest,
+    )  # fmt: skip
+
+
+def _number(event: dict[str, Any], key: str) -> bool:
+    value = event.get(key)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _why(study: Study, run: Run, code: Any) -> str:
+    """The line that a run ended with: its last error, else the last line of its log."""
+    if isinstance(code, int) and code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        short = ": the memory may have been short" * (-code == signal.SIGKILL)
+        return f"killed by {name}{short}"
+    try:
+        with open(log_file(study, run), "rb") as file:
+            file.seek(max(file.seek(0, 2) - TAIL, 0))
+            lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    errors = [line for line in lines if line.startswith("error:")]
+    return one_line((errors or lines or [f"exit code {code}"])[-1])[:300]
+
+
+def write_table(study: Study, runs: Sequence[Run], states: Sequence[State]) -> None:
+    """``study.json``: the runs with what tells them apart, their folders below the study's and their states."""
+    told = [
+        {
+            "name": run.name, "room": run.room, "stream": run.stream, "seed": run.seed, "group": run.group,
+            "data": run.data, "flags": dict(run.flags), "folder": run.folder.relative_to(study.out).as_posix(),
+            "state": state.kind, "epochs": state.epochs, "best": state.best, "last": state.last,
+        }
+        for run, state in zip(runs, states)
+    ]  # fmt: skip
+    write_json(study.out / TABLE, {"study": str(study.path), "runs": told})
