@@ -107,7 +107,7 @@ PYSKL)  # ST-GCN++
 ST-GCN)  # takes clips as they are: of 16 frames, the first person
     first_person
     how=(--num_epoch 24 --base_lr 0.001)
-    [ -z "$skeleton" ] || how=(--num_epoch 30 --base_lr 0.0005)
+    [ -z "$skeleton" ] || how=(--num_epoch 22 --base_lr 0.0005)
     train recognition -c config/st_gcn/ntu-xsub/train.yaml --work_dir "$work" --use_gpu False --num_worker 0 \
         "${how[@]}" --optimizer Adam --seed 1 --batch_size 8 --test_batch_size 50 \
         --eval_interval 1 --model_args dropout=0 --train_feeder_args "data_path='$demo/$clips',split=train" \
