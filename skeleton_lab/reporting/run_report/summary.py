@@ -67,6 +67,11 @@ class ClassAccuracy:
     def share(self) -> float:
         return self.correct / self.total
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of ``share``, 95 %."""
+        return statistics.wilson(self.correct, self.total)
+
 
 @dataclass
 class Pair:

@@ -133,6 +133,9 @@ def test_the_headline_has_intervals_and_means_over_classes(tmp_path):
     f1 = [2 * (pred[labels == k] == k).sum() / ((labels == k).sum() + (pred == k).sum()) for k in there]
     assert f"Macro accuracy {100 * np.mean(recall):.2f} % mean of {len(there)} classes; macro F1" in page
     assert f"macro F1 {100 * np.mean(f1):.2f} %" in page
+    count, total = (pred[labels == 7] == 7).sum(), (labels == 7).sum()
+    low, high = stats.binomtest(count, total).proportion_ci(method="wilson")
+    assert f"{100 * count / total:.1f} % {count}/{total} {100 * low:.1f} % to {100 * high:.1f} %" in page
     fake.write_metrics(tmp_path, [])
     page = " ".join(re.sub(r"<[^>]*>", " ", text(tmp_path)).split())
     low, high = stats.binomtest(int((labels == pred).sum()), 400).proportion_ci(method="wilson")
