@@ -130,7 +130,7 @@ def _scores_without_training(run: Run) -> list[Score]:
 def _test_clips(run: Run) -> int | None:
     """How many the run tests: as its start tells, else those of evaluation.npz."""
     told = number(run.start.get("test_samples"))
-    if told:
+    if told is not None and told >= 1:
         return int(told)
     return None if run.evaluation is None else len(run.evaluation.labels)
 

@@ -136,7 +136,7 @@ def test_the_headline_has_intervals_and_means_over_classes(tmp_path):
     count, total = (pred[labels == 7] == 7).sum(), (labels == 7).sum()
     low, high = stats.binomtest(count, total).proportion_ci(method="wilson")
     assert f"{100 * count / total:.1f} % {count}/{total} {100 * low:.1f} % to {100 * high:.1f} %" in page
-    fake.write_metrics(tmp_path, [])
+    fake.write_metrics(tmp_path, fake.lines(0, test_samples=-5))  # somebody else's file
     page = " ".join(re.sub(r"<[^>]*>", " ", text(tmp_path)).split())
     low, high = stats.binomtest(int((labels == pred).sum()), 400).proportion_ci(method="wilson")
     assert f"95 % interval {100 * low:.2f} % to {100 * high:.2f} %, of 400 clips" in page  # by evaluation.npz alone
