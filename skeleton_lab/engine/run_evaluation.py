@@ -10,7 +10,7 @@ from skeleton_lab.engine import score_files
 from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.evaluate import Evaluation, evaluate
 from skeleton_lab.engine.runtime import Run
-from skeleton_lab.utils.accuracy import mean_class_accuracy
+from skeleton_lab.utils import statistics
 
 
 def measure(run: Run, loader: DataLoader, title: str, rest: float = 0.0) -> Evaluation:
@@ -38,7 +38,7 @@ def report_evaluation(run: Run, result: Evaluation, *, split: str = "test", file
     for k, accuracy in result.top.items():
         log(lines["top"].format(k=k, acc=100 * accuracy), file=file)
     if "mean_class" in lines:
-        accuracy = mean_class_accuracy(result.labels.numpy(), result.logits.argmax(1).numpy())
+        accuracy = statistics.mean_class_accuracy(result.labels.numpy(), result.logits.argmax(1).numpy())
         log(lines["mean_class"].format(acc=100 * accuracy), file=file)
     if "done" in lines:
         log(lines["done"], file=file)
@@ -81,7 +81,7 @@ def write_results(
                 "name, evaluation.npz has all."
             )
     if recipe.class_csv:
-        confusion = score_files.confusion_matrix(labels, predicted, logits.shape[1])
+        confusion = statistics.confusion(labels, predicted, logits.shape[1])
         name = class_file or f"epoch{epoch}_{split}_each_class_acc.csv"
         score_files.write_class_accuracy(run.work_dir / name, confusion)
     if lists is not None and recipe.results:

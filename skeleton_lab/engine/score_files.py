@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders.base import Batch, ctvm
 from skeleton_lab.engine.dataloader import Seeded, collate
 from skeleton_lab.utils.atomic import write_atomically
@@ -38,11 +39,6 @@ def write_scores(path: Path, names: Sequence[Any], logits: np.ndarray) -> int:
     scores = {name: row.copy() for name, row in zip(names, logits)}
     write_atomically(path, lambda file: pickle.dump(scores, file))
     return len(names) - len(scores)
-
-
-def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """(K, K) int64: rows are true classes, columns predicted ones."""
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def write_class_accuracy(path: Path, confusion: np.ndarray) -> None:
@@ -73,9 +69,10 @@ def write_evaluation(work_dir: Path, feeder: Dataset, logits: np.ndarray, labels
     write_atomically(
         work_dir / "evaluation.npz",
         lambda file: np.savez_compressed(
-            file, logits=logits, labels=labels, index=index, names=text_names, epoch=np.int64(epoch), **_classes(feeder)
+            file, logits=logits, labels=labels, index=index, names=text_names, epoch=np.int64(epoch),
+            **_classes(feeder), **_of_clips(feeder, len(labels)),
         ),
-    )
+    )  # fmt: skip
     hard = hardest(logits, labels)
     if not len(hard):
         (work_dir / "hardest.npz").unlink(missing_ok=True)
@@ -98,6 +95,19 @@ def _classes(feeder: Dataset) -> dict[str, np.ndarray]:
     """The names of the classes, where the archive of the clips tells them."""
     names = getattr(getattr(feeder, "clips", None), "class_names", None)
     return {} if names is None else {"class_names": np.array(names, str)}
+
+
+def _of_clips(feeder: Dataset, count: int) -> dict[str, np.ndarray]:
+    """Recorded frames (N,) of samples 0..count-1, and who is seen (N,) where the archive tells."""
+    clips = getattr(feeder, "clips", None)
+    if not isinstance(clips, Clips) or not len(clips):
+        return {}
+    rows = np.arange(count) % len(clips)  # a feeder may repeat its clips
+    told = {"frames": clips.lengths(np.arange(len(clips)))[1][rows]}
+    if clips.subjects is not None:
+        names = clips.subject_names
+        told["subjects"] = clips.subjects[rows] if names is None else np.array(names, str)[clips.subjects[rows]]
+    return told
 
 
 def _axes(feeder: Dataset) -> dict[str, np.ndarray]:

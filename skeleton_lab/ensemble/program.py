@@ -21,9 +21,9 @@ from skeleton_lab.data.archives.locate import locate
 from skeleton_lab.ensemble.fusion import FITTED, accuracy, combine, fit, optimiser, probabilities, search
 from skeleton_lab.ensemble.score_files import SCORES, Scores, own_labels, read_labels, read_scores, stack
 from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, UsageError, guarded
-from skeleton_lab.utils.accuracy import mean_class_accuracy
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
+from skeleton_lab.utils.statistics import mean_class_accuracy
 
 LARGEST = 1e6  # weight of a stream
 # What CTR-GCN's published ensemble gives each stream; two streams weigh 1 and alpha.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from skeleton_lab.utils import statistics
 
 DISTANCES = ("cosine", "euclidean")
 CONFIDENCE = 1.96  # standard errors around a mean that hold 95 % of a normal distribution
@@ -33,16 +37,13 @@ def prototypes(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
 
 def confusion(labels: np.ndarray, answers: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """(K, K) int64: clips of the class of the row that were taken for that of the column."""
-    table = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(table, (np.searchsorted(classes, labels), np.searchsorted(classes, answers)), 1)
-    return table
+    return statistics.confusion(np.searchsorted(classes, labels), np.searchsorted(classes, answers), len(classes))
 
 
 def mean_and_interval(values: np.ndarray) -> tuple[float, float]:
     """Mean, and half the width of its 95 % interval over the draws; 0 of a single one."""
-    values = np.asarray(values, np.float64)
-    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return float(values.mean()), float(CONFIDENCE * spread)
+    mean, deviation = statistics.mean_sd(values)
+    return mean, CONFIDENCE * (deviation or 0.0) / math.sqrt(len(values))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

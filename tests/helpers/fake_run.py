@@ -88,8 +88,10 @@ def write_config(folder: Path, **feeder_args: Any) -> None:
     )
 
 
-def write_evaluation(folder: Path, num_class: int, samples: int, occurring: int | None = None) -> None:
-    """Logits with neighbouring classes confused now and then."""
+def write_evaluation(
+    folder: Path, num_class: int, samples: int, occurring: int | None = None, named: bool = False
+) -> None:
+    """Logits with neighbouring classes confused now and then; ``named`` as NTU RGB+D does, of 40 subjects."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, occurring or num_class, samples)
     skill = rng.uniform(0.6, 1, num_class)[labels]
@@ -100,7 +102,12 @@ def write_evaluation(folder: Path, num_class: int, samples: int, occurring: int 
     logits = rng.normal(size=(samples, num_class)).astype(np.float32)
     logits[np.arange(samples), pred] += 12
     names = np.array([f"test_{k}" for k in range(samples)])
-    np.savez(folder / "evaluation.npz", logits=logits, labels=labels, index=np.arange(samples), names=names)
+    told = {}
+    if named:
+        who = zip(rng.integers(1, 18, samples), rng.integers(1, 4, samples), rng.integers(1, 41, samples), labels + 1)
+        names = np.array([f"S{s:03}C{c:03}P{p:03}R001A{a:03}" for s, c, p, a in who])
+        told["frames"] = rng.integers(20, 300, samples)
+    np.savez(folder / "evaluation.npz", logits=logits, labels=labels, index=np.arange(samples), names=names, **told)
 
 
 def write_calibration(folder: Path, weights: str = "runs-12-1200.pt", unknown: bool = True) -> dict[str, Any]:

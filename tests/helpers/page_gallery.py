@@ -86,6 +86,7 @@ def report(folder: Path, num_class: int = 60, name: str | None = None) -> Path:
     ``name`` stands wherever a run lets its user name something.
     """
     fake.complete(folder, num_class=num_class, samples=25 * num_class)
+    fake.write_evaluation(folder, num_class, 25 * num_class, named=True)
     fake.write_calibration(folder, name or "runs-12-1200.pt")
     if name:
         fake.write_metrics(folder, fake.lines(2, model=name, device=name, hardware={name: name}))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from skeleton_lab.errors import ArchiveError
-
-NTU_NAME = re.compile(r"S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}")
-UCLA_NAME = re.compile(r"a(\d\d)_s(\d\d)_e\d\d_v(\d\d)")
 
 
 def class_ids(
@@ -62,14 +58,3 @@ def _whole_numbers(y: np.ndarray, where: str) -> np.ndarray:
             row = int(bad.argmax())
             raise ArchiveError(f"{where}: row {row} is {y[row].item()}; class ids are whole numbers")
     return y.astype(np.int64)
-
-
-def subjects_of(names: Sequence[str] | None) -> np.ndarray | None:
-    """Performer of each clip by its name, ``SsssCcccPpppRrrrAaaa`` or ``aXX_sXX_eXX_vXX``; None unless all tell."""
-    if not names:
-        return None
-    for pattern, group in ((NTU_NAME, 1), (UCLA_NAME, 2)):
-        matches = [pattern.search(name) for name in names]
-        if all(matches):
-            return np.array([int(m.group(group)) for m in matches if m], np.int64)
-    return None

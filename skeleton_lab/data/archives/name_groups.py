@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.archives import ntu_published
-from skeleton_lab.data.archives.labels import UCLA_NAME
-from skeleton_lab.data.archives.ntu_protocol import PATTERN
+from skeleton_lab.data.archives.ntu_protocol import PATTERN as NTU_NAME
 from skeleton_lab.data.archives.sample_names import numbered
 
+UCLA_NAME = re.compile(r"a(\d\d)_s(\d\d)_e\d\d_v(\d\d)")  # action, subject, episode, view
 UAV_NAME = re.compile(r"P(?P<subject>\d+)S\d+G\d+B\d+H\d+UC\d+LC\d+A(?P<action>\d{3})R\d+_\d+")
 KINDS = ("subject", "camera", "setup")
 NOT_TOLD = -1
 # A pattern, and the number of the group of it that tells each kind.
 FORMS: tuple[tuple[re.Pattern[str], dict[str, int]], ...] = (
-    (PATTERN, {"setup": 1, "camera": 2, "subject": 3}),
+    (NTU_NAME, {"setup": 1, "camera": 2, "subject": 3}),
     (UCLA_NAME, {"subject": 2, "camera": 3}),
     (UAV_NAME, {"subject": 1}),
 )
@@ -53,3 +53,9 @@ def groups(names: Sequence[Any] | np.ndarray, labels: np.ndarray | None = None) 
                     found[kind][row] = int(match[place])
                 break
     return {kind: numbers for kind, numbers in found.items() if (numbers != NOT_TOLD).any()}
+
+
+def subjects_of(names: Sequence[str] | None) -> np.ndarray | None:
+    """(N,) int64 subject of each clip by its name; None unless all tell."""
+    found = groups(names or ()).get("subject")
+    return None if found is None or (found == NOT_TOLD).any() else found

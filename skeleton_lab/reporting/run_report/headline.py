@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skeleton_lab.reporting.html.shell import Tile, percent
-from skeleton_lab.reporting.run_report.summary import Score, peak, scores, throughput, training_seconds
+from skeleton_lab.reporting.run_report import summary
+from skeleton_lab.reporting.run_report.summary import Score, peak, throughput, training_seconds
 from skeleton_lab.reporting.run_report.work_dir import Run, number
+from skeleton_lab.utils import statistics
 
 
 def build(run: Run) -> dict[str, Any]:
@@ -20,7 +24,7 @@ def build(run: Run) -> dict[str, Any]:
         "heading": run.name,
         "about": " · ".join([run.model, *_about(run)]),
         "notices": notices,
-        "tiles": [[_score_tile(score) for score in scores(run)], _cost_tiles(run)],
+        "tiles": [[_score_tile(score) for score in summary.scores(run)], [*_class_tile(run), *_cost_tiles(run)]],
     }
 
 
@@ -43,7 +47,22 @@ def _score_tile(score: Score) -> Tile:
     more = [f"epoch {score.epoch}"] if score.epoch is not None else []
     more += [f"top-{k} {percent(value)}" for k, value in score.others.items()]
     more += [f"loss {score.loss:.4g}"] if score.loss is not None else []
-    return Tile(f"{score.title} (top-1)", percent(score.top1), [", ".join(more), score.note])
+    interval = score.interval and f"95 % interval {_between(score.interval)}, of {score.samples:,} clips"
+    return Tile(f"{score.title} (top-1)", percent(score.top1), [", ".join(more), interval or "", score.note])
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return " to ".join(percent(end) for end in interval)
+
+
+def _class_tile(run: Run) -> list[Tile]:
+    """Means over the classes: what top-1 says where all classes had equally many clips."""
+    matrix = summary.confusion(run)
+    if matrix is None:
+        return []
+    means = f"mean of {np.count_nonzero(matrix.totals)} classes; macro F1 {percent(statistics.macro_f1(matrix.counts))}"
+    share = percent(statistics.macro_accuracy(matrix.counts))
+    return [Tile("Macro accuracy", share, [means, summary.evaluated(run)], minor=True)]
 
 
 def _cost_tiles(run: Run) -> list[Tile]:

@@ -10,7 +10,7 @@ from skeleton_lab.reporting.html import line_chart, shell
 from skeleton_lab.reporting.html.clip_json import Clip
 from skeleton_lab.reporting.html.line_chart import Chart
 from skeleton_lab.reporting.html.shell import Section
-from skeleton_lab.reporting.run_report import calibration, headline, robustness, sections
+from skeleton_lab.reporting.run_report import calibration, groups, headline, robustness, sections
 from skeleton_lab.reporting.run_report.summary import Confusion, evaluated, hardest_pairs, per_class
 from skeleton_lab.reporting.run_report.work_dir import Run
 
@@ -38,6 +38,8 @@ def build(
         what = evaluated(run)
         parts.append(sections.confusion(matrix, names, accuracy, what))
         parts.append(sections.per_class(per_class(matrix), names, what))
+        told = groups.section(run.evaluation, what)
+        parts += [] if told is None else [told]
     if matrix is not None or clips:
         total, wrong = (matrix.confused, matrix.wrong) if matrix is not None else (0, 0)
         parts.append(sections.pairs(hardest_pairs(run, matrix), clips, names, run.stream, evaluated(run), total, wrong))

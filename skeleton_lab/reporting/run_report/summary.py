@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skeleton_lab.reporting.run_report.work_dir import Run, number
+from skeleton_lab.utils import statistics
 
 PAIRS = 12
 
@@ -22,6 +23,14 @@ class Score:
     epoch: int | None
     loss: float | None
     note: str
+    samples: int | None = None  # clips that it was measured on
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of ``top1``, 95 %."""
+        if self.top1 is None or not self.samples or not 0 <= self.top1 <= 1:
+            return None
+        return statistics.wilson(round(self.top1 * self.samples), self.samples)
 
 
 @dataclass
@@ -58,6 +67,11 @@ class ClassAccuracy:
     def share(self) -> float:
         return self.correct / self.total
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of ``share``, 95 %."""
+        return statistics.wilson(self.correct, self.total)
+
 
 @dataclass
 class Pair:
@@ -82,20 +96,22 @@ def scores(run: Run) -> list[Score]:
     """The accuracies worth a headline. A "best" epoch was picked by the test set or by validation: that is said."""
     if not run.epochs:
         return _scores_without_training(run)
-    test, val = _counted(run, "test"), _counted(run, "val")
+    test, val, clips = _counted(run, "test"), _counted(run, "val"), _test_clips(run)
     best = run.result.get("best") or (test[_best(test)] if test else None)
     last = run.result.get("last") or (test[max(test)] if test else None)
     found = []
     if isinstance(best, dict):
         if test or not val:
-            found.append(_score("Best on test", best, "epoch picked by the test set itself, which flatters a little"))
+            note = "epoch picked by the test set itself, which flatters a little"
+            found.append(_score("Best on test", best, note, clips))
         else:
-            found.append(_score("Best on validation", best, "test accuracy of the epoch that validation picked"))
+            found.append(_score("Best on validation", best, "test accuracy of the epoch that validation picked", clips))
     if isinstance(last, dict):
-        found.append(_score("Last epoch", last, "test accuracy; picked by nothing, the fair figure of a fixed recipe"))
+        note = "test accuracy; picked by nothing, the fair figure of a fixed recipe"
+        found.append(_score("Last epoch", last, note, clips))
     if test and val and _best(val) in test:
         note = "test accuracy of the epoch that validation picked"
-        found.append(_score("Best on validation", test[_best(val)], note))
+        found.append(_score("Best on validation", test[_best(val)], note, clips))
     if not found and val:
         note = "validation accuracy; the test set is looked at when the run ends"
         found.append(_score("Best on validation so far", val[_best(val)], note))
@@ -104,11 +120,19 @@ def scores(run: Run) -> list[Score]:
 
 def _scores_without_training(run: Run) -> list[Score]:
     if run.after:
-        return [_score("Test", run.after[-1] | {"epoch": None}, "given weights, nothing was trained")]
+        return [_score("Test", run.after[-1] | {"epoch": None}, "given weights, nothing was trained", _test_clips(run))]
     if run.evaluation is None:
         return []
     accuracy = float((run.evaluation.labels == run.evaluation.pred).mean())
-    return [Score("Test", accuracy, {5: run.evaluation.top5}, None, None, "from evaluation.npz")]
+    return [Score("Test", accuracy, {5: run.evaluation.top5}, None, None, "from evaluation.npz", _test_clips(run))]
+
+
+def _test_clips(run: Run) -> int | None:
+    """How many the run tests: as its start tells, else those of evaluation.npz."""
+    told = number(run.start.get("test_samples"))
+    if told is not None and told >= 1:
+        return int(told)
+    return None if run.evaluation is None else len(run.evaluation.labels)
 
 
 def _counted(run: Run, split: str) -> dict[int, dict]:
@@ -121,11 +145,12 @@ def _best(evaluations: dict[int, dict]) -> int:
     return max(evaluations, key=lambda epoch: (evaluations[epoch]["top1"], -epoch))
 
 
-def _score(title: str, event: dict, note: str) -> Score:
+def _score(title: str, event: dict, note: str, samples: int | None = None) -> Score:
+    """``samples``: clips of the evaluation, where they are known."""
     accuracies = top_k(event)
     top1 = accuracies.pop(1, None)
-    epoch = number(event.get("epoch"))
-    return Score(title, top1, accuracies, None if epoch is None else int(epoch), number(event.get("loss")), note)
+    epoch, loss = number(event.get("epoch")), number(event.get("loss"))
+    return Score(title, top1, accuracies, None if epoch is None else int(epoch), loss, note, samples)
 
 
 def evaluated(run: Run) -> str:
@@ -146,9 +171,8 @@ def confusion(run: Run) -> Confusion | None:
 def counted(labels: np.ndarray, pred: np.ndarray) -> Confusion:
     """True against predicted classes of N samples."""
     classes = np.union1d(labels, pred)
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, (np.searchsorted(classes, labels), np.searchsorted(classes, pred)), 1)
-    return Confusion(classes, counts)
+    places = np.searchsorted(classes, labels), np.searchsorted(classes, pred)
+    return Confusion(classes, statistics.confusion(*places, len(classes)))
 
 
 def per_class(matrix: Confusion) -> list[ClassAccuracy]:

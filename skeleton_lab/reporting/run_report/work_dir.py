@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,24 +15,11 @@ import yaml
 from skeleton_lab.data.archives import class_names as class_name_lists
 from skeleton_lab.errors import UsageError
 from skeleton_lab.reporting.html.clip_json import UP, Hardest
-from skeleton_lab.reporting.run_report import calibration
+from skeleton_lab.reporting.run_report import calibration, evaluation
 from skeleton_lab.reporting.run_report.calibration import Calibration
-from skeleton_lab.utils.reliability import Reliability, measured
+from skeleton_lab.reporting.run_report.evaluation import Evaluation
 
-FILES = ("metrics.jsonl", "config.yaml", "evaluation.npz", "hardest.npz", calibration.FILE)
-
-
-@dataclass
-class Evaluation:
-    """The last evaluation: class and predicted class of N samples, K classes."""
-
-    labels: np.ndarray  # (N,) int64
-    pred: np.ndarray  # (N,) int64
-    top5: float
-    num_class: int
-    epoch: int | None = None  # of the weights, if known
-    class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
-    reliability: Reliability | None = None  # where all logits are finite
+FILES = ("metrics.jsonl", "config.yaml", evaluation.FILE, "hardest.npz", calibration.FILE)
 
 
 @dataclass
@@ -199,58 +184,15 @@ def _read_config(run: Run) -> None:
 # evaluation.npz, hardest.npz
 
 
-def _arrays(run: Run, name: str, required: tuple[str, ...]) -> dict[str, np.ndarray] | None:
-    """The members of an NPZ file, or None with a notice if it or a required one cannot be read. Never unpickles."""
-    path = run.work_dir / name
-    if not path.is_file():
-        return None
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for key in archive.files:
-                try:
-                    arrays[key] = archive[key]
-                except ValueError:  # an object array: left out
-                    continue
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        run.notices.append(f"{name} cannot be read ({type(error).__name__}): its part is left out.")
-        return None
-    lacking = [key for key in required if key not in arrays]
-    if lacking:
-        run.notices.append(f"{name} lacks {', '.join(lacking)}: its part is left out.")
-        return None
-    return arrays
-
-
 def _read_evaluation(run: Run) -> None:
-    arrays = _arrays(run, "evaluation.npz", ("logits", "labels"))
-    if arrays is None:
-        return
-    logits, labels = arrays["logits"], arrays["labels"]
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.size:
-        run.notices.append(f"evaluation.npz: shapes {logits.shape} and {labels.shape} do not fit: left out.")
-        return
-    num_class = logits.shape[1]
-    known = (labels >= 0) & (labels < num_class)
-    if not known.all():
-        run.notices.append(f"evaluation.npz: {int((~known).sum())} label(s) outside 0..{num_class - 1} left out.")
-    logits, labels = logits[known], labels[known].astype(np.int64)
-    if not len(labels):
-        return
-    best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
-    top5 = float((best == labels[:, None]).any(1).mean())
-    names = arrays.get("class_names", np.arange(0))
-    told = names.tolist() if names.ndim == 1 and names.dtype.kind == "U" else []
-    epoch = _epoch(run, arrays, labels, best[:, 0])
-    sure = measured(logits, labels) if np.isfinite(logits).all() else None
-    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, epoch, told[:num_class], sure)
+    found = run.evaluation = evaluation.read(run.work_dir, run.notices)
+    if found is not None:
+        told = found.epoch
+        found.epoch = _fitting_epoch(run, float((found.labels == found.pred).mean())) if told is None else told or None
 
 
-def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np.ndarray) -> int | None:
-    """The epoch that an evaluation is of: told, or else that of the run's two results whose accuracy alone fits."""
-    if "epoch" in arrays and arrays["epoch"].size == 1 and arrays["epoch"].dtype.kind in "iu":
-        return int(arrays["epoch"].reshape(())) or None
-    top1 = float((labels == pred).mean())
+def _fitting_epoch(run: Run, top1: float) -> int | None:
+    """The epoch of the one of the run's two results that has this accuracy, where only one of them has."""
     results = [_dict(run.result.get(key)) for key in ("best", "last")]
     near = lambda value: value is not None and abs(value - top1) < 1e-6  # noqa: E731
     fitting = {number(each.get("epoch")) for each in results if near(number(each.get("top1")))} - {None}
@@ -258,7 +200,7 @@ def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np
 
 
 def _read_hardest(run: Run) -> None:
-    arrays = _arrays(run, "hardest.npz", ("data", "label", "pred"))
+    arrays = evaluation.arrays(run.work_dir / "hardest.npz", ("data", "label", "pred"), run.notices)
     if arrays is None:
         return
     data = arrays["data"]

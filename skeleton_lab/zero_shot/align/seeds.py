@@ -7,12 +7,12 @@ and logits are the same for all; the spread does not hold that of other training
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.utils.statistics import mean_sd
 from skeleton_lab.zero_shot.align import baselines
 from skeleton_lab.zero_shot.align.settings import METRICS, SEEDS, load_json, results_folder, save_json, seed_folder
 
@@ -58,7 +58,7 @@ def spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
         return None, None
-    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
+    return mean_sd(known)
 
 
 def written(mean: float | None, deviation: float | None, digits: int = 1) -> str:

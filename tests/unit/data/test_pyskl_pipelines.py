@@ -19,7 +19,7 @@ from skeleton_lab.engine.evaluate import average, top_accuracies
 from skeleton_lab.ensemble import fusion
 from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons import layouts
-from skeleton_lab.utils.accuracy import mean_class_accuracy
+from skeleton_lab.utils.statistics import mean_class_accuracy
 
 FIXTURE = json.loads((PARITY / "pyskl_feeders.json").read_text())
 with np.load(PARITY / "pyskl_feeders.npz") as npz:

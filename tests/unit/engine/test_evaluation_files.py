@@ -43,6 +43,20 @@ def test_a_run_on_ntu_says_no_more_than_before(tmp_path):
     assert run_report.class_names(run) == ["class 0", "class 1"] and not run.hardest.flat and run.hardest.up == "y"
 
 
+def test_who_is_seen_and_for_how_long_is_kept(tmp_path):
+    path = archive(tmp_path / "my.npz", 17, skeleton="coco17", subject_train=["eva", "bo", "eva"],
+                   subject_test=["cy", "di", "cy"])  # fmt: skip
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["x_test"][1, :, 4:] = 0  # the second clip has four frames
+    np.savez(path, **arrays)
+    feeder = NTUFeeder(str(path), split="test", window_size=8)
+    feeder.repeat = 2
+    write_evaluation(tmp_path, feeder, np.tile(LOGITS, (2, 1)), np.array([0, 1, 1, 0, 1, 1]), 1)
+    found = load(tmp_path).evaluation
+    assert found.frames.tolist() == [6, 4, 6] * 2 and found.groups["subject"].tolist() == ["cy", "di", "cy"] * 2
+
+
 def test_bodies_that_a_feeder_turned_upright_stand_in_the_report(tmp_path):
     """PYSKL's PreNormalize3D turns the spine to z."""
     synthetic.write(tmp_path / "people.npz", train=3, test=3, classes=2, resample=8, progress=False)

@@ -1,0 +1,107 @@
+"""``evaluation.npz``: what the network said of every test clip, and what is known of the clips."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from skeleton_lab.data.archives import name_groups
+from skeleton_lab.utils.reliability import Reliability, measured
+
+FILE = "evaluation.npz"
+
+
+@dataclass
+class Evaluation:
+    """The last evaluation: class and predicted class of N samples, K classes.
+
+    Attributes:
+        groups: what is known of the clips by kind, "subject", "camera", "setup": (N,) numbers, ``name_groups.NOT_TOLD``
+            where a clip does not tell; subjects may be names, (N,) text.
+        frames: (N,) recorded frames, where they are told.
+    """
+
+    labels: np.ndarray  # (N,) int64
+    pred: np.ndarray  # (N,) int64
+    top5: float
+    num_class: int
+    epoch: int | None = None  # of the weights; in the file 0 where it is not known
+    class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
+    reliability: Reliability | None = None  # where all logits are finite
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
+    frames: np.ndarray | None = None
+
+
+def arrays(path: Path, required: tuple[str, ...], notices: list[str]) -> dict[str, np.ndarray] | None:
+    """The members of an NPZ file, or None with a notice if it or a required one cannot be read. Never unpickles."""
+    if not path.is_file():
+        return None
+    found: dict[str, np.ndarray] = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                try:
+                    found[key] = archive[key]
+                except ValueError:  # an object array: left out
+                    continue
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        notices.append(f"{path.name} cannot be read ({type(error).__name__}): its part is left out.")
+        return None
+    lacking = [key for key in required if key not in found]
+    if lacking:
+        notices.append(f"{path.name} lacks {', '.join(lacking)}: its part is left out.")
+        return None
+    return found
+
+
+def read(work_dir: Path, notices: list[str]) -> Evaluation | None:
+    """The file of a work dir; None, with a notice, where it is missing its main parts or damaged."""
+    members = arrays(work_dir / FILE, ("logits", "labels"), notices)
+    if members is None:
+        return None
+    logits, labels = members["logits"], members["labels"]
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.size:
+        notices.append(f"{FILE}: shapes {logits.shape} and {labels.shape} do not fit: left out.")
+        return None
+    groups, frames = _of_clips(members)  # of all rows: a published file is known by all of its labels
+    num_class = logits.shape[1]
+    known = (labels >= 0) & (labels < num_class)
+    if not known.all():
+        notices.append(f"{FILE}: {int((~known).sum())} label(s) outside 0..{num_class - 1} left out.")
+    logits, labels = logits[known], labels[known].astype(np.int64)
+    if not len(labels):
+        return None
+    best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
+    names = members.get("class_names", np.arange(0))
+    told = names.tolist() if names.ndim == 1 and names.dtype.kind == "U" else []
+    return Evaluation(
+        labels=labels, pred=best[:, 0], top5=float((best == labels[:, None]).any(1).mean()), num_class=num_class,
+        epoch=_epoch(members), class_names=told[:num_class],
+        reliability=measured(logits, labels) if np.isfinite(logits).all() else None,
+        groups={kind: values[known] for kind, values in groups.items()},
+        frames=None if frames is None else frames[known],
+    )  # fmt: skip
+
+
+def _epoch(members: dict[str, np.ndarray]) -> int | None:
+    told = members.get("epoch")
+    return int(told.reshape(())) if told is not None and told.size == 1 and told.dtype.kind in "iu" else None
+
+
+def _of_clips(members: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Groups and frames of all rows. Who the archive says is seen goes before what the names tell."""
+    rows = members["labels"].shape
+
+    def of_rows(key: str, kinds: str) -> np.ndarray | None:
+        found = members.get(key)
+        return found if found is not None and found.shape == rows and found.dtype.kind in kinds else None
+
+    names, subjects = of_rows("names", "U"), of_rows("subjects", "Ui")
+    groups = {} if names is None else name_groups.groups(names, members["labels"])
+    if subjects is not None:
+        groups = {"subject": subjects, **{kind: values for kind, values in groups.items() if kind != "subject"}}
+    return groups, of_rows("frames", "iu")
