@@ -34,6 +34,7 @@ class Evaluation:
     num_class: int
     epoch: int | None = None  # of the weights, if known
     class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
+    names: np.ndarray | None = None  # (N,) str of the clips, where the file has them
     reliability: Reliability | None = None  # where all logits are finite
 
 
@@ -97,8 +98,8 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
-def load(work_dir: Path) -> Run:
-    """Read a work dir.
+def load(work_dir: Path, brief: bool = False) -> Run:
+    """Read a work dir; ``brief``: without the clips to play, and without how sure the network was.
 
     Raises:
         UsageError: it is not a folder, or holds none of the files of a run.
@@ -110,9 +111,10 @@ def load(work_dir: Path) -> Run:
     run = Run(work_dir)
     _read_metrics(run)
     _read_config(run)
-    _read_evaluation(run)
-    _read_hardest(run)
-    _read_calibration(run)
+    _read_evaluation(run, brief)
+    if not brief:
+        _read_hardest(run)
+        _read_calibration(run)
     return run
 
 
@@ -222,7 +224,7 @@ def _arrays(run: Run, name: str, required: tuple[str, ...]) -> dict[str, np.ndar
     return arrays
 
 
-def _read_evaluation(run: Run) -> None:
+def _read_evaluation(run: Run, brief: bool) -> None:
     arrays = _arrays(run, "evaluation.npz", ("logits", "labels"))
     if arrays is None:
         return
@@ -237,13 +239,25 @@ def _read_evaluation(run: Run) -> None:
     logits, labels = logits[known], labels[known].astype(np.int64)
     if not len(labels):
         return
-    best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
-    top5 = float((best == labels[:, None]).any(1).mean())
-    names = arrays.get("class_names", np.arange(0))
-    told = names.tolist() if names.ndim == 1 and names.dtype.kind == "U" else []
-    epoch = _epoch(run, arrays, labels, best[:, 0])
-    sure = measured(logits, labels) if np.isfinite(logits).all() else None
-    run.evaluation = Evaluation(labels, best[:, 0], top5, num_class, epoch, told[:num_class], sure)
+    pred, top5 = _ranked(np.nan_to_num(logits, nan=-np.inf), labels)
+    words = arrays.get("class_names", np.arange(0))
+    told = words.tolist() if words.ndim == 1 and words.dtype.kind == "U" else []
+    names = arrays.get("names", np.arange(0))
+    clips = names[known] if names.shape == known.shape and names.dtype.kind == "U" else None
+    epoch = _epoch(run, arrays, labels, pred)
+    sure = measured(logits, labels) if not brief and np.isfinite(logits).all() else None
+    run.evaluation = Evaluation(labels, pred, top5, num_class, epoch, told[:num_class], clips, sure)
+
+
+def _ranked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """The best class of every clip, and how many have theirs among the best five; of equal logits the first is better.
+
+    Counted, not sorted: a tenth of the time for 120 classes.
+    """
+    true = logits[np.arange(len(labels)), labels][:, None]
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    better = (logits > true).sum(1) + ((logits == true) & before).sum(1)
+    return logits.argmax(1), float((better < 5).mean())
 
 
 def _epoch(run: Run, arrays: dict[str, np.ndarray], labels: np.ndarray, pred: np.ndarray) -> int | None:
