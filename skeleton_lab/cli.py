@@ -80,6 +80,7 @@ VERBS = {
     "sweep": Verb("many runs from one file: started, resumed, fused", "skeleton_lab.sweep.program:main"),
     "robustness": Verb("runs compared by their accuracy on corrupted clips",
                        "skeleton_lab.reporting.run_report.robustness:main"),
+    "compare": Verb("finished runs beside each other: accuracy, classes, cost", "skeleton_lab.compare.program:main"),
     "cost": Verb("what training costs, and whether it fits a GPU", "skeleton_lab.cost.__main__:main"),
     "plan": Verb("which rooms a machine or a card can train, and how long", "skeleton_lab.plan.__main__:main"),
     "skeletons": Verb("the skeletons it knows, listed or drawn", "skeleton_lab.reporting.skeletons.__main__:main"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +18,6 @@ from skeleton_lab.utils import locks
 from skeleton_lab.utils.cli import Parser
 
 LOCK = ".sweep.lock"
-COMPARE = "skeleton_lab.compare.program"
 
 
 def _parser() -> Parser:
@@ -119,9 +116,7 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
     fused = fusion.of(found, now)
     if fused:
         print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
-    done = sum(each.kind == state.FINISHED for each in now)
-    if done > 1 and importlib.util.find_spec(COMPARE.rpartition(".")[0]) is not None:
-        importlib.import_module(COMPARE).main([str(asked.out)])
+    _compare(asked, [run for run, each in zip(found, now) if each.kind == state.FINISHED])
     lacking = [run for run, each in zip(found, now) if each.kind != state.FINISHED]
     if lacking:
         print(
@@ -129,6 +124,19 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
             file=sys.stderr,
         )
     return FAILURE if lacking else 0
+
+
+def _compare(asked: Study, finished: Sequence[Run]) -> None:
+    """The page of the finished runs; of several archives, whose test clips differ, a page each."""
+    from skeleton_lab.compare import program  # here: --help and --dry-run need none of it
+
+    archives = dict.fromkeys(run.data for run in finished)
+    if len(archives) == 1 and len(finished) > 1:
+        program.main([str(asked.out)])
+    for number, data in enumerate(archives if len(archives) > 1 else (), 1):
+        folders = [str(run.folder) for run in finished if run.data == data]
+        if len(folders) > 1:
+            program.main([*folders, "--output", str(asked.out / f"{program.OUTPUT}-{number}")])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import fake_run as fake
+import many_runs
 import numpy as np
 import pytest
 import torch
 import zero_shot_folder
 
+from skeleton_lab.compare import finding
+from skeleton_lab.compare import page as comparison_page
+from skeleton_lab.compare.comparison import compare
 from skeleton_lab.data.archives import class_names
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.feeders.ntu import NTUFeeder
@@ -121,6 +125,18 @@ def plan(folder: Path, name: str = "a card") -> Path:
     ]
     path = folder / "plan.html"
     path.write_text(plan_page.html(where, Data(name, 1000, 0.7, 10**9), rows), "utf-8")
+    return path
+
+
+def comparison(folder: Path, name: str = "") -> Path:
+    """``comparison.html`` of two networks of two seeds; ``name`` is what a run says of itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = many_runs.make(folder / "runs")
+    for run in runs.iterdir() if name else ():
+        many_runs.rewrite(run, class_names=np.array([f"{name}{k}" for k in range(many_runs.CLASSES)]))
+        fake.write_config(run, data_path=f"/data/{name}", seed=run.name[-1])
+    path = folder / "comparison.html"
+    path.write_text(comparison_page.build(compare(finding.find([f"{runs}/*"])[0], show=False)), "utf-8")
     return path
 
 

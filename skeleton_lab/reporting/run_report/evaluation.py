@@ -20,6 +20,7 @@ class Evaluation:
     """The last evaluation: class and predicted class of N samples, K classes.
 
     Attributes:
+        names: (N,) text, of the clips, where the file has them.
         groups: what is known of the clips by kind, "subject", "camera", "setup": (N,) numbers, ``name_groups.NOT_TOLD``
             where a clip does not tell; subjects may be names, (N,) text.
         frames: (N,) recorded frames, where they are told.
@@ -31,6 +32,7 @@ class Evaluation:
     num_class: int
     epoch: int | None = None  # of the weights; in the file 0 where it is not known
     class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
+    names: np.ndarray | None = None
     reliability: Reliability | None = None  # where all logits are finite
     groups: dict[str, np.ndarray] = field(default_factory=dict)
     frames: np.ndarray | None = None
@@ -58,8 +60,11 @@ def arrays(path: Path, required: tuple[str, ...], notices: list[str]) -> dict[st
     return found
 
 
-def read(work_dir: Path, notices: list[str]) -> Evaluation | None:
-    """The file of a work dir; None, with a notice, where it is missing its main parts or damaged."""
+def read(work_dir: Path, notices: list[str], brief: bool = False) -> Evaluation | None:
+    """The file of a work dir; None, with a notice, where it is missing its main parts or damaged.
+
+    ``brief``: without how sure the network was, and what is known of the clips beside their names.
+    """
     members = arrays(work_dir / FILE, ("logits", "labels"), notices)
     if members is None:
         return None
@@ -67,7 +72,8 @@ def read(work_dir: Path, notices: list[str]) -> Evaluation | None:
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.size:
         notices.append(f"{FILE}: shapes {logits.shape} and {labels.shape} do not fit: left out.")
         return None
-    groups, frames = _of_clips(members)  # of all rows: a published file is known by all of its labels
+    names = _of_rows(members, "names", "U")
+    groups, frames = ({}, None) if brief else _of_clips(members, names)  # of all rows: a published file is known by all of its labels
     num_class = logits.shape[1]
     known = (labels >= 0) & (labels < num_class)
     if not known.all():
@@ -75,13 +81,13 @@ def read(work_dir: Path, notices: list[str]) -> Evaluation | None:
     logits, labels = logits[known], labels[known].astype(np.int64)
     if not len(labels):
         return None
-    best = np.argsort(-np.nan_to_num(logits, nan=-np.inf), axis=1, kind="stable")[:, :5]
-    names = members.get("class_names", np.arange(0))
-    told = names.tolist() if names.ndim == 1 and names.dtype.kind == "U" else []
+    pred, top5 = _ranked(np.nan_to_num(logits, nan=-np.inf), labels)
+    words = members.get("class_names", np.arange(0))
+    told = words.tolist() if words.ndim == 1 and words.dtype.kind == "U" else []
     return Evaluation(
-        labels=labels, pred=best[:, 0], top5=float((best == labels[:, None]).any(1).mean()), num_class=num_class,
-        epoch=_epoch(members), class_names=told[:num_class],
-        reliability=measured(logits, labels) if np.isfinite(logits).all() else None,
+        labels=labels, pred=pred, top5=top5, num_class=num_class, epoch=_epoch(members), class_names=told[:num_class],
+        names=None if names is None else names[known],
+        reliability=measured(logits, labels) if not brief and np.isfinite(logits).all() else None,
         groups={kind: values[known] for kind, values in groups.items()},
         frames=None if frames is None else frames[known],
     )  # fmt: skip
@@ -92,16 +98,29 @@ def _epoch(members: dict[str, np.ndarray]) -> int | None:
     return int(told.reshape(())) if told is not None and told.size == 1 and told.dtype.kind in "iu" else None
 
 
-def _of_clips(members: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+def _ranked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """The best class of every clip, and how many have theirs among the best five; of equal logits the first is better.
+
+    Counted, not sorted: a tenth of the time for 120 classes.
+    """
+    true = logits[np.arange(len(labels)), labels][:, None]
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    better = (logits > true).sum(1) + ((logits == true) & before).sum(1)
+    return logits.argmax(1), float((better < 5).mean())
+
+
+def _of_rows(members: dict[str, np.ndarray], key: str, kinds: str) -> np.ndarray | None:
+    """A member with an entry for every row, of one of some kinds of numbers or text; None: there is none such."""
+    found = members.get(key)
+    return found if found is not None and found.shape == members["labels"].shape and found.dtype.kind in kinds else None
+
+
+def _of_clips(
+    members: dict[str, np.ndarray], names: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Groups and frames of all rows. Who the archive says is seen goes before what the names tell."""
-    rows = members["labels"].shape
-
-    def of_rows(key: str, kinds: str) -> np.ndarray | None:
-        found = members.get(key)
-        return found if found is not None and found.shape == rows and found.dtype.kind in kinds else None
-
-    names, subjects = of_rows("names", "U"), of_rows("subjects", "Ui")
     groups = {} if names is None else name_groups.groups(names, members["labels"])
+    subjects = _of_rows(members, "subjects", "Ui")
     if subjects is not None:
         groups = {"subject": subjects, **{kind: values for kind, values in groups.items() if kind != "subject"}}
-    return groups, of_rows("frames", "iu")
+    return groups, _of_rows(members, "frames", "iu")

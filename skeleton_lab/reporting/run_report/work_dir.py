@@ -82,8 +82,8 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
-def load(work_dir: Path) -> Run:
-    """Read a work dir.
+def load(work_dir: Path, brief: bool = False) -> Run:
+    """Read a work dir; ``brief``: without the clips to play, how sure the network was, and what its clips have in common.
 
     Raises:
         UsageError: it is not a folder, or holds none of the files of a run.
@@ -95,9 +95,10 @@ def load(work_dir: Path) -> Run:
     run = Run(work_dir)
     _read_metrics(run)
     _read_config(run)
-    _read_evaluation(run)
-    _read_hardest(run)
-    _read_calibration(run)
+    _read_evaluation(run, brief)
+    if not brief:
+        _read_hardest(run)
+        _read_calibration(run)
     return run
 
 
@@ -184,8 +185,8 @@ def _read_config(run: Run) -> None:
 # evaluation.npz, hardest.npz
 
 
-def _read_evaluation(run: Run) -> None:
-    found = run.evaluation = evaluation.read(run.work_dir, run.notices)
+def _read_evaluation(run: Run, brief: bool) -> None:
+    found = run.evaluation = evaluation.read(run.work_dir, run.notices, brief)
     if found is not None:
         told = found.epoch
         found.epoch = _fitting_epoch(run, float((found.labels == found.pred).mean())) if told is None else told or None

@@ -11,10 +11,14 @@ import pytest
 from browser import Tab, needs_chromium
 from places import ROOT
 
+from skeleton_lab.compare import finding
+from skeleton_lab.compare.comparison import compare
+from skeleton_lab.compare.pairs import by_class, confusion_difference
 from skeleton_lab.reporting.html import shell
 
 pytestmark = [needs_chromium, pytest.mark.slow]
-KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan", "skeletons", "explanations")
+KINDS = ("report", "view", "grid", "predictions", "zero-shot", "zero-shot seeds", "plan", "skeletons", "explanations",
+         "comparison")  # fmt: skip
 STOPS = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((e) =>
     !e.disabled && e.tabIndex === 0 && e.checkVisibility())"""
 # Of every text that is seen: its contrast with the background behind it (WCAG 2), and how large it is.
@@ -61,6 +65,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "plan": gallery.plan(folder / "plan"),
         "skeletons": gallery.skeletons(folder),
         "explanations": gallery.explanations(folder),
+        "comparison": gallery.comparison(folder / "comparison"),
     }
 
 
@@ -182,6 +187,46 @@ def test_a_timeline_by_keyboard(pages):
         assert tab.errors == []
 
 
+def test_any_two_runs_are_compared_in_the_page(pages):
+    """By the page's own script as by Python, for those chosen first and for two others."""
+    runs = pages["comparison"].parent / "runs"
+    found = compare(finding.find([f"{runs}/*"])[0], show=False)
+    rows = found.rows
+    with Tab(pages["comparison"]) as tab:
+        for a, b in (found.chosen, (rows[3], rows[0])):
+            places = [rows.index(row) for row in (a, b)]
+            said, lines = tab.run(f"""
+                const [a, b] = ["pair-a", "pair-b"].map((id) => document.getElementById(id));
+                [a.value, b.value] = {places};
+                b.dispatchEvent(new Event("change"));
+                const items = [...document.querySelectorAll(".changes li")];
+                return [document.getElementById("pair-told").textContent, items.map((item) => item.textContent)];
+            """)
+            (pair,) = [each for each in found.pairs if {each.a, each.b} == {a.name, b.name}]
+            alone = (pair.only_a, pair.only_b) if pair.a == a.name else (pair.only_b, pair.only_a)
+            p = "< 0.0001" if pair.p < 0.0001 else f"{pair.p:.4f}"
+            assert f"A alone in {alone[0]}, B alone in {alone[1]}. McNemar's exact test: p {p}." in said
+            expected = []
+            for each in by_class(a, b):
+                points = f"{'+' if each.change > 0 else '−' if each.change < 0 else '±'}{abs(100 * each.change):.1f}"
+                p, corrected = (f"{each.p:.4f}", f"{each.adjusted:.4f}")
+                expected.append(
+                    f"{found.class_names[each.cls]}{points}A {100 * each.right_a / each.clips:.1f} %, "
+                    f"B {100 * each.right_b / each.clips:.1f} % of {each.clips}; A alone {each.only_a}, "
+                    f"B alone {each.only_b}; p {p}, corrected {corrected}"
+                )
+            assert lines == expected
+        tab.run("document.getElementById('confusion').focus();")
+        tab.press("ArrowRight")
+        counts = confusion_difference(rows[3], rows[0], found.clips.classes)
+        told = tab.run("return [...tip.children].map((line) => line.textContent);")
+        more = counts[0, 1]
+        who = rows[0].name if more > 0 else rows[3].name
+        clips = (found.clips.labels == 0).sum()
+        assert told[3] == (f"{abs(more)} more of {clips} clips by {who}" if more else "as often by both")
+        assert tab.errors == []
+
+
 def test_maps_of_an_explanation_by_keyboard(pages):
     """Arrow keys read values and move the skeleton; another method draws another map and other joints."""
     with Tab(pages["explanations"]) as tab:
@@ -211,6 +256,7 @@ def test_names_that_are_markup_are_read_as_text(tmp_path):
         gallery.report(tmp_path / "report", name=name),
         gallery.plan(tmp_path / "plan", name=name),
         gallery.explanations(tmp_path, name=name),
+        gallery.comparison(tmp_path / "comparison", name=name),
     ):
         with Tab(path) as tab:
             count = "return ['script', 'img', '[onerror]'].map((s) => document.querySelectorAll(s).length);"

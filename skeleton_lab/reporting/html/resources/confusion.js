@@ -41,9 +41,14 @@ function luminance(rgb) {
   return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
 }
 
+// The parts of a colour of the theme, 0 to 255.
+function rgb(name) {
+  return colour(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16));
+}
+
 class ConfusionMatrix {
-  constructor(canvas, { names, ids, cells }) {
-    Object.assign(this, { canvas, names, ids, box: canvas.parentElement, chosen: null, zoom: 1 });
+  constructor(canvas, { names, ids, cells, ...more }) {
+    Object.assign(this, { ...more, canvas, names, ids, box: canvas.parentElement, chosen: null, zoom: 1 });
     this.table = ids.map(() => new Float64Array(ids.length));
     for (let k = 0; k < cells.length; k += 3) this.table[cells[k]][cells[k + 1]] = cells[k + 2];
     this.totals = this.table.map((row) => row.reduce((sum, value) => sum + value, 0));
@@ -110,12 +115,19 @@ class ConfusionMatrix {
     pen.fillRect(x, y, left, top);
   }
 
+  shade(row, column, empty, full) {
+    const depth = Math.sqrt(this.share(row, column));
+    return empty.map((value, c) => Math.round(value + (full[c] - value) * depth));
+  }
+
+  figure(row, column) {
+    return Math.round(100 * this.share(row, column)) || "<1";
+  }
+
   square(pen, k, n, empty, full) {
     const { left, top, cell } = this.layout;
     const [row, column] = [this.rows[k], this.columns[n]];
-    const share = this.share(row, column);
-    const depth = Math.sqrt(share);
-    const shade = empty.map((value, c) => Math.round(value + (full[c] - value) * depth));
+    const shade = this.shade(row, column, empty, full);
     pen.fillStyle = `rgb(${shade.join(",")})`;
     const gap = cell > 6 ? 1 : 0;
     pen.fillRect(left + n * cell, top + k * cell, cell - gap, cell - gap);
@@ -124,7 +136,7 @@ class ConfusionMatrix {
     pen.font = "11px system-ui, sans-serif";
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    pen.fillText(Math.round(100 * share) || "<1", left + (n + 0.5) * cell, top + (k + 0.5) * cell);
+    pen.fillText(this.figure(row, column), left + (n + 0.5) * cell, top + (k + 0.5) * cell);
   }
 
   draw() {
@@ -133,7 +145,7 @@ class ConfusionMatrix {
     this.canvas.style.width = width + "px";
     this.canvas.style.height = height + "px";
     const pen = sharp(this.canvas, width, height);
-    const [empty, full] = ["empty", "full"].map((name) => colour(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16)));
+    const [empty, full] = ["empty", "full"].map(rgb);
     for (let k = 0; k < this.rows.length; k++) {
       for (let n = 0; n < this.columns.length; n++) this.square(pen, k, n, empty, full);
     }
@@ -159,12 +171,16 @@ class ConfusionMatrix {
     const box = this.canvas.getBoundingClientRect();
     const [row, column] = [this.rows[next[0]], this.columns[next[1]]];
     const [x, y] = at ?? [box.left + left + (next[1] + 1) * cell, box.top + top + (next[0] + 1) * cell];
-    showTip(x, y, [
+    showTip(x, y, this.told(row, column));
+  }
+
+  told(row, column) {
+    return [
       row === column ? "recognised" : "confused",
       `true: ${this.titles[row]}`,
       `predicted: ${this.titles[column]}`,
       `${this.table[row][column]} of ${this.totals[row]} samples, ${(100 * this.share(row, column)).toFixed(1)} %`,
-    ]);
+    ];
   }
 
   leave() {

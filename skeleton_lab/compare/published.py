@@ -1,0 +1,129 @@
+"""What was published for a run's configuration, and in what the run differs from that recipe.
+
+A room keeps its figures in ``published.yaml``: configuration, stream where flags make it, benchmark, top-1, source.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skeleton_lab import registry
+from skeleton_lab.compare.reading import Result
+from skeleton_lab.data.archives.ntu_published import SIZES
+from skeleton_lab.engine.config import yaml_file
+from skeleton_lab.errors import LabError, UsageError
+from skeleton_lab.registry import Room
+
+FILE = "published.yaml"
+CLIPS = {  # of the test sets
+    "NTU-60 X-Sub": SIZES["NTU60_CS"][1], "NTU-60 X-View": SIZES["NTU60_CV"][1],
+    "NTU-120 X-Sub": SIZES["NTU120_CSub"][1], "NTU-120 X-Set": SIZES["NTU120_CSet"][1], "NW-UCLA": 464,
+}  # fmt: skip
+ABSENT, TEST_CLIPS = "not set", "test clips"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure and what the run does differently: (setting, published, here)."""
+
+    config: str
+    benchmark: str
+    top1: float  # a fraction
+    source: str
+    differences: tuple[tuple[str, str, str], ...]
+
+    @property
+    def same_clips(self) -> bool:
+        """The test set is of the benchmark's size, as far as that is known."""
+        return not any(name == TEST_CLIPS for name, _, _ in self.differences)
+
+
+def of(result: Result) -> Published | None:
+    """The figure of the configuration and stream that the run was started with; None where there is none."""
+    this = _room(result.room)
+    config = str(result.run.config.get("config") or "").replace("\\", "/")
+    if this is None or not config:
+        return None
+    for figure in figures(this):
+        stream = figure.get("stream")
+        if (f"/{config}").endswith(f"/{figure['config']}") and stream in (None, result.stream):
+            top1, benchmark = figure["top1"] / 100, figure["benchmark"]
+            unlike = (*_clips(result, benchmark), *differences(this, figure["config"], result.run.config))
+            return Published(figure["config"], benchmark, top1, figure["source"], unlike)
+    return None
+
+
+def _room(name: str) -> Room | None:
+    return next((room for room in registry.ROOMS if room.folder == name), None)
+
+
+@functools.cache
+def figures(this: Room) -> tuple[dict[str, Any], ...]:
+    """The rows of a room's file; none where it has no file.
+
+    Raises:
+        UsageError: a row lacks something.
+    """
+    path = this.path / FILE
+    if not path.is_file():
+        return ()
+    rows = yaml_file.read(path).get("figures") or []
+    for row in rows:
+        if not isinstance(row, dict) or not {"config", "benchmark", "top1", "source"} <= set(row):
+            raise UsageError(f"{path}: each of its figures needs config, benchmark, top1 and source; not so {row}")
+    return tuple(rows)
+
+
+def _clips(result: Result, benchmark: str) -> tuple[tuple[str, str, str], ...]:
+    want, have = CLIPS.get(benchmark), len(result.labels)
+    return () if want in (None, have) else ((TEST_CLIPS, f"{want:,}", f"{have:,}"),)
+
+
+@functools.cache
+def _recipe(this: Room, config: str) -> dict[str, Any] | None:
+    """All settings of a published configuration, defaults among them; None where it cannot be read."""
+    from skeleton_lab.engine.config import options  # here: PyTorch, which nothing else needs
+
+    try:
+        words = ["--config", str(this.path / config), "--work-dir", "unused"]
+        return options.parse(this.recipe, words, this.path).settings()
+    except LabError:
+        return None
+
+
+def differences(this: Room, config: str, here: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """Settings that decide the numbers of a run and are others than the published ones: (name, published, here)."""
+    from skeleton_lab.engine.train_state import ESSENTIAL, PLACES
+
+    published = _recipe(this, config)
+    if published is None:
+        return ()
+    found: list[tuple[str, str, str]] = []
+    for name in ("num_epoch", *ESSENTIAL):
+        if name in published and name in here:  # a run of an earlier version does not tell all
+            _differ(name, published[name], here[name], found)
+    return tuple(each for each in found if each[0].rpartition(".")[2] not in PLACES)
+
+
+def _differ(name: str, published: Any, here: Any, found: list[tuple[str, str, str]]) -> None:
+    if isinstance(published, Mapping) and isinstance(here, Mapping):
+        for key in dict.fromkeys([*published, *here]):
+            _differ(f"{name}.{key}", published.get(key), here.get(key), found)
+    elif _plain(published) != _plain(here):
+        found.append((name, _words(published), _words(here)))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as numbers, sequences as lists; nothing, no and what is empty are alike."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        value = [_plain(each) for each in value]
+    return value or None
+
+
+def _words(value: Any) -> str:
+    return ABSENT if value is None else str(value)
