@@ -151,6 +151,8 @@ def make_loaders(options: Options, runtime: Runtime, classes: int | None, feeder
         return loaders
     check_labels(feeder, classes, "training")
     feeder = only(feeder, options, classes, "training")
+    if options.save_best and loaders.test is None:
+        raise UsageError("--save-best needs --test-feeder-args: nothing tells which epoch is the best")
     if options.val_split == "subjects":
         if loaders.test is None:
             raise UsageError("--val-split subjects needs --test-feeder-args")
@@ -159,6 +161,8 @@ def make_loaders(options: Options, runtime: Runtime, classes: int | None, feeder
         log(f"The best epoch is chosen on {len(validation)} training clips of held-out subjects, not on the test set.")
     elif loaders.test is None:
         log("There are no test_feeder_args: training goes without evaluation.")
+    elif options.save_best:
+        log("--save-best: best.pt is chosen on the test set itself; on held-out subjects with --val-split subjects.")
     shots.keep(options, feeder, log)
     if len(feeder) < options.batch_size:
         raise UsageError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,15 @@ def make_fabric(kind: str, indices: Sequence[int], precision: str) -> Fabric:
             )
         devices = list(range(started))
     many = started > 1 or nodes > 1 or (kind == "cuda" and len(indices) > 1)
-    return Fabric(
-        accelerator=kind,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=_summed_gradients() if many else "auto",
-        precision=precision,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The `srun` command is available")  # wherever SLURM is installed
+        return Fabric(
+            accelerator=kind,
+            devices=devices,
+            num_nodes=nodes,
+            strategy=_summed_gradients() if many else "auto",
+            precision=precision,
+        )
 
 
 def set_precision(fabric: Fabric, kind: str, precision: str) -> None:

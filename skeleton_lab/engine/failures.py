@@ -21,6 +21,14 @@ NO_SHARED = (
     "use --num-worker 0"
 )
 NO_MEMORY = "out of memory (RAM): smaller --batch-size, --test-batch-size or --num-worker, or shorter clips"
+LOST = (
+    "another process of this run ended, or its machine is gone; its own message, or torchrun's, tells why. The same "
+    "line with --resume goes on from last.ckpt"
+)
+# of Gloo and NCCL
+LOST_WORDS = re.compile(
+    r"Connection (closed|reset) by peer|Broken pipe|Timed out waiting \d+ ?ms|remote process exited"
+)
 ONE_CLIP = (
     "the network's batch norm cannot train on a single clip at once: --forward-batch-size 2 or more, of a --batch-size "
     "that is a multiple of it"
@@ -116,6 +124,6 @@ def _resources(error: BaseException) -> str | None:
 
     if is_out_of_memory(error):
         return f"out of GPU memory: {one_line(error)[:200]}"
-    if "Connection closed by peer" in text or "Connection reset by peer" in text:
-        return "another process of this run ended; its message tells why"
+    if LOST_WORDS.search(text):
+        return LOST
     return None

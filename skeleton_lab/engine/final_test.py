@@ -8,12 +8,13 @@ from typing import Any
 
 from skeleton_lab.engine import robustness
 from skeleton_lab.engine.anticipation import anticipate
+from skeleton_lab.engine.averaging import finish_average, told
 from skeleton_lab.engine.checkpoint import weights_of
 from skeleton_lab.engine.evaluate import Evaluation
 from skeleton_lab.engine.pretrained import epoch_of, step_of
 from skeleton_lab.engine.run_evaluation import measure, report_evaluation, write_results
 from skeleton_lab.engine.runtime import Run
-from skeleton_lab.engine.saving import save_last
+from skeleton_lab.engine.saving import save_best, save_last
 from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.engine.work_dir import holds_run
 
@@ -23,7 +24,7 @@ def finish(run: Run) -> None:
     state, recipe = run.state, run.recipe
     best = None if state.best is None else {"epoch": state.best.epoch, "step": state.best.step, **state.best.results}
     last = state.last
-    if state.best is not None and recipe.final_test:
+    if state.best is not None and run.tests_best:
         ends_with = weights_of(run.learner.net)
         if run.loaders.split == "val":  # the test set has not been looked at yet
             last = {"epoch": last["epoch"], "step": last["step"], **_test(run, "last epoch on test").results()}
@@ -39,8 +40,11 @@ def finish(run: Run) -> None:
         run.learner.net.load_state_dict(ends_with)
     if state.best is not None:
         summarise(run, best, last)
-    run.results = {"best": best, "last": last or None}
+    save_best(run)
+    averaged = finish_average(run, test=run.tests_best)
+    run.results = {"best": best, "last": last or None, **({"ema": averaged} if averaged else {})}
     run.metrics("result", **run.results, seconds=run.seconds(), work_dir=str(run.work_dir))
+    run.summaries.result(run.results)
     run.summaries.close()
     save_last(run, finished=True)
     write_report(run)
@@ -72,8 +76,7 @@ def summarise(run: Run, best: dict[str, Any], last: dict[str, Any]) -> None:
     else:
         chosen = "Best on test (chosen on the test set itself)"
     for name, result in ((chosen, best), ("Last epoch", last)):
-        tops = ", ".join(f"Top{key[3:]} {100 * value:.2f}%" for key, value in result.items() if key.startswith("top"))
-        run.log(f"{name}: epoch {result['epoch']}, {tops}, loss {result['loss']:.4f}")
+        run.log(f"{name}: epoch {result['epoch']}, {told(result)}")
 
 
 def test_phase(run: Run) -> None:

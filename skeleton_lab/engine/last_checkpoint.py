@@ -17,6 +17,7 @@ from skeleton_lab.errors import WeightsError
 
 FORMAT = 1
 MEMORY = "memory"  # only of networks that have one
+AVERAGE = "average"  # only of runs with --ema
 OTHERWISE = "take an earlier copy of the folder, or start again without --resume"
 
 _Test = Callable[[Any], bool]
@@ -62,6 +63,9 @@ STATE: dict[str, _Test] = {
 BEST: dict[str, _Test] = {
     "epoch": _whole, "step": _whole, "accuracy": _number, "results": _results, "weights": _tensors,
 }  # fmt: skip
+AVERAGED: dict[str, _Test] = {
+    "updates": _whole, "weights": _tensors, "best": _of(Mapping, type(None)), "last": _results,
+}  # fmt: skip
 RANDOM: dict[str, _Test] = {
     "torch": _of(Tensor), "cuda": _of(Tensor, type(None)), "numpy": _of(list), "python": _of(list),
 }  # fmt: skip
@@ -97,7 +101,8 @@ def load_last(work_dir: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: is not a checkpoint of this program (format {FORMAT}); {OTHERWISE}")
     newer = any(name in content for name in SINCE_DIGESTS)
     form = {**FORM, **SINCE_DIGESTS} if newer else FORM
-    check_form(path, content, {**form, MEMORY: _tensors} if MEMORY in content else form)
+    extras = {MEMORY: _tensors, AVERAGE: _of(Mapping)}
+    check_form(path, content, {**form, **{name: holds for name, holds in extras.items() if name in content}})
     try:
         digest = of_content({name: value for name, value in content.items() if name != "digest"})
     except ValueError as error:
@@ -108,8 +113,11 @@ def load_last(work_dir: Path) -> dict[str, Any]:
     check_form(path, state, STATE, "state.")
     if not len(state["losses"]) == len(state["accuracies"]) == state["iteration"]:
         raise damaged(path, "state.losses are not those of state.iteration batches")
-    if state["best"] is not None:
-        check_form(path, state["best"], BEST, "state.best.")
+    if AVERAGE in content:
+        check_form(path, content[AVERAGE], AVERAGED, f"{AVERAGE}.")
+    for place, best in (("state", state["best"]), (AVERAGE, content.get(AVERAGE, {}).get("best"))):
+        if best is not None:
+            check_form(path, best, BEST, f"{place}.best.")
     if not content["random"]:
         raise damaged(path, "random holds no state")
     for each in content["random"]:
@@ -148,7 +156,14 @@ def check_fits(
     memory, remembered = content.get(MEMORY, {}), beyond(net).get(MEMORY, {})
     if memory and not (memory.keys() == remembered.keys() and all(map(_alike, memory.values(), remembered.values()))):
         raise damaged(path, f"{MEMORY} is not that of this network")
-    for what, weights in (("model", content["model"]), ("state.best.weights", (state["best"] or {}).get("weights"))):
+    average = content.get(AVERAGE) or {}
+    held = {
+        "model": content["model"],
+        "state.best.weights": (state["best"] or {}).get("weights"),
+        f"{AVERAGE}.weights": average.get("weights"),
+        f"{AVERAGE}.best.weights": (average.get("best") or {}).get("weights"),
+    }
+    for what, weights in held.items():
         if weights is None:
             continue
         wrong = [name for name in {**own, **weights} if not _alike(own.get(name), weights.get(name))]

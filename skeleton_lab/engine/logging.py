@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,13 @@ def _plain(value: Any) -> Any:
 
 
 class Summaries:
-    """TensorBoard writers ``train`` and ``val`` below ``folder``; silently nothing without the package."""
+    """The curves of a run, ``train`` and ``val``: TensorBoard's files below ``folder`` and what ``trackers`` make of
+    them. Silently no TensorBoard without the package.
+    """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, trackers: Any = None) -> None:
         self.writers: dict[str, Any] = {}
+        self.trackers = trackers
         if folder is None:
             return
         try:
@@ -144,16 +147,41 @@ class Summaries:
         self.writers = {name: SummaryWriter(str(folder / name)) for name in ("train", "val")}
 
     def add(self, writer: str, step: int, **values: float) -> None:
+        if self.trackers is not None:
+            self.trackers.tell("add", step, {f"{writer}/{tag}": value for tag, value in values.items()})
         if writer in self.writers:
             for tag, value in values.items():
                 self.writers[writer].add_scalar(tag, value, step)
 
+    def flush(self) -> None:
+        """After an epoch: what trackers hold back is sent."""
+        if self.trackers is not None:
+            self.trackers.tell("flush")
+
+    def result(self, results: dict[str, Any]) -> None:
+        """What the run came to: ``best``, ``last`` and the like, each a dictionary."""
+        if self.trackers is not None:
+            self.trackers.tell("result", dict(_flat(results)))
+
     def close(self) -> None:
+        """The second time it does nothing."""
         try:
             for writer in self.writers.values():
                 writer.close()
         finally:
             threading.excepthook = threading.__excepthook__
+            if self.trackers is not None:
+                self.trackers.tell("close")
+                self.trackers = None
+
+
+def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """``best/top1`` and its value, of dictionaries in one another."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}/")
+        elif value is not None:
+            yield before + name, value
 
 
 def _thread_failed(failure: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skeleton_lab.data.feeders.base import log_once
-from skeleton_lab.engine import container_hints, skeleton
+from skeleton_lab.engine import container_hints, scaling, skeleton, trackers
 from skeleton_lab.engine import work_dir as workdir
 from skeleton_lab.engine.build import Feeders, build
 from skeleton_lab.engine.compiling import missing_compiler
@@ -106,8 +106,10 @@ def main(options: Options, runtime: Runtime, feeders: Feeders | None = None) -> 
     lacks = missing_compiler(runtime.device.type) if options.compile else None
     if lacks:
         raise UsageError(f"--compile needs {lacks}, and there is none here; leave the flag out")
+    trackers.check(options)
     earlier = earlier_run(options, runtime.team, runtime.log)
     seed_everything(options, runtime.team)
+    scaling.settle(options, runtime, earlier)
     run = build(options, runtime, earlier, feeders)
     run.clock.begun = begun
     try:
@@ -116,7 +118,8 @@ def main(options: Options, runtime: Runtime, feeders: Feeders | None = None) -> 
         elif run.finished:
             best, last = run.state.best, run.state.last or None
             run.results = {"best": best and {"epoch": best.epoch, "step": best.step, **best.results}, "last": last}
-            runtime.log(f"nothing to do: {run.work_dir} holds a finished run of {options.num_epoch} epochs", file=False)
+            done = f"{run.state.epoch} epochs" + ", stopped early" * (run.state.epoch < options.num_epoch)
+            runtime.log(f"nothing to do: {run.work_dir} holds a finished run of {done}", file=False)
         else:
             train(run)
             finish(run)

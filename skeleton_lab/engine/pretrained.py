@@ -162,15 +162,15 @@ def _of_another_room(weights: Mapping[str, Any], own: Mapping[str, Any], net: nn
 
 
 def epoch_of(path: Path) -> int:
-    """The epoch by the file name: 65 of ``runs-65-40690.pt``, 10 of ``epoch10_model.pt``, else 0."""
-    match = re.fullmatch(r"(?:runs|weights)-(\d+)-\d+|epoch(\d+)_model", path.stem)
-    return int(match[1] or match[2]) if match else 0
+    """The epoch by the file name: 65 of ``runs-65-40690.pt``, ``epoch_65_40690.pt``, ``epoch65_model.pt``, else 0."""
+    match = re.fullmatch(r"(?:runs|weights)-(\d+)-\d+|epoch_(\d+)_\d+|epoch(\d+)_model", path.stem)
+    return int(match[1] or match[2] or match[3]) if match else 0
 
 
 def step_of(path: Path) -> int:
-    """Optimizer steps by the file name: the last number of ``runs-65-40690.pt``, else 0."""
-    match = re.fullmatch(r".*-(\d+)", path.stem)
-    return int(match[1]) if match else 0
+    """Optimizer steps by the file name: the last number of ``runs-65-40690.pt`` and ``epoch_65_40690.pt``, else 0."""
+    match = re.fullmatch(r".*-(\d+)|epoch_\d+_(\d+)", path.stem)
+    return int(match[1] or match[2]) if match else 0
 
 
 def _some(items: Sequence[str], most: int = 3) -> str:

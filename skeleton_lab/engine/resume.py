@@ -6,18 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.engine import work_dir as workdir
+from skeleton_lab.engine.averaging import Average
 from skeleton_lab.engine.checkpoint import load_tensors, restore_random_states
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.dataloader import underlying
 from skeleton_lab.engine.digests import of_data
 from skeleton_lab.engine.distributed import Team
 from skeleton_lab.engine.freezing import FROZEN
-from skeleton_lab.engine.last_checkpoint import check_fits, damaged, load_last, optimizer_fault, restore_beyond
+from skeleton_lab.engine.last_checkpoint import AVERAGE, check_fits, damaged, load_last, optimizer_fault, restore_beyond
 from skeleton_lab.engine.logging import Log
 from skeleton_lab.engine.optim import make_optimizer
 from skeleton_lab.engine.run_files import source_names
 from skeleton_lab.engine.runtime import Run
-from skeleton_lab.engine.train_state import changes, check_same, check_same_data, circumstances, digest, new_state
+from skeleton_lab.engine.train_state import (
+    changes,
+    check_same,
+    check_same_data,
+    circumstances,
+    digest,
+    new_state,
+    stopped_early,
+)
 from skeleton_lab.engine.work_dir import LAST
 from skeleton_lab.errors import UsageError, WeightsError
 
@@ -68,6 +77,7 @@ def prepare_training(run: Run, earlier: dict[str, Any] | None) -> None:
     )
     learner.optimizer = fabric.setup_optimizers(optimizer)
     learner.rate = recipe.schedule(options, iterations)
+    learner.average = Average(learner.net, options.ema) if options.ema is not None else None
     run.state = new_state(options, iterations, -(-options.forward_batch_size // team.world), team.device)
     identity = run.state.identity
     identity.options = digest(options, samples)
@@ -100,13 +110,16 @@ def resume(run: Run, earlier: dict[str, Any]) -> None:
         run.learner.optimizer.optimizer.load_state_dict(earlier["optimizer"])
         run.runtime.fabric.strategy.precision.load_state_dict(earlier["precision"])
         state.restore(earlier["state"], own=team.first)
+        if run.learner.average is not None:
+            run.learner.average.restore(earlier[AVERAGE])
         restore_random_states(earlier["random"][team.rank % len(earlier["random"])], team.device)
     except Exception as error:  # nearly anything, by values of the right kind that make no sense
         raise damaged(path, f"{type(error).__name__}: {str(error)[:200]}") from error
     asked = earlier.get("circumstances", {}).get("forward_batch_size", options.forward_batch_size)
     if asked == options.forward_batch_size:  # the memory may have allowed less
         state.forward_batch = min(state.forward_batch, earlier["state"]["forward_batch"])
-    run.state.finished = earlier["finished"] and options.num_epoch <= state.epoch
+    over = options.num_epoch <= state.epoch or stopped_early(state, options.early_stopping)
+    run.state.finished = earlier["finished"] and over
     if run.state.finished:
         return
     run.log(f"Resuming {path} at epoch {state.epoch + 1}, batch {state.iteration + 1}, step {state.step}.")

@@ -56,6 +56,7 @@ def write_results(
     final: bool = False,
     trained: int | None = None,
     class_file: str | None = None,
+    folder: Path | None = None,
 ) -> None:
     """The files of one evaluation (first process only).
 
@@ -66,15 +67,16 @@ def write_results(
         final: write what the report needs.
         trained: 1-based epoch of the weights, 0 where it is not known; by default ``epoch``.
         class_file: name of the per-class file; by default that of ``epoch``.
+        folder: where they go; by default the work dir.
     """
     if not run.team.first:
         return
-    feeder, recipe = underlying(loader), run.recipe
+    feeder, recipe, folder = underlying(loader), run.recipe, folder or run.work_dir
     logits, labels = result.logits.numpy(), result.labels.numpy()
     predicted = logits.argmax(1)
     if scores:
         name = "test_result.pkl" if recipe.scores == "result" else f"epoch{epoch}_{split}_score.pkl"
-        lost = score_files.write_scores(run.work_dir / name, score_files.sample_names(feeder, len(labels)), logits)
+        lost = score_files.write_scores(folder / name, score_files.sample_names(feeder, len(labels)), logits)
         if lost:
             run.log(
                 f"{name}: {lost} of {len(labels)} samples have the name of another one; the file has the last of each "
@@ -83,8 +85,8 @@ def write_results(
     if recipe.class_csv:
         confusion = statistics.confusion(labels, predicted, logits.shape[1])
         name = class_file or f"epoch{epoch}_{split}_each_class_acc.csv"
-        score_files.write_class_accuracy(run.work_dir / name, confusion)
+        score_files.write_class_accuracy(folder / name, confusion)
     if lists is not None and recipe.results:
         score_files.write_right_wrong(lists[0], recipe.results, lists[1], labels, predicted)
     if final:
-        score_files.write_evaluation(run.work_dir, feeder, logits, labels, epoch if trained is None else trained)
+        score_files.write_evaluation(folder, feeder, logits, labels, epoch if trained is None else trained)

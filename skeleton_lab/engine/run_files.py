@@ -18,6 +18,7 @@ from skeleton_lab.engine.config import options as command_line
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.logging import Log, Metrics, Summaries
 from skeleton_lab.engine.runtime import Run
+from skeleton_lab.engine.trackers import Trackers
 from skeleton_lab.utils import cpus
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.importing import import_class
@@ -64,8 +65,9 @@ def open_work_dir(run: Run, classes: int | None) -> None:
         else:
             metrics.unlink(missing_ok=True)
         run.metrics("start", **environment(run, classes))
-    if training and recipe.summaries:
-        run.summaries = Summaries(work_dir / recipe.summaries)
+    if training:
+        trackers = Trackers(options, run.log) if options.track else None
+        run.summaries = Summaries(work_dir / recipe.summaries if recipe.summaries else None, trackers)
 
 
 def source_names(options: Options) -> list[str]:

@@ -21,6 +21,7 @@ from skeleton_lab.engine.train_state import TrainState
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from skeleton_lab.engine.averaging import Average
     from skeleton_lab.engine.config.options import Options
     from skeleton_lab.engine.recipe import Recipe
 
@@ -74,6 +75,7 @@ class Learner:
         net: the network itself, whose names are the published ones; ``model``: the same, as Fabric calls it.
         rate: (epoch, step) -> learning rate.
         frozen: names of the parameters that --freeze keeps; still: the modules of which nothing learns.
+        average: of the weights, with --ema.
     """
 
     net: nn.Module
@@ -83,6 +85,7 @@ class Learner:
     rate: Callable[[int, int], float] | None = None
     frozen: list[str] = field(default_factory=list)
     still: list[nn.Module] = field(default_factory=list)
+    average: Average | None = None
 
     @property
     def parameters(self) -> int:
@@ -133,6 +136,11 @@ class Run:
     @property
     def work_dir(self) -> Path:
         return Path(self.options.work_dir)
+
+    @property
+    def tests_best(self) -> bool:
+        """Whether the best epoch is measured on the test set at the end: as published, or nothing else has been yet."""
+        return self.recipe.final_test or self.loaders.split == "val"
 
     @property
     def finished(self) -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from skeleton_lab.engine import last_checkpoint
+from skeleton_lab.engine.averaging import beside
 from skeleton_lab.engine.checkpoint import random_states, save_tensors, weights_of
 from skeleton_lab.engine.runtime import Run
 from skeleton_lab.engine.signals import Diverged
-from skeleton_lab.engine.work_dir import LAST
+from skeleton_lab.engine.work_dir import BEST, LAST
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_finite(run: Run, first: int, last: int) -> None:
@@ -32,6 +38,8 @@ def save_weights(run: Run, number: int) -> None:
         return
     name = run.recipe.weights.format(epoch=number, step=run.state.step)
     save_tensors(run.work_dir / name, weights_of(run.learner.net))
+    if run.learner.average is not None:
+        _save_beside(run, name, run.learner.average.weights())
     if "saved" in run.recipe.train_lines:
         run.log(run.recipe.train_lines["saved"].format(file=run.work_dir / name))
     if run.recipe.checkpoint:
@@ -42,6 +50,23 @@ def save_weights(run: Run, number: int) -> None:
             "lr_scheduler_states": multi_step_state(run, number),
         }
         save_tensors(run.work_dir / run.recipe.checkpoint.format(**values), content)
+
+
+def _save_beside(run: Run, name: str, weights: Mapping[str, Tensor]) -> None:
+    """An average, where that of the weights in the file ``name`` lies."""
+    path = beside(run.work_dir, name)
+    path.parent.mkdir(exist_ok=True)
+    save_tensors(path, weights)
+
+
+def save_best(run: Run) -> None:
+    """--save-best: the weights of the best epoch so far, and with --ema the best average's."""
+    if not run.options.save_best or not run.team.first:
+        return
+    if run.state.best is not None:
+        save_tensors(run.work_dir / BEST, run.state.best.weights)
+    if run.learner.average is not None and run.learner.average.best is not None:
+        _save_beside(run, BEST, run.learner.average.best.weights)
 
 
 def multi_step_state(run: Run, number: int) -> dict:
@@ -66,6 +91,7 @@ def save_last(run: Run, *, finished: bool = False) -> None:
     for name in ("losses", "accuracies"):
         content[name] = team.sum(getattr(state, name)[: state.iteration].clone()).cpu()
     content["seconds"] = run.seconds()
+    average = run.learner.average
     if team.first:
         last_checkpoint.save_last(
             run.work_dir,
@@ -82,6 +108,7 @@ def save_last(run: Run, *, finished: bool = False) -> None:
                 "state": content,
                 "random": random,
                 **last_checkpoint.beyond(run.learner.net),
+                **({last_checkpoint.AVERAGE: average.content()} if average is not None else {}),
             },
         )
     run.clock.saved_at = time.monotonic()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.engine import freezing
+from skeleton_lab.engine.averaging import evaluate_average
 from skeleton_lab.engine.checkpoint import weights_of
 from skeleton_lab.engine.dataloader import unpack
 from skeleton_lab.engine.logging import Progress, peak_memory
@@ -16,31 +17,43 @@ from skeleton_lab.engine.losses import logits_of
 from skeleton_lab.engine.out_of_memory import OutOfMemory, Snapshot, is_out_of_memory, release
 from skeleton_lab.engine.run_evaluation import measure, report_evaluation, write_results
 from skeleton_lab.engine.runtime import Run
-from skeleton_lab.engine.saving import check_finite, save_last, save_weights
+from skeleton_lab.engine.saving import check_finite, save_best, save_last, save_weights
 from skeleton_lab.engine.signals import Stopped
-from skeleton_lab.engine.train_state import Best
+from skeleton_lab.engine.train_state import Best, better, stopped_early
 
 
 def train(run: Run) -> None:
-    """From ``run.state`` to the last epoch. Raises Stopped on a signal, Diverged on a loss that is no number."""
+    """From ``run.state`` to the last epoch, or to where --early-stopping ends it.
+
+    Raises Stopped on a signal, Diverged on a loss that is no number.
+    """
     state, options, recipe = run.state, run.options, run.recipe
     snapshot = Snapshot(run.learner.net, run.runtime.device)
     run.runtime.stop.patient = True
-    while state.epoch < options.num_epoch:
+    while state.epoch < options.num_epoch and (state.iteration or not stopped_early(state, options.early_stopping)):
         number = state.epoch + 1
         train_epoch(run, snapshot)
         run.team.align(run.learner.net)  # evaluation and checkpoints use the first process's batch-norm statistics
-        if recipe.saves_after(number, options):
+        saved = recipe.saves_after(number, options)
+        if saved:
             save_weights(run, number)
         if run.loaders.choose is not None and recipe.evaluates_after(number, options):
             save_last(run)  # whatever becomes of the evaluation, the epoch is trained
             evaluate_epoch(run, number)
+        if not saved and stopped_early(state, options.early_stopping):
+            save_weights(run, number)
         state.epoch, state.iteration = number, 0
         save_last(run)
+        run.summaries.flush()
         (stop,) = run.team.any(bool(run.runtime.stop.signum))
         if stop:
             raise Stopped(run.runtime.stop.signum or signal.SIGTERM)
     run.runtime.stop.patient = False
+    if state.epoch < options.num_epoch:
+        run.log(
+            f"Stopped early after epoch {state.epoch} of {options.num_epoch}: no better accuracy on the validation "
+            f"split since epoch {state.best.epoch} (--early-stopping {options.early_stopping})."
+        )
 
 
 def train_epoch(run: Run, snapshot: Snapshot) -> None:
@@ -94,7 +107,7 @@ def still_to_do(run: Run, each: float, evaluated: int) -> float:
         return seconds
     coming = sum(run.recipe.evaluates_after(number, run.options) for number in range(evaluated + 1, last + 1))
     times, took = run.clock.evaluated
-    return seconds + (coming + run.recipe.final_test) * took / max(times, 1)
+    return seconds + (coming + run.tests_best) * took / max(times, 1)
 
 
 def train_batch(run: Run, batch: list[Tensor], lr: float, snapshot: Snapshot) -> None:
@@ -128,6 +141,8 @@ def train_batch(run: Run, batch: list[Tensor], lr: float, snapshot: Snapshot) ->
     if run.recipe.clips_gradients and run.options.grad_clip:
         run.runtime.fabric.clip_gradients(run.learner.net, optimizer.optimizer, max_norm=run.options.grad_max)
     optimizer.step()
+    if run.learner.average is not None:
+        run.learner.average.update(run.learner.net)
     state.iteration += 1
     state.step += 1
 
@@ -232,11 +247,15 @@ def evaluate_epoch(run: Run, number: int) -> None:
     if recipe.final_test:
         run.log(f"Accuracy:  {result.accuracy}  model:  {run.work_dir / 'runs'}", file=False, stamp=False)
     state.last = {"epoch": number, "step": state.step, **result.results()}
-    if state.best is None or result.accuracy > state.best.accuracy:
+    improved = better(result.accuracy, state.best)
+    if improved:
         state.best = Best(number, state.step, result.accuracy, result.results(), weights_of(run.learner.net))
     scores = recipe.scores == "always" or (recipe.scores == "asked" and run.options.save_score)
-    last = number == run.options.num_epoch and not recipe.final_test
+    last = number == run.options.num_epoch and not run.tests_best
     write_results(run, result, run.loaders.choose, number, split=split, scores=scores, final=last)
     extra = {"loss_l1": 0.0} if recipe.pieces else {}
     run.summaries.add("val", state.step, loss=result.loss, acc=result.accuracy, **extra)
     run.metrics("eval", epoch=number, split=split, seconds=result.seconds, **result.results())
+    improved = evaluate_average(run, number, last=last) or improved
+    if improved:
+        save_best(run)

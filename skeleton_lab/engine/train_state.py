@@ -18,7 +18,7 @@ ESSENTIAL = (
     "model", "model_args", "feeder", "train_feeder_args", "test_feeder_args", "debug", "optimizer", "base_lr", "step",
     "lr_decay_rate", "warm_up_epoch", "cosine_epoch", "lr_scheduler", "min_lr", "warmup_lr", "warmup_prefix",
     "nesterov", "weight_decay", "grad_clip", "grad_max", "loss_type", "batch_size", "precision", "half",
-    "amp_opt_level", "start_epoch", "weights", "val_split", "val_share", "classes", "shots", "freeze",
+    "amp_opt_level", "start_epoch", "weights", "val_split", "val_share", "classes", "shots", "freeze", "ema",
 )  # fmt: skip
 BEFORE = {"cosine_epoch": 0}  # what runs had that began before there was the flag
 KEPT = ("memory", "activation_checkpointing")  # what --memory was given and chose, beside the batch and precision
@@ -28,6 +28,7 @@ SPOKEN = {
     "forward_batch_size": "batch norm sees other pieces of the batch, so the numbers leave those of the unbroken run",
     "eval_interval": "other epochs are evaluated",
     "eval_start": "other epochs are evaluated",
+    "early_stopping": "the run ends elsewhere",
     "compile": "the numbers may differ in the last digits",
     "fused": "the numbers may differ in the last digits",
     "device": "the numbers may differ in the last digits",
@@ -47,6 +48,10 @@ class Best:
     accuracy: float
     results: dict[str, float]
     weights: OrderedDict[str, Tensor]
+
+
+def better(accuracy: float, best: Best | None) -> bool:
+    return best is None or accuracy > best.accuracy
 
 
 @dataclass
@@ -117,6 +122,11 @@ class TrainState:
         self.epoch, self.iteration, self.step = content["epoch"], done, content["step"]
         self.best = None if content["best"] is None else Best(**content["best"])
         self.last, self.seconds = dict(content["last"]), content["seconds"]
+
+
+def stopped_early(state: TrainState, patience: int | None) -> bool:
+    """Whether ``--early-stopping`` ends the training: so many epochs lie between the best and the latest evaluated."""
+    return patience is not None and state.best is not None and state.last["epoch"] - state.best.epoch >= patience
 
 
 def new_state(options: Namespace, iterations: int, forward_batch: int, device: torch.device) -> TrainState:

@@ -14,18 +14,20 @@ from skeleton_lab.utils import locks
 from skeleton_lab.utils.atomic import refuse_special
 
 LAST = "last.ckpt"  # the state of an unfinished run
+BEST = "best.pt"  # with --save-best: the weights of the best epoch so far
 
 # What the engine writes. Anything else in the folder belongs to the user and stays where it is.
 WRITTEN = (
     "config.yaml", "log.txt", "metrics.jsonl", "last.ckpt", ".*.tmp",
     "runs-*.pt", "runs-*_right.txt", "runs-*_wrong.txt", "runs", "trainlogs",
-    "weights/weights-*.pt", "checkpoints/checkpoint-*.pt", "epoch*_model.pt",
+    "weights/weights-*.pt", "checkpoints/checkpoint-*.pt", "epoch*_model.pt", "epoch_*_*.pt",
     "epoch*_test_score.pkl", "epoch*_val_score.pkl", "*_each_class_acc.csv", "test_result.pkl",
     "right-samples.txt", "wrong-samples.txt", "evaluation.npz", "hardest.npz", "calibration.json", "report.html",
-    "plots",
+    "plots", BEST, "ema", "tracking.json", "wandb", "mlflow.db", "mlartifacts",
 )  # fmt: skip
 PREVIOUS = "previous"
-TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt")  # a run has got somewhere
+# a run has got somewhere
+TRAINED = ("last.ckpt", "runs-*.pt", "weights/weights-*.pt", "epoch*_model.pt", "epoch_*_*.pt")
 LOCK = ".lock"
 
 

@@ -134,6 +134,12 @@ OPTIMISATION = _group(
     Flag("lr_ratio", "float", 0.001, "no effect", optional=True),
     Flag("nesterov", "bool", False, "Nesterov momentum (SGD)"),
     Flag("weight_decay", "float", 0.0005, "L2 on all parameters", at_least=0),
+    Flag("scale_lr", "str", "none", "several processes: none: they share --batch-size, their number changes nothing; "
+         "linear: each takes --batch-size clips, learning rates grow with their number", choices=("none", "linear")),
+    Flag("ema", "float", None, "keep an exponential moving average of the weights with this decay, e.g. 0.999; it is "
+         "evaluated and saved beside them, in ema/", above=0, below=1),
+    Flag("early_stopping", "int", None, "stop after so many epochs without a better accuracy on the validation split "
+         "(--val-split subjects); never on test data", at_least=1),
     Flag("grad_clip", "bool", False, "limit the norm of the gradient to --grad-max", optional=True),
     Flag("grad_max", "float", 1.0, "see --grad-clip", optional=True, above=0),
     Flag("loss_type", "str", "CE", "CE, or LSCE: with labels smoothed by 0.1", optional=True),
@@ -159,10 +165,14 @@ EVALUATION = _group(
     Flag("eval_start", "int", 1, "first epoch that is evaluated", optional=True, at_least=0),
     Flag("save_interval", "int", 1, "epochs between checkpoints", at_least=1),
     Flag("save_epoch", "int", 30, "checkpoints only after this epoch, and for the last one", optional=True),
+    Flag("save_best", "bool", False, "keep the weights of the best epoch so far in best.pt: best on the validation "
+         "split, else on the test data, which is said"),
     Flag("log_interval", "int", 100, "iterations between log lines", at_least=1),
     Flag("print_log", "bool", True, "append to log.txt"),
     Flag("save_log", "bool", True, "append to log.txt", optional=True),
     Flag("pavi_log", "bool", False, "no effect", optional=True),
+    Flag("track", "strs", [], "send curves and settings to W&B or MLflow as well; without a server they write files",
+         choices=("wandb", "mlflow")),
     Flag("report", "bool", True, "write report.html at the end"),
 )
 

@@ -230,6 +230,11 @@ def _check(options: Options) -> None:
             f"--batch-size {batch} is not a multiple of --forward-batch-size {forward}; "
             f"--forward-batch-size {math.gcd(batch, forward)} would do"
         )
+    if options.early_stopping and options.val_split == "none":
+        raise UsageError(
+            "--early-stopping needs a validation split, as --val-split subjects makes one: stopped by its test data, a "
+            "training would be chosen on what it is measured with"
+        )
     if options.freeze and not options.weights:
         raise UsageError("--freeze backbone keeps what --weights brings: name the weights of a trained network")
     if options.start_epoch >= options.num_epoch:
@@ -241,8 +246,8 @@ def _check(options: Options) -> None:
 def save(options: Options, path: str | Path) -> None:
     """Write ``config.yaml``: what ran, sorted by key, usable as ``--config`` for the same run again.
 
-    Presets, window flags and ``--memory`` have done their work on the other values by then and are written as not
-    given, so that reading the file does not apply them twice; neither does it resume.
+    Presets, window flags, ``--memory`` and ``--scale-lr`` have done their work on the other values by then and are
+    written as not given, so that reading the file does not apply them twice; neither does it resume.
 
     Raises:
         UsageError: the file cannot be written.
@@ -250,6 +255,7 @@ def save(options: Options, path: str | Path) -> None:
     done = {
         "memory": None,
         "memory_friendly": False,
+        "scale_lr": "none",
         "train_window_size": None,
         "test_window_size": None,
         "resume": False,

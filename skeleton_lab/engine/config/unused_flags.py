@@ -30,6 +30,8 @@ RULES: tuple[Rule, ...] = (
     ("resume", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("shots", lambda o: o.phase != "train", "--phase {phase} does not train"),
     ("freeze", lambda o: o.phase != "train", "--phase {phase} does not train"),
+    *((name, lambda o: o.phase != "train", "--phase {phase} does not train")
+      for name in ("scale_lr", "ema", "early_stopping", "save_best", "track")),
     ("memory", lambda o: o.phase == "model_size", "--phase {phase} computes nothing"),
     ("train_window_size", lambda o: o.phase != "train", "--phase {phase} does not train"),
     *((f"{split}_window_size", partial(_overruled, split), f"--{split}-feeder-args names another window_size")

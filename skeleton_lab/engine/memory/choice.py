@@ -82,7 +82,7 @@ class Counts:
     def __init__(self, options: Options, runtime: Runtime, learner: Learner, loader: DataLoader) -> None:
         self.options, self.device, self.world = options, runtime.device, runtime.team.world
         self.net, self.loss = learner.net, learner.criterion
-        self.states = 3 if options.optimizer == "SGD" else 4
+        self.states = (3 if options.optimizer == "SGD" else 4) + (options.ema is not None)
         self.around = budget.around(self.device)
         inputs, _ = unpack(loader.collate_fn([underlying(loader)[0]]), options.recipe.index_t)
         inputs = [x.flatten(0, 1) if x.dim() == SEVERAL else x for x in inputs]

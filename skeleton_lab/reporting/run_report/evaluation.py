@@ -73,7 +73,8 @@ def read(work_dir: Path, notices: list[str], brief: bool = False) -> Evaluation 
         notices.append(f"{FILE}: shapes {logits.shape} and {labels.shape} do not fit: left out.")
         return None
     names = _of_rows(members, "names", "U")
-    groups, frames = ({}, None) if brief else _of_clips(members, names)  # of all rows: a published file is known by all of its labels
+    # Of all rows: a published file is known by all of its labels.
+    groups, frames = ({}, None) if brief else _of_clips(members, names)
     num_class = logits.shape[1]
     known = (labels >= 0) & (labels < num_class)
     if not known.all():
@@ -112,7 +113,8 @@ def _ranked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
 def _of_rows(members: dict[str, np.ndarray], key: str, kinds: str) -> np.ndarray | None:
     """A member with an entry for every row, of one of some kinds of numbers or text; None: there is none such."""
     found = members.get(key)
-    return found if found is not None and found.shape == members["labels"].shape and found.dtype.kind in kinds else None
+    fits = found is not None and found.shape == members["labels"].shape and found.dtype.kind in kinds
+    return found if fits else None
 
 
 def _of_clips(

@@ -175,11 +175,13 @@ POINTLESS = {
     "warmup_lr": "--warm-up-epoch 0", "warmup_prefix": "--warm-up-epoch 0", "val_share": "", "amp_opt_level": "",
     "optimizer": "TEST", "base_lr": "TEST", "num_epoch": "TEST", "resume": "TEST", "train_window_size": "TEST",
     "save_score": "", "memory": "--phase model_size", "test_window_size": "--test-feeder-args window_size=8",
-    "shots": "TEST", "freeze": "TEST",
+    "shots": "TEST", "freeze": "TEST", "scale_lr": "TEST", "ema": "TEST", "early_stopping": "TEST",
+    "save_best": "TEST", "track": "TEST",
 }  # fmt: skip
 VALUES = {
     "val_share": "0.2", "optimizer": "SGD", "nesterov": "True", "resume": "True", "warmup_prefix": "True",
-    "save_score": "False", "freeze": "backbone",
+    "save_score": "False", "freeze": "backbone", "scale_lr": "linear", "ema": "0.9", "save_best": "True",
+    "track": "mlflow",
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from networks import NETWORKS
 from torch import nn
 
 from skeleton_lab import registry
-from skeleton_lab.engine.pretrained import load_weights, read_weights
+from skeleton_lab.engine import work_dir
+from skeleton_lab.engine.pretrained import epoch_of, load_weights, read_weights, step_of
 from skeleton_lab.errors import LabError, WeightsError
 from skeleton_lab.utils.importing import import_class
 
@@ -191,3 +192,15 @@ def test_the_refused_global_is_named_without_torchs_advice(net, tmp_path, monkey
         assert named in line and "\n" not in line and "\x1b" not in line, line
         assert not any(word in line for word in ("weights_only", "torch.load", "safe_globals", "http")), line
     assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("room", [room for room in registry.ROOMS if room.config], ids=lambda room: room.folder)
+def test_every_rooms_weights_are_known_by_their_name(room, tmp_path):
+    """Their epoch and steps are read from it, and an earlier run's move aside."""
+    path = tmp_path / room.recipe.weights.format(epoch=7, step=90)
+    assert epoch_of(path) == 7 and step_of(path) == (90 if "90" in path.name else 0)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert work_dir.holds_run(tmp_path)
+    moved = work_dir.move_earlier(tmp_path)
+    assert not path.exists() and (moved / path.relative_to(tmp_path)).exists()
