@@ -12,6 +12,7 @@ import numpy as np
 from skeleton_lab.compare import fusions
 from skeleton_lab.compare.comparison import Comparison
 from skeleton_lab.compare.figures import Group, facts
+from skeleton_lab.compare.published import Published
 from skeleton_lab.utils import results
 
 CSV, JSON = "comparison.csv", "comparison.json"
@@ -19,7 +20,8 @@ CSV, JSON = "comparison.csv", "comparison.json"
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Both files; UsageError where they cannot be written."""
-    lines = [facts(row) | _published(comparison, row.result.group) for row in comparison.rows]
+    beside = {group.name: comparison.beside(group) for group in comparison.groups}
+    lines = [facts(row) | _published(beside[row.result.group]) for row in comparison.rows]
     results.write_csv(folder / CSV, list(lines[0]), [list(map(_cell, line.values())) for line in lines])
     results.write_json(folder / JSON, content(comparison, lines))
 
@@ -28,8 +30,8 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _published(comparison: Comparison, group: str) -> dict[str, Any]:
-    found = comparison.published.get(group)
+def _published(found: Published | None) -> dict[str, Any]:
+    """Of the same test set."""
     return {"published": found and found.top1, "published_source": found and found.source}
 
 

@@ -167,7 +167,8 @@ def published(found: Comparison) -> Section | None:
     for group in found.groups:
         if theirs := found.published.get(group.name):
             best, last = (group.over_seeds(value) for value in (lambda row: row.best.value, _last))
-            lines.append((group.name, theirs.benchmark, f"{100 * theirs.top1:.2f}", shown(best), shown(last),
+            figure = f"{100 * theirs.top1:.2f}{'' if theirs.same_clips else ', other clips'}"
+            lines.append((group.name, theirs.benchmark, figure, shown(best), shown(last),
                           str(len(theirs.differences)), theirs.source))  # fmt: skip
             if theirs.differences:
                 title = f"{group.name} and {theirs.config}"
@@ -175,7 +176,8 @@ def published(found: Comparison) -> Section | None:
     head = ("runs", "benchmark", "published", "best epoch", "last epoch", "differences", "source")
     about = (
         "Top-1 in %. A figure is of its recipe: what the run sets otherwise, as far as it decides the numbers, is "
-        "listed below the table. Settings of runs that have no published figure are in their config.yaml."
+        "listed below the table. Other clips: the run was tested on as many as the benchmark does not have, and the two "
+        "figures say nothing about each other. Settings of runs without a published figure are in their config.yaml."
     )
     return Section("published", "Published figures", f"{TEMPLATES}/tables.html.j2",
                    {"about": about, "tables": [("", head, lines, False), *unlike]})  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -57,6 +58,10 @@ def test_what_a_run_sets_otherwise(tmp_path):
     assert found.differences == (
         ("test clips", "16,487", "240"), ("num_epoch", "65", "8"), ("test_feeder_args.window_size", "64", "16"),
     )  # fmt: skip
+    assert cli.main(["compare", str(tmp_path / "a" / "network0-joint-seed1"), "--output", str(tmp_path / "out")]) == 0
+    assert "89.60, other clips" in (tmp_path / "out" / "comparison.html").read_text()
+    (row,) = csv.DictReader((tmp_path / "out" / "comparison.csv").open())
+    assert row["published"] == "", "for a table only what can be compared"
     bone = resolved(tmp_path / "b", config, test={"bone": True})
     assert bone.stream == "bone" and published.of(bone) is None, "no figure of the bone stream is known"
     own = resolved(tmp_path / "c", config, config="my/default.yaml")

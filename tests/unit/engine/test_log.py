@@ -77,9 +77,10 @@ def test_a_missing_archive_is_refused_before_the_network_is_built(tmp_path, monk
 def run_at(epoch: int, program: str = "C", **options) -> SimpleNamespace:
     """A run of 10 epochs of 100 batches in epoch ``epoch`` (0-based); one evaluation took 30 s."""
     settings = {"num_epoch": 10, "eval_start": 1, "eval_interval": 1} | options
+    recipe = registry.find(program).recipe
     return SimpleNamespace(
         options=Namespace(**settings), state=SimpleNamespace(epoch=epoch, losses=torch.zeros(100)),
-        loaders=SimpleNamespace(choose=object()), recipe=registry.find(program).recipe,
+        loaders=SimpleNamespace(choose=object()), recipe=recipe, tests_best=recipe.final_test,
         clock=SimpleNamespace(evaluated=(2, 60.0)),
     )  # fmt: skip
 
