@@ -176,8 +176,8 @@ def published(found: Comparison) -> Section | None:
     head = ("runs", "benchmark", "published", "best epoch", "last epoch", "differences", "source")
     about = (
         "Top-1 in %. A figure is of its recipe: what the run sets otherwise, as far as it decides the numbers, is "
-        "listed below the table. Other clips: the run was tested on another number of clips than the benchmark has; the "
-        "two figures cannot be compared. Settings of runs without a published figure are in their config.yaml."
+        "listed below the table. Other clips: the run was tested on another number of clips than the benchmark has; "
+        "the two cannot be compared. Settings of runs without a published figure are in their config.yaml."
     )
     return Section("published", "Published figures", f"{TEMPLATES}/tables.html.j2",
                    {"about": about, "tables": [("", head, lines, False), *unlike]})  # fmt: skip
