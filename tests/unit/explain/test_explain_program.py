@@ -54,7 +54,7 @@ def test_rooms_of_other_feeders(bench, data, capsys):
     assert explain(bench, data / "data/NTU60_CS.npz", "--index", "2", "--steps", "8") == 0
     [clip] = result(bench)["clips"]
     shape = np.shape(clip["occlusion"])
-    assert shape == np.shape(clip["gradients"]) and shape[1:] == (5, 2) and np.any(clip["occlusion"])
+    assert shape == np.shape(clip["gradients"]) and shape[1:] == (6, 2) and np.any(clip["occlusion"])
     difference = clip["log_odds"] - clip["log_odds_still"]
     said = capsys.readouterr().out  # eight steps are few for some of these untrained networks
     exact = clip["integral"] == pytest.approx(difference, abs=max(0.05 * abs(difference), 0.05))
