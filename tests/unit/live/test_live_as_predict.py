@@ -42,7 +42,7 @@ def test_at_the_last_frame_of_a_window_the_label_is_that_of_predict(net, predict
     for row in rows:
         who = "all" if row.who == "all" else int(row.who.split()[1]) - 1
         label = said[row.last, who]
-        assert (label["label"], label["time"]) == (row.best, row.last / 30)
+        assert label["label"] == row.best and label["time"] == pytest.approx(row.last / 30, abs=1e-6)
         assert [each["name"] for each in label["top5"]] == [name for name, _ in row.top]
         assert [each["probability"] for each in label["top5"]] == pytest.approx([p for _, p in row.top], abs=3e-6)
 
