@@ -225,7 +225,7 @@ def test_the_program_listens_until_nothing_comes(tmp_path, capsys, monkeypatch):
     status, labels, said = live([*words, "--output", tmp_path / "labels.jsonl"], capsys)
     assert status == 0 and labels == []
     found = [json.loads(each) for each in (tmp_path / "labels.jsonl").read_text().splitlines()]
-    assert [each["frame"] for each in found] == [7, 15, 23] and found[0]["time"] == 7 / 30
+    assert [each["frame"] for each in found] == [7, 15, 23] and found[0]["time"] == pytest.approx(7 / 30, abs=1e-6)
     assert "29 frames (1 missing), 3 labels" in said and "person 0: " in said
 
 
