@@ -10,17 +10,20 @@ import numpy as np
 from skeleton_lab.compare.reading import Result
 from skeleton_lab.data.archives import sample_names
 from skeleton_lab.errors import UsageError
+from skeleton_lab.reporting.run_report.evaluation import OF_CLIPS
 
 FORMS = (str, sample_names.bare, sample_names.last_part)
 
 
 @dataclass
 class Clips:
-    """The N clips that are compared: their classes (N,), and names (N,) where the runs know them."""
+    """The N clips that are compared: their classes, (N,), and what the first run knows of them, as ``Evaluation``."""
 
     labels: np.ndarray
-    names: np.ndarray | None
     classes: int
+    names: np.ndarray | None = None
+    subjects: np.ndarray | None = None
+    frames: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,10 +60,10 @@ def align(results: Sequence[Result], common: bool) -> tuple[Clips, list[str]]:
         if len(other.labels) != left or (each[kept] != np.arange(left)).any():
             other.top5 = other.top5 if len(other.labels) == left else None  # it is of all its clips
             other.labels, other.predicted = other.labels[each[kept]], other.predicted[each[kept]]
-    names = None if first.names is None else first.names[kept]
+    told = {key: None if (values := getattr(first, key)) is None else values[kept] for key in OF_CLIPS}
     for other in results:
-        other.names = None
-    return Clips(first.labels, names, max(other.num_class for other in results)), notices
+        other.names = other.subjects = other.frames = None
+    return Clips(first.labels, max(other.num_class for other in results), **told), notices
 
 
 def _left_out(results: Sequence[Result], left: int) -> list[str]:

@@ -90,9 +90,10 @@ def compare(
     rows = [figures.row(each, clips.classes, _whole(each, before[each.name], len(clips))) for each in finished]
     groups = figures.grouped(rows)
     rows = figures.best_rows(groups)
-    found = parts.by_name(rows, clips)
-    if archive is not None:
-        found.append(parts.by_length(rows, clips, parts.lengths_of(archive, clips, show)))
+    found = parts.of_clips(rows, clips)
+    frames = clips.frames if archive is None else parts.lengths_of(archive, clips, show)
+    if frames is not None:
+        found.append(parts.by_length(rows, frames))
     chosen = _chosen(groups, pair)
     theirs = {group.name: published.of(group.first.result) for group in groups}
     return Comparison(

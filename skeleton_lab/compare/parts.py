@@ -10,13 +10,11 @@ import numpy as np
 
 from skeleton_lab.compare.clips import Clips
 from skeleton_lab.compare.figures import Row, right_matrix
-from skeleton_lab.data.archives import sample_names
-from skeleton_lab.data.archives.name_groups import groups
+from skeleton_lab.data.archives import clip_groups, sample_names
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.errors import UsageError
 from skeleton_lab.utils.progress import clip_bar
 
-QUARTERS = 4
 AT_ONCE = 256  # clips whose length is found between two steps of the bar
 
 
@@ -35,36 +33,24 @@ class Parts:
     right: np.ndarray
 
 
-def by_name(rows: Sequence[Row], clips: Clips) -> list[Parts]:
-    """As the names of the clips tell; kinds of which there is but one are left out."""
-    if clips.names is None:
-        return []
+def of_clips(rows: Sequence[Row], clips: Clips) -> list[Parts]:
+    """As the archive or the names of the clips tell; kinds of which there is but one are left out."""
     right = right_matrix(rows)
-    found = groups(clips.names, clips.labels)
-    return [
-        _parts(kind, numbers, {value: str(value) for value in np.unique(numbers).tolist()}, right)
-        for kind, numbers in found.items()
-        if len(np.unique(numbers[numbers >= 0])) > 1
-    ]
+    found = clip_groups.of_clips(clips.names, clips.labels, clips.subjects)
+    return [_parts(kind, *coded, right) for kind, coded in found.items() if len(coded[1]) > 1]
 
 
-def _parts(kind: str, numbers: np.ndarray, names: dict[int, str], right: np.ndarray) -> Parts:
-    """Args: numbers: (N,) of the part, below 0 for a clip of none."""
-    values = [value for value in names if value >= 0]
-    there = [numbers == value for value in values]
+def by_length(rows: Sequence[Row], frames: np.ndarray) -> Parts:
+    """Quarters of the clips by their frames (N,)."""
+    codes, names = clip_groups.by_length(frames)
+    return _parts("length", codes, [f"{name} frames" for name in names], right_matrix(rows))
+
+
+def _parts(kind: str, codes: np.ndarray, names: list[str], right: np.ndarray) -> Parts:
+    """Args: codes: (N,) the part of each clip, below 0 for none."""
+    there = [codes == code for code in range(len(names))]
     counts = np.stack([right[:, each].sum(1) for each in there], 1)
-    return Parts(kind, [names[value] for value in values], np.array([each.sum() for each in there]), counts)
-
-
-def by_length(rows: Sequence[Row], clips: Clips, lengths: np.ndarray) -> Parts:
-    """Quarters of the clips by their frames; equal lengths stay together, so that quarters may differ in size."""
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, QUARTERS + 1)[1:-1], method="lower"))
-    numbers = np.searchsorted(edges, lengths, side="left")
-    names = {}
-    for value in np.unique(numbers).tolist():
-        mine = lengths[numbers == value]
-        names[value] = f"{mine.min()} to {mine.max()} frames"
-    return _parts("length", numbers, names, right_matrix(rows))
+    return Parts(kind, names, np.array([each.sum() for each in there]), counts)
 
 
 def lengths_of(archive: Path, clips: Clips, show: bool = True) -> np.ndarray:

@@ -39,7 +39,12 @@ def parser() -> Parser:
         metavar=("RUN", "RUN"),
         help="two runs, by the names in the table, whose classes are compared [the best of the best two]",
     )
-    add("--archive", type=Path, metavar="FILE", help="archive of the test clips: accuracy by their length too")
+    add(
+        "--archive",
+        type=Path,
+        metavar="FILE",
+        help="archive of the test clips: accuracy by their length, of runs that did not keep it",
+    )
     add("--flops", action="store_true", help="count the FLOPs of each network (it is built: seconds each)")
     return made  # fmt: skip
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from skeleton_lab.compare.finding import SEED, Place
 from skeleton_lab.reporting.run_report import work_dir
+from skeleton_lab.reporting.run_report.evaluation import OF_CLIPS
 from skeleton_lab.reporting.run_report.summary import Score, scores
 from skeleton_lab.reporting.run_report.work_dir import Run, number
 from skeleton_lab.utils.progress import clip_bar
@@ -31,8 +32,8 @@ class Result:
     """A run, and what it said to N test clips; N is 0 where it has not been tested.
 
     Attributes:
-        labels, predicted: (N,) int32. names: (N,) str of the clips, where the run knows them; let go once the clips of
-            all runs are put into one order.
+        labels, predicted: (N,) int32. names, subjects, frames: (N,) of the clips, as in ``Evaluation``; let go once the
+            clips of all runs are put into one order.
         group: name of the runs that differ by their seed alone.
     """
 
@@ -41,6 +42,8 @@ class Result:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     predicted: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     names: np.ndarray | None = None
+    subjects: np.ndarray | None = None
+    frames: np.ndarray | None = None
     top5: float | None = None
     num_class: int = 0
     epoch: int | None = None  # of the weights that were tested
@@ -130,14 +133,17 @@ def _take(result: Result) -> None:
     result.class_names = work_dir.class_names(result.run)
     result.run.evaluation = None
     result.labels, result.predicted = told.labels.astype(np.int32), told.pred.astype(np.int32)
-    result.names, result.top5, result.num_class = told.names, told.top5, told.num_class
+    result.names, result.subjects, result.frames = told.names, told.subjects, told.frames
+    result.top5, result.num_class = told.top5, told.num_class
     result.epoch = told.epoch
 
 
 def _share(first: Result, other: Result) -> None:
-    """Equal names are kept once: of 100 runs they are the most that is kept."""
-    if first.names is not None and other.names is not None and np.array_equal(first.names, other.names):
-        other.names = first.names
+    """Equal names, subjects and frames are kept once: of 100 runs they are the most that is kept."""
+    for key in OF_CLIPS:
+        mine, theirs = getattr(first, key), getattr(other, key)
+        if mine is not None and theirs is not None and np.array_equal(mine, theirs):
+            setattr(other, key, mine)
 
 
 def _name_groups(results: Sequence[Result]) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.array_clips import ArrayClips
+from skeleton_lab.data.archives.clip_groups import NTU_NAME, UCLA_NAME
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.name_groups import NTU_NAME, UCLA_NAME
 from skeleton_lab.data.feeders.base import Feeder
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import any_skeleton

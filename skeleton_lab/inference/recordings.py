@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skeleton_lab.data.archives import ntu_protocol
-from skeleton_lab.data.archives.name_groups import NTU_NAME
+from skeleton_lab.data.archives.clip_groups import NTU_NAME
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import safe_pickle
 from skeleton_lab.data.preprocessing.actors import scene

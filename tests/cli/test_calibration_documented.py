@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import numpy as np
 import pytest
-from places import ROOT
-from sandbox import in_this_process
-
-from skeleton_lab import cli
+from sandbox import documented, run_line
 
 pytestmark = pytest.mark.slow
-TEXT = (ROOT / "docs" / "calibration.md").read_text("utf-8")
-COMMANDS = [line for line in TEXT.splitlines() if line.startswith("skeleton-lab ")]
+COMMANDS = documented("calibration.md")
 SHORT = "--device cpu --num-worker 0 --num-epoch 5 --step 9 --batch-size 6 --base-lr 0.01 --report False"
-
-
-def run(command: str) -> int:
-    try:
-        with in_this_process():
-            return cli.main(shlex.split(command)[1:])
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
@@ -39,7 +26,7 @@ def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
     np.savez("my.npz", skeleton="h36m17", channels="xyz", units="m", class_names=np.array([*"abcde"]), **arrays)
     assert [command.split()[1] for command in COMMANDS] == ["train", "calibrate", "predict", "train", "calibrate"]
     for command in COMMANDS:
-        assert run(f"{command} {SHORT}" if command.split()[1] == "train" else command) == 0, command
+        assert run_line(command, SHORT if command.split()[1] == "train" else "") == 0, command
         for made in tmp_path.glob("runs/*/epoch5_model.pt"):  # the document's name of the last epoch's weights
             made.rename(made.with_name("epoch40_model.pt"))
     whole, some = (json.loads((tmp_path / "runs" / name / "calibration.json").read_text()) for name in ("all", "some"))

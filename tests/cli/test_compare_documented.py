@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import many_runs
 import numpy as np
 import pytest
 import yaml
-from places import ROOT
+from sandbox import documented, run_line
 
-from skeleton_lab import cli, registry
+from skeleton_lab import registry
 from skeleton_lab.compare import pictures
 from skeleton_lab.data.archives.opening import open_archive
 from skeleton_lab.data.synthetic import archive
 
-COMMANDS = [
-    line for line in (ROOT / "docs" / "compare.md").read_text("utf-8").splitlines() if line.startswith("skeleton-lab ")
-]
+COMMANDS = documented("compare.md")
 NAMES = ("ctrgcn_joint", "stgcn_joint", "ctrgcn_joint-seed2", "study/runs/ctrgcn-joint-seed1")
 
 
@@ -42,7 +39,7 @@ def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
     (tmp_path / "work_dir" / "study" / "study.json").write_text(json.dumps({"runs": listed}))
     assert len(COMMANDS) == 4
     for command in COMMANDS:
-        assert cli.main(shlex.split(command)[1:]) == 0, command
+        assert run_line(command) == 0, command
     for folder in ("comparison", "work_dir/seeds", "work_dir/study/comparison"):
         assert {"comparison.html", "comparison.csv", "comparison.json"} <= {
             p.name for p in (tmp_path / folder).iterdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import pytest
 import torch
 import yaml
 from places import ROOT
-from sandbox import in_this_process
+from sandbox import run_line
 
-from skeleton_lab import cli, registry
+from skeleton_lab import registry
 from skeleton_lab.data.synthetic import archive
 
 pytestmark = pytest.mark.slow
@@ -46,20 +45,11 @@ def folder(tmp_path_factory) -> Path:
     return here
 
 
-def run(command: str) -> int:
-    words = shlex.split(command)[1:]
-    try:
-        with in_this_process():
-            return cli.main([*words, *shlex.split(SHORT[words[0]])])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
 def test_every_command_does_what_the_document_says(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert len(COMMANDS) == 5
     for command in COMMANDS:
-        assert run(command) == 0, command
+        assert run_line(command, SHORT[command.split()[1]]) == 0, command
     for name in ("explain", "waving", "sanity", "own"):
         made = Path("work_dir") / name
         assert {"explanations.json", "explanations.html"} <= {path.name for path in made.iterdir()}

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from places import ROOT
-from sandbox import in_this_process
+from sandbox import documented, run_line
 
-from skeleton_lab import cli
 from skeleton_lab.sweep import forecast, pool, study
 
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "sweep.md").read_text("utf-8")
-COMMANDS = [line for line in TEXT.splitlines() if line.startswith("skeleton-lab ")]
+COMMANDS = documented("sweep.md")
 FILES = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.S | re.M)]
 SHORT = {"synthetic": "--train 6 --test 6 --classes 3 --resample 8 --quiet"}
 SMALL = {"batch_size": 6, "test_batch_size": 6, "train_window_size": 8, "test_window_size": 8, "num_epoch": 1,
@@ -31,18 +30,10 @@ class Here:
     def __init__(self, argv, log: Path, more) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            self.code = run(argv[3:])  # behind python -m skeleton_lab
+            self.code = run_line(shlex.join(argv[2:]))  # behind python -m skeleton_lab
 
     def poll(self) -> int:
         return self.code
-
-
-def run(words: list[str]) -> int:
-    try:
-        with in_this_process():
-            return cli.main(words)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def test_every_command_does_what_the_document_says(tmp_path, monkeypatch, capsys):
@@ -54,8 +45,7 @@ def test_every_command_does_what_the_document_says(tmp_path, monkeypatch, capsys
     assert [line.split()[1] for line in COMMANDS] == ["synthetic", "sweep", "sweep", "sweep"]
     said = []
     for command in COMMANDS:
-        verb, *words = shlex.split(command)[1:]
-        assert run([verb, *words, *shlex.split(SHORT.get(verb, ""))]) == 0, command
+        assert run_line(command, SHORT.get(command.split()[1], "")) == 0, command
         said.append(capsys.readouterr().out)
     assert said[1].count("skeleton-lab train CTR-GCN") == 4 and "forecast: 0.04 h of training for 4 runs" in said[1]
     assert "4 runs: 4 finished" in said[2] and "4 runs: 4 finished" in said[3]

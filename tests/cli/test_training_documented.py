@@ -6,32 +6,19 @@ Those of two machines are run by ``tests/unit/engine/test_two_nodes.py``.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 
 import numpy as np
 import pytest
-from places import ROOT
-from sandbox import in_this_process
+from sandbox import documented, run_line
 from told_tracker import TOLD, Told
 
-from skeleton_lab import cli
 from skeleton_lab.engine import trackers
 
 pytestmark = pytest.mark.slow
-COMMANDS = [
-    line for line in (ROOT / "docs" / "training.md").read_text("utf-8").splitlines() if line.startswith("skeleton-lab ")
-]
+COMMANDS = documented("training.md")
 SHORT = "--device cpu --num-worker 0 --report False"
 FEW = "--num-epoch 2 --step 1 --batch-size 12 --base-lr 0.01"
-
-
-def run(command: str) -> int:
-    try:
-        with in_this_process():
-            return cli.main(shlex.split(command)[1:])
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
@@ -47,8 +34,8 @@ def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
                    f"subject_{split}": np.array([f"{split}{k // 5}" for k in range(count)])}  # fmt: skip
     np.savez("my.npz", skeleton="h36m17", channels="xyz", units="m", class_names=np.array([*"abcde"]), **arrays)
     aided, averaged, tracked = COMMANDS
-    assert run(f"{aided} {SHORT} {FEW}") == 0
-    assert run(f"{averaged} {SHORT}") == 0
+    assert run_line(aided, f"{SHORT} {FEW}") == 0
+    assert run_line(averaged, SHORT) == 0
     events = [json.loads(line) for line in (tmp_path / "runs/aided/metrics.jsonl").read_text().splitlines()]
     best = next(event for event in events if event["event"] == "result")["ema"]["best"]
     kept = np.load(tmp_path / "runs/averaged/evaluation.npz")
@@ -57,5 +44,5 @@ def test_every_command_does_what_the_document_says(tmp_path, monkeypatch):
     ) == 10
     assert (tmp_path / "runs/aided/best.pt").exists()
     TOLD.clear()
-    assert run(f"{tracked} {SHORT} {FEW}") == 0
+    assert run_line(tracked, f"{SHORT} {FEW}") == 0
     assert TOLD[0][1] == "tracked" and [entry[0] for entry in TOLD[-2:]] == ["result", "close"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,15 @@ import pytest
 import torch
 import yaml
 from places import ROOT
-from sandbox import in_this_process
+from sandbox import documented, run_line
 
-from skeleton_lab import cli, registry
+from skeleton_lab import registry
 from skeleton_lab.data.archives.ntu_protocol import ONE_SHOT_NOVEL, anchor
 from skeleton_lab.inference import network
 
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "transfer.md").read_text("utf-8")
-COMMANDS = [line for line in TEXT.splitlines() if line.startswith("skeleton-lab ")]
+COMMANDS = documented("transfer.md")
 SHORT = "--device cpu --num-worker 0 --num-epoch 1 --step 1 --test-batch-size 8 --report False --batch-size 24"
 WEIGHTS = "epoch80_model.pt"
 FRAMES = 10
@@ -66,23 +65,14 @@ def folder(tmp_path_factory) -> Path:
     return here
 
 
-def run(command: str, *more: str) -> int:
-    words = [*shlex.split(command)[1:], *more]
-    try:
-        with in_this_process():
-            return cli.main(words)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
 def test_every_command_does_what_the_document_says(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(network, "FRAMES", 20)  # of the mapped clips; NTU's own 300 would only cost time
     assert len(COMMANDS) == 8
     for command in COMMANDS:
         verb = command.split()[1]
-        more = shlex.split(SHORT) if verb == "train" else ["--draws", "2"] if verb == "few-shot" else []
-        assert run(command, *more) == 0, command
+        more = SHORT if verb == "train" else "--draws 2" if verb == "few-shot" else ""
+        assert run_line(command, more) == 0, command
         work = folder / (re.search(r"--work-dir (\S+)", command) or ["", "none"])[1]
         for made in work.glob("epoch1_model.pt"):  # the document's name of the last epoch's weights
             made.rename(work / ("epoch20_model.pt" if work.name == "fine-tuned" else WEIGHTS))

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from skeleton_lab import registry
+from skeleton_lab import cli, registry
 from skeleton_lab.engine import run
 from skeleton_lab.utils.importing import import_class
 
@@ -33,6 +33,21 @@ def in_this_process() -> Iterator[None]:
             told = getattr(sys.modules[name], "__dict__", {})
             if any(str(place).startswith(folders) for place in (told.get("__file__"), *(told.get("__path__") or ()))):
                 del sys.modules[name]
+
+
+def documented(page: str) -> list[str]:
+    """The commands of ``docs/PAGE`` that begin with skeleton-lab, in their order."""
+    lines = (registry.ROOT / "docs" / page).read_text("utf-8").splitlines()
+    return [line for line in lines if line.startswith("skeleton-lab ")]
+
+
+def run_line(line: str, more: str = "") -> int:
+    """A command of ``skeleton-lab`` with ``more`` flags behind it, in this process; the exit code."""
+    try:
+        with in_this_process():
+            return cli.main(shlex.split(f"{line} {more}")[1:])
+    except SystemExit as stop:
+        return int(stop.code or 0)
 
 
 class Lab:

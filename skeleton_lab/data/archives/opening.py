@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.archives import about, column_order, npy_format, scrambled
+from skeleton_lab.data.archives.clip_groups import subjects_of
 from skeleton_lab.data.archives.clips import Clips, MappedClips
 from skeleton_lab.data.archives.labels import class_ids
 from skeleton_lab.data.archives.locate import held
-from skeleton_lab.data.archives.name_groups import subjects_of
 from skeleton_lab.data.archives.npy_format import StoredArray
 from skeleton_lab.data.archives.packed import BLOCK, PackedClips, Writer, state_of, stored
 from skeleton_lab.data.archives.parsing import parsing

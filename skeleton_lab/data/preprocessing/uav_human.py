@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skeleton_lab.data.archives.name_groups import UAV_NAME
+from skeleton_lab.data.archives.clip_groups import UAV_NAME
 from skeleton_lab.data.preprocessing import own_archive, person_slots
 from skeleton_lab.data.preprocessing.own_archive import Clip
 from skeleton_lab.data.preprocessing.recordings import Source, listed

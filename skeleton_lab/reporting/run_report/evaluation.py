@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archives import name_groups
 from skeleton_lab.utils.reliability import Reliability, measured
 
 FILE = "evaluation.npz"
+OF_CLIPS = {"names": "U", "subjects": "Ui", "frames": "iu"}  # members that tell something of each clip, and their types
 
 
 @dataclass
@@ -20,10 +20,8 @@ class Evaluation:
     """The last evaluation: class and predicted class of N samples, K classes.
 
     Attributes:
-        names: (N,) text, of the clips, where the file has them.
-        groups: what is known of the clips by kind, "subject", "camera", "setup": (N,) numbers, ``name_groups.NOT_TOLD``
-            where a clip does not tell; subjects may be names, (N,) text.
-        frames: (N,) recorded frames, where they are told.
+        names: (N,) text, of the clips; subjects: (N,) numbers or text, who is seen; frames: (N,) recorded ones; where
+            the file has them.
     """
 
     labels: np.ndarray  # (N,) int64
@@ -34,7 +32,7 @@ class Evaluation:
     class_names: list[str] = field(default_factory=list)  # that the archive of the clips tells
     names: np.ndarray | None = None
     reliability: Reliability | None = None  # where all logits are finite
-    groups: dict[str, np.ndarray] = field(default_factory=dict)
+    subjects: np.ndarray | None = None
     frames: np.ndarray | None = None
 
 
@@ -63,7 +61,7 @@ def arrays(path: Path, required: tuple[str, ...], notices: list[str]) -> dict[st
 def read(work_dir: Path, notices: list[str], brief: bool = False) -> Evaluation | None:
     """The file of a work dir; None, with a notice, where it is missing its main parts or damaged.
 
-    ``brief``: without how sure the network was, and what is known of the clips beside their names.
+    ``brief``: without how sure the network was.
     """
     members = arrays(work_dir / FILE, ("logits", "labels"), notices)
     if members is None:
@@ -72,9 +70,7 @@ def read(work_dir: Path, notices: list[str], brief: bool = False) -> Evaluation 
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not logits.size:
         notices.append(f"{FILE}: shapes {logits.shape} and {labels.shape} do not fit: left out.")
         return None
-    names = _of_rows(members, "names", "U")
-    # Of all rows: a published file is known by all of its labels.
-    groups, frames = ({}, None) if brief else _of_clips(members, names)
+    told = {key: _of_rows(members, key, kinds) for key, kinds in OF_CLIPS.items()}
     num_class = logits.shape[1]
     known = (labels >= 0) & (labels < num_class)
     if not known.all():
@@ -84,13 +80,12 @@ def read(work_dir: Path, notices: list[str], brief: bool = False) -> Evaluation 
         return None
     pred, top5 = _ranked(np.nan_to_num(logits, nan=-np.inf), labels)
     words = members.get("class_names", np.arange(0))
-    told = words.tolist() if words.ndim == 1 and words.dtype.kind == "U" else []
+    classes = words.tolist() if words.ndim == 1 and words.dtype.kind == "U" else []
     return Evaluation(
-        labels=labels, pred=pred, top5=top5, num_class=num_class, epoch=_epoch(members), class_names=told[:num_class],
-        names=None if names is None else names[known],
+        labels=labels, pred=pred, top5=top5, num_class=num_class, epoch=_epoch(members),
+        class_names=classes[:num_class],
         reliability=measured(logits, labels) if not brief and np.isfinite(logits).all() else None,
-        groups={kind: values[known] for kind, values in groups.items()},
-        frames=None if frames is None else frames[known],
+        **{key: None if values is None else values[known] for key, values in told.items()},
     )  # fmt: skip
 
 
@@ -115,14 +110,3 @@ def _of_rows(members: dict[str, np.ndarray], key: str, kinds: str) -> np.ndarray
     found = members.get(key)
     fits = found is not None and found.shape == members["labels"].shape and found.dtype.kind in kinds
     return found if fits else None
-
-
-def _of_clips(
-    members: dict[str, np.ndarray], names: np.ndarray | None
-) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Groups and frames of all rows. Who the archive says is seen goes before what the names tell."""
-    groups = {} if names is None else name_groups.groups(names, members["labels"])
-    subjects = _of_rows(members, "subjects", "Ui")
-    if subjects is not None:
-        groups = {"subject": subjects, **{kind: values for kind, values in groups.items() if kind != "subject"}}
-    return groups, _of_rows(members, "frames", "iu")

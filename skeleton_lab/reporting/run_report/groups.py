@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from skeleton_lab.data.archives.name_groups import KINDS, NOT_TOLD
+from skeleton_lab.data.archives import clip_groups
 from skeleton_lab.reporting.html.shell import Section
 from skeleton_lab.reporting.run_report.evaluation import Evaluation
 from skeleton_lab.utils import statistics
 
 TEMPLATE = "reporting/run_report/templates/groups.html.j2"
 LENGTH = "clip length"
-PARTS = 4  # of the clips, by their length
 MOST = 200  # rows of a table
 WIDTH, HEIGHT = 110, 14  # of the picture of an interval
 TITLES = {"subject": "Subjects", "camera": "Cameras", "setup": "Setups", LENGTH: "Clip lengths"}
@@ -62,28 +61,12 @@ def of_codes(right: np.ndarray, labels: np.ndarray, codes: np.ndarray, names: Se
 
 def by_kind(evaluation: Evaluation) -> dict[str, list[Group]]:
     """The groups of each kind that is told, in the order of ``KINDS``, then by length; those of one kind by number."""
-    right, found = evaluation.labels == evaluation.pred, {}
-    for kind in KINDS:
-        if (values := evaluation.groups.get(kind)) is not None:
-            numbered = values.dtype.kind in "iu"
-            names, codes = np.unique(values, return_inverse=True)
-            codes = codes.reshape(-1)
-            if numbered:
-                codes = np.where(values == NOT_TOLD, -1, codes)
-            found[kind] = of_codes(right, evaluation.labels, codes, [str(name) for name in names.tolist()])
+    told = clip_groups.of_clips(evaluation.names, evaluation.labels, evaluation.subjects)
+    coded = {kind: told[kind] for kind in clip_groups.KINDS if kind in told}
     if evaluation.frames is not None:
-        codes, names = by_length(evaluation.frames)
-        found[LENGTH] = of_codes(right, evaluation.labels, codes, names)
-    return found
-
-
-def by_length(frames: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Clips in parts of some equal size by their recorded frames (N,): the part of each, and what the parts are."""
-    shares = np.linspace(0, 1, PARTS + 1)[1:]
-    edges = np.unique(np.quantile(frames, shares, method="inverted_cdf"))  # the last of each part
-    codes = np.searchsorted(edges, frames)
-    ends = zip([int(frames.min()), *(edges[:-1] + 1).tolist()], edges.tolist())
-    return codes, [f"{first} to {last}" if first < last else f"{last}" for first, last in ends]
+        coded[LENGTH] = clip_groups.by_length(evaluation.frames)
+    right = evaluation.labels == evaluation.pred
+    return {kind: of_codes(right, evaluation.labels, codes, names) for kind, (codes, names) in coded.items()}
 
 
 def section(evaluation: Evaluation, what: str) -> Section | None:

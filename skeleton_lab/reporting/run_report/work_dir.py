@@ -83,7 +83,7 @@ def number(value: Any) -> float | None:
 
 
 def load(work_dir: Path, brief: bool = False) -> Run:
-    """Read a work dir; ``brief``: without the clips to play, how sure the network was, and groups of clips.
+    """Read a work dir; ``brief``: without the clips to play and how sure the network was.
 
     Raises:
         UsageError: it is not a folder, or holds none of the files of a run.

@@ -11,8 +11,8 @@ import numpy as np
 
 from skeleton_lab.data.archives import class_names, ntu_protocol
 from skeleton_lab.data.archives.both_splits import open_source
+from skeleton_lab.data.archives.clip_groups import NTU_NAME
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.name_groups import NTU_NAME
 from skeleton_lab.data.preprocessing import skeleton_text
 from skeleton_lab.data.preprocessing.recordings import Source, listed
 from skeleton_lab.errors import UsageError, nearest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ def start(node: str, namespace: str, room: Path, argv: list[str]) -> subprocess.
     return subprocess.Popen(
         ["ip", "netns", "exec", namespace, *inside], cwd=room, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env=toy_room.environment() | {"NODE": node} | dict([card.split("=")]),
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -102,7 +104,8 @@ def test_a_process_is_lost_and_both_nodes_go_on(tmp_path):
             (out, err), (_, lost) = (process.communicate(timeout=400) for process in running)
         finally:
             for process in running:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # torchrun's own processes too
     assert [process.returncode for process in running] == [0, 0], (err, lost)
     assert (room / "lost").exists(), "the process was killed"
     told = [line for line in err.splitlines() if line.startswith("error: ")]

@@ -75,15 +75,6 @@ def test_lengths_are_told_in_equal_parts_as_they_grow(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("frames", [[5], [5, 5, 5], [5, 5, 5, 5, 9], [0, 1], list(range(1000))])
-def test_every_clip_has_a_length(frames):
-    codes, names = groups.by_length(np.array(frames))
-    assert codes.min() == 0 and codes.max() == len(names) - 1
-    for code, count in zip(codes, frames):
-        ends = [int(word) for word in names[code].split(" to ")]
-        assert ends[0] <= count <= ends[-1]
-
-
 def test_who_the_archive_says_is_seen_goes_before_the_names(tmp_path):
     names = ["S001C001P001R001A001", "S001C001P001R001A002", "S001C001P002R001A003", "walk"]
     who = np.array(["eva", "<b>bo</b>", "eva", "eva"])
@@ -114,7 +105,7 @@ def test_a_run_whose_clips_tell_nothing_has_no_such_part(tmp_path, members):
 
 def test_of_very_many_groups_the_worst_are_shown():
     who = np.arange(500)
-    told = Evaluation(who % 2, np.where(who < 300, who % 2, 0), 1.0, 2, groups={"subject": who})
+    told = Evaluation(who % 2, np.where(who < 300, who % 2, 0), 1.0, 2, subjects=who)
     made = groups.section(told, "")
     (shown,) = made.values["tables"]
     assert len(shown["rows"]) == groups.MOST and shown["title"] == "500 subjects, the worst 200"

@@ -18,6 +18,8 @@ import pytest
 import yaml
 from places import ROOT, TESTS
 
+from skeleton_lab.compare import program as compare
+from skeleton_lab.data.synthetic import archive
 from skeleton_lab.sweep import child, pool, program, runs, state, study
 from skeleton_lab.utils import cpus, devices
 
@@ -93,6 +95,23 @@ def test_what_fails_is_listed_and_does_not_stop_the_rest(here, capsys):
     assert "1 of 2 runs not finished; logs: out/logs" in err
     assert sweep() == 1  # tried again
     assert len(starts("CTR-GCN-joint-seed13")) == 2 and len(starts("CTR-GCN-joint-seed2")) == 1
+
+
+@pytest.mark.parametrize(("archives", "pages"), [
+    (1, [["out"]]),
+    (2, [[f"out/runs/CTR-GCN-joint-{name}-seed{seed}" for seed in (1, 2)] + ["--output", f"out/comparison-{number}"]
+         for number, name in enumerate("ab", 1)]),
+])  # fmt: skip
+def test_runs_of_each_archive_are_compared(here, monkeypatch, archives, pages):
+    """Test clips of several archives are not the same, and have no page in common."""
+    asked = []
+    monkeypatch.setattr(compare, "main", lambda words: asked.append(words) or 0)
+    data = [f"{name}.npz" for name in "ab"[:archives]]
+    for name in data:
+        archive.write(Path(name), train=2, test=2, classes=2, resample=8, progress=False)
+    write(streams=["joint"], data=data)
+    assert sweep() == 0
+    assert [[word.removeprefix(f"{here}/") for word in words] for words in asked] == pages
 
 
 def test_status_changes_nothing(here, capsys):

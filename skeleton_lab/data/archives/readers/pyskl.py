@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.archives import about
-from skeleton_lab.data.archives.name_groups import subjects_of
+from skeleton_lab.data.archives.clip_groups import subjects_of
 from skeleton_lab.data.archives.packed import PackedClips, Writer, state_of, stored
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers.pyskl_annotations import FOLDER, PointFiles, content_of, picture_of, points_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skeleton_lab.data.archives import ntu_protocol
-from skeleton_lab.data.archives.name_groups import NOT_TOLD, groups
+from skeleton_lab.data.archives.clip_groups import NOT_TOLD, by_length, groups
 
 
 def told(names, labels=None) -> dict[str, list[int]]:
@@ -36,3 +36,12 @@ def test_rows_of_a_published_file_are_known_by_its_labels():
     assert groups(rows) == {}
     labels[5] += 1
     assert groups(rows, labels) == {}
+
+
+@pytest.mark.parametrize("frames", [[5], [5, 5, 5], [5, 5, 5, 5, 9], [0, 1], list(range(1000))])
+def test_every_clip_has_a_length(frames):
+    codes, names = by_length(np.array(frames))
+    assert codes.min() == 0 and codes.max() == len(names) - 1
+    for code, count in zip(codes, frames):
+        ends = [int(word) for word in names[code].split(" to ")]
+        assert ends[0] <= count <= ends[-1]
