@@ -32,6 +32,7 @@ from skeleton_lab.utils.results import write_json
 JOBS = "jobs"  # submitit's folder below the study's, with its logs
 NUMBERS = "jobs.json"
 LOOK = 5.0  # seconds between questions to SLURM
+LOGGING = "SUBMITIT_LOG_LEVEL"
 REQUEUES = 100
 MINUTES = 24 * 60
 # Keys of ``slurm:`` that submitit calls otherwise
@@ -75,7 +76,7 @@ def executor(study: Study) -> Any:
     Raises:
         UsageError: submitit is not installed, or there is no SLURM here.
     """
-    submitit = optional("submitit", "submitit", "slurm", f"{study.path}: engine: submitit")
+    submitit = _submitit(study.path)
     told = dict(study.slurm)
     cluster, requeues = told.pop("cluster", "slurm"), told.pop("requeues", REQUEUES)
     own = {f"{cluster}_max_num_timeout": requeues}
@@ -88,6 +89,21 @@ def executor(study: Study) -> Any:
     given = {"timeout_min": MINUTES} | {CALLED.get(name, name): value for name, value in told.items()}
     made.update_parameters(name="skeleton-lab", **given)
     return made
+
+
+def _submitit(path: Path) -> Any:
+    """Its import sets up logging unless told not to, and logging then closes every handler of this process.
+
+    One of absl's, which comes with TensorBoard, takes the stream that it writes to along.
+    """
+    own = os.environ.get(LOGGING)
+    os.environ[LOGGING] = "NOCONFIG"
+    try:
+        return optional("submitit", "submitit", "slurm", f"{path}: engine: submitit")
+    finally:  # jobs inherit the environment, and their logs are wanted
+        del os.environ[LOGGING]
+        if own is not None:
+            os.environ[LOGGING] = own
 
 
 def run_all(study: Study, runs: Sequence[Run], told: Told, tick: Callable[[], None]) -> int:

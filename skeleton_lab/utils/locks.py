@@ -6,10 +6,13 @@ import contextlib
 import fcntl
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from skeleton_lab.errors import LabError, printable
+
+LOOKS = 3  # at a lock that is taken, before it is refused
 
 _held: set[int] = set()  # descriptors
 
@@ -48,16 +51,15 @@ def held(file: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
         return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _lock(file: Path, refusal: Callable[[str], LabError]) -> int | None:
+    looks = LOOKS
     while True:
         try:
             descriptor = _opened(file)
@@ -69,6 +71,10 @@ def _lock(file: Path, refusal: Callable[[str], LabError]) -> int | None:
         except BlockingIOError:
             who = printable(os.read(descriptor, 100).decode(errors="replace")).replace("\n", " ")
             os.close(descriptor)
+            looks -= 1
+            if looks:  # somebody may just be looking: ``held``
+                time.sleep(0.02)
+                continue
             raise refusal(f" ({who})" if who else "") from None
         except FileNotFoundError:  # whoever had it has just removed it
             os.close(descriptor)

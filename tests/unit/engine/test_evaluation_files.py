@@ -54,7 +54,7 @@ def test_who_is_seen_and_for_how_long_is_kept(tmp_path):
     feeder.repeat = 2
     write_evaluation(tmp_path, feeder, np.tile(LOGITS, (2, 1)), np.array([0, 1, 1, 0, 1, 1]), 1)
     found = load(tmp_path).evaluation
-    assert found.frames.tolist() == [6, 4, 6] * 2 and found.groups["subject"].tolist() == ["cy", "di", "cy"] * 2
+    assert found.frames.tolist() == [6, 4, 6] * 2 and found.subjects.tolist() == ["cy", "di", "cy"] * 2
 
 
 def test_bodies_that_a_feeder_turned_upright_stand_in_the_report(tmp_path):

@@ -42,6 +42,22 @@ def test_without_submitit_one_line_says_how_to_get_it(here, monkeypatch, capsys)
     )
 
 
+def test_handlers_of_logging_stay_open(here):
+    """What has been set up for logging, as TensorBoard's absl does, is as it was; so is what jobs are told."""
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    told = (
+        "import logging, os, sys; from pathlib import Path; from skeleton_lab.sweep import cluster, study;"
+        "closed = []; handler = logging.StreamHandler(); handler.close = lambda: closed.append(1);"
+        "cluster.executor(study.read(Path('study.yaml')));"
+        "print(closed, 'submitit' in sys.modules, os.environ.get('SUBMITIT_LOG_LEVEL'));"
+        "sys.stdout.flush(); os._exit(0)"  # an ordinary end closes all handlers
+    )
+    for level in (None, "DEBUG"):
+        env = {**os.environ, **({"SUBMITIT_LOG_LEVEL": level} if level else {})}
+        ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, env=env, check=True)
+        assert ran.stdout == f"[] True {level}\n", ran.stderr
+
+
 def test_without_slurm_one_line_says_so(here, monkeypatch, capsys):
     pytest.importorskip("submitit", reason="the extra slurm is not installed")
     monkeypatch.setenv("PATH", "")
