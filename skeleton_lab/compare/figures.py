@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.compare.reading import Result
-from skeleton_lab.reporting.run_report.summary import peak, throughput, training_seconds
+from skeleton_lab.reporting.run_report.summary import peak, throughput, training_energy, training_seconds
 from skeleton_lab.reporting.run_report.work_dir import number
 from skeleton_lab.utils import statistics
 
@@ -40,7 +40,8 @@ class Row:
         best: top-1 of the best epoch's weights, or of the weights that were given; chosen: how that epoch was chosen.
         last: of the last epoch; None where the run does not tell.
         macro, f1: means over the classes of ``answers``.
-        seconds: of training and its evaluations. rate: training clips a second. rss, gpu: peaks in MiB.
+        seconds: of training and its evaluations. rate: training clips a second. joules: of the training.
+        rss, gpu: peaks in MiB.
         flops: of a forward pass of one clip, where they were counted.
     """
 
@@ -54,6 +55,7 @@ class Row:
     f1: float
     seconds: float | None
     rate: float | None
+    joules: float | None
     rss: float | None
     gpu: float | None
     parameters: float | None
@@ -111,8 +113,8 @@ def row(result: Result, classes: int, whole: bool) -> Row:
     return Row(
         result, answers, best, scores["best"].title if "best" in scores else "Test", last, last_epoch,
         statistics.macro_accuracy(confusion), statistics.macro_f1(confusion),
-        training_seconds(run) or number(run.result.get("seconds")), throughput(run), peak(run, "peak_rss_mb"),
-        peak(run, "peak_gpu_mb"), number(run.start.get("parameters")),
+        training_seconds(run) or number(run.result.get("seconds")), throughput(run), training_energy(run),
+        peak(run, "peak_rss_mb"), peak(run, "peak_gpu_mb"), number(run.start.get("parameters")),
     )  # fmt: skip
 
 
@@ -139,7 +141,7 @@ def facts(each: Row) -> dict[str, Any]:
         "macro_accuracy": each.macro, "macro_f1": each.f1, "last_top1": last and last.value,
         "last_low": last and last.interval[0], "last_high": last and last.interval[1], "last_epoch": each.last_epoch,
         "parameters": each.parameters, "flops_forward": each.flops, "seconds": each.seconds,
-        "samples_per_second": each.rate, "peak_rss_mb": each.rss, "peak_gpu_mb": each.gpu,
+        "samples_per_second": each.rate, "energy_joules": each.joules, "peak_rss_mb": each.rss, "peak_gpu_mb": each.gpu,
         "device": run.start.get("device"), "precision": run.start.get("precision"), "folder": str(result.place.folder),
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from skeleton_lab.compare.figures import Group, Row, shown
 from skeleton_lab.reporting.html import line_chart
 from skeleton_lab.reporting.html.line_chart import Drawn
 from skeleton_lab.reporting.html.shell import Section, percent
-from skeleton_lab.reporting.run_report.headline import duration, size
+from skeleton_lab.reporting.run_report.headline import duration, energy, size
 
 TEMPLATES = "compare/templates"
 WIDTH, MARGIN = 190, 8  # of the picture of an interval
@@ -192,6 +192,7 @@ def cost(found: Comparison) -> Section:
     measures: list[tuple[str, Callable[[Row], float | None], Callable[[float], str]]] = [
         ("training", lambda row: row.seconds, duration),
         ("clips a second", lambda row: row.rate, lambda value: f"{value:,.1f}"),
+        ("energy", lambda row: row.joules, energy),
         ("peak memory", lambda row: row.rss, size),
         ("peak GPU memory", lambda row: row.gpu, size),
         ("parameters", lambda row: row.parameters, lambda value: f"{value:,.0f}"),
@@ -205,7 +206,7 @@ def cost(found: Comparison) -> Section:
     ]  # fmt: skip
     about = (
         "As the runs measured it, mean over the seeds. Times compare only where the machine was the same and had "
-        "nothing else to do. Memory is the main process's."
+        "nothing else to do. Memory is the main process's, energy the whole device's."
     )
     table = ("", ("runs", *(name for name, _, _ in told), "device"), lines, False)
     return Section("cost", "Cost", f"{TEMPLATES}/tables.html.j2", {"about": about, "tables": [table]})

@@ -33,6 +33,10 @@ ONE_CLIP = (
     "the network's batch norm cannot train on a single clip at once: --forward-batch-size 2 or more, of a --batch-size "
     "that is a multiple of it"
 )
+NO_READER = (
+    "nobody reads what is printed any more, as behind `| head`; a training goes on with --resume, with its output in a "
+    "file"
+)
 NO_TEMPORARY = (
     "there is no folder for temporary files: start a --read-only container with --tmpfs /tmp, or set TMPDIR to a "
     "folder that can be written to"
@@ -91,6 +95,8 @@ def _system(error: OSError) -> tuple[str, int]:
     """An OSError is about a file, or about what a process needs."""
     if _of_worker(error):
         return f"{_last_line(error)}; finished checkpoints are intact", USAGE
+    if isinstance(error, BrokenPipeError) and error.filename is None:
+        return NO_READER, FAILURE
     if "No usable temporary directory" in str(error):
         return NO_TEMPORARY, USAGE
     if error.errno in (errno.ENOMEM, errno.EAGAIN):

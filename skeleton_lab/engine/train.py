@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 
@@ -20,6 +21,7 @@ from skeleton_lab.engine.runtime import Run
 from skeleton_lab.engine.saving import check_finite, save_best, save_last, save_weights
 from skeleton_lab.engine.signals import Stopped
 from skeleton_lab.engine.train_state import Best, better, stopped_early
+from skeleton_lab.utils.energy import Meter
 
 
 def train(run: Run) -> None:
@@ -70,7 +72,7 @@ def train_epoch(run: Run, snapshot: Snapshot) -> None:
     progress = Progress(
         title, total, first, run.runtime.device, run.team.first, lambda each: still_to_do(run, each, epoch)
     )
-    rates = []
+    rates, meter = [], Meter(run.runtime.device)
     batches = iter(loader)
     try:
         while state.iteration < total:
@@ -80,13 +82,14 @@ def train_epoch(run: Run, snapshot: Snapshot) -> None:
             lr = run.learner.rate(epoch, state.step)
             train_batch(run, batch, lr, snapshot)
             rates.append(lr)
+            meter.look()
             progress.advance(lambda: float(state.losses[state.iteration - 1]) * run.team.world)
             show_iteration(run, lr)
             between_batches(run)
     finally:
         progress.close()
     seconds, run.clock.batch_seconds = time.monotonic() - begun, progress.seconds_each()
-    describe_epoch(run, first, rates, lr, seconds, waited)
+    describe_epoch(run, first, rates, lr, seconds, waited, meter.joules)
 
 
 def finite_every(run: Run) -> int:
@@ -197,12 +200,15 @@ def show_iteration(run: Run, lr: float) -> None:
         run.log(line.format(iteration=done, loss=loss, lr=lr))
 
 
-def describe_epoch(run: Run, first: int, rates: list[float], lr: float, seconds: float, waited: float) -> None:
+def describe_epoch(
+    run: Run, first: int, rates: list[float], lr: float, seconds: float, waited: float, joules: float | None
+) -> None:
     """Lines, TensorBoard points and the metrics event of a trained epoch.
 
     Args:
         first: batches of it that an earlier process did; rates: learning rates of the others.
         seconds, waited: duration of those, and how much of it went by waiting for data.
+        joules: that this process's device took meanwhile.
     """
     state, options, lines = run.state, run.options, run.recipe.train_lines
     check_finite(run, 0, len(state.losses))
@@ -232,8 +238,16 @@ def describe_epoch(run: Run, first: int, rates: list[float], lr: float, seconds:
         seconds=seconds,
         samples_per_second=len(rates) * options.batch_size / seconds if seconds else None,
         data_seconds=waited,
+        energy_joules=energy_of_all(run, joules),
         **peak_memory(run.runtime.device),
     )
+
+
+def energy_of_all(run: Run, joules: float | None) -> float | None:
+    """Of all GPUs, nan if one does not tell; of processors, which all processes see, the first machine's."""
+    if run.runtime.device.type == "cpu":
+        return joules
+    return float(run.team.sum(torch.tensor(math.nan if joules is None else joules, device=run.runtime.device)))
 
 
 def evaluate_epoch(run: Run, number: int) -> None:

@@ -42,6 +42,10 @@ def program(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.dry_run:
         return _dry(asked, found)
+    return explained(lambda: _sweep(asked, found))
+
+
+def _sweep(asked: Study, found: Sequence[Run]) -> int:
     _prepare(asked)
     with locks.locked(asked.out / LOCK, lambda who: UsageError(
         f"{asked.path}: another sweep is at work in {asked.out}{who}; --status shows where it stands"
@@ -141,4 +145,4 @@ def _compare(asked: Study, finished: Sequence[Run]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0 all runs are finished, 1 some are not, 2 a mistake, 128 + signal."""
-    return guarded(lambda: explained(lambda: program(argv)))
+    return guarded(lambda: program(argv))

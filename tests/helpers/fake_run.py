@@ -54,7 +54,7 @@ def lines(epochs: int, num_class: int = 60, **start: Any) -> list[dict]:
         events.append({
             "event": "epoch", "epoch": epoch, "step": 100 * epoch, "loss": 4 - 3.8 * done + 0.05 * rng.random(),
             "acc": 0.95 * done, "lr": lr, "seconds": 60.5, "samples_per_second": 600 + 30 * rng.random(),
-            "data_seconds": 2.5, "peak_rss_mb": 1500 + epoch, "peak_gpu_mb": 4200,
+            "data_seconds": 2.5, "peak_rss_mb": 1500 + epoch, "peak_gpu_mb": 4200, "energy_joules": 9e5,
         })  # fmt: skip
         top1 = 0.88 * done + 0.02 * rng.random()
         events.append({

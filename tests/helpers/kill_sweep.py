@@ -1,9 +1,10 @@
 """A study of real trainings, killed with -9 while it runs: its table and weights must be those of an unbroken one.
 
     python tests/helpers/kill_sweep.py --rooms ST-GCN CTR-GCN PYSKL --seeds 3 --kills 2
+    python tests/helpers/kill_sweep.py --study study.yaml --keep FOLDER
 
-Two streams of each room on a synthetic archive, on the CPU, serially and in a pool. Not collected by pytest: it takes
-minutes. Exit code 1 and both folders where something differs.
+Two streams of each room on a synthetic archive, on the CPU, or the study of a file; serially and in a pool. Not
+collected by pytest: it takes minutes. Exit code 1 and the folders where something differs.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ FLAGS = {"num_epoch": 2, "batch_size": 8, "test_batch_size": 16, "num_worker": 0
 
 
 def start(out: Path, engine: str, options: argparse.Namespace) -> subprocess.Popen:
-    study = {"out": out.name, "rooms": options.rooms, "streams": ["joint", "bone"], "data": "tiny.npz",
-             "seeds": list(range(1, options.seeds + 1)), "flags": FLAGS, "engine": engine}  # fmt: skip
-    study |= {"jobs": 2} if engine == "pool" else {}
+    study = {"rooms": options.rooms, "streams": ["joint", "bone"], "data": str(out.parent / "tiny.npz"),
+             "seeds": list(range(1, options.seeds + 1)), "flags": FLAGS}  # fmt: skip
+    if options.study:
+        study = yaml.safe_load(options.study.read_text())
+    study |= {"out": str(out), "engine": engine} | ({"jobs": 2} if engine == "pool" else {})
     path = out.parent / f"{out.name}.yaml"
     path.write_text(yaml.safe_dump(study))
-    command = [sys.executable, "-m", "skeleton_lab", "sweep", path.name]
-    return subprocess.Popen(command, cwd=out.parent, stdout=open(out.parent / f"{out.name}.log", "a"), stderr=2)
+    command = [sys.executable, "-m", "skeleton_lab", "sweep", str(path)]
+    with open(out.parent / f"{out.name}.log", "a") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
 
 def finish(process: subprocess.Popen, out: Path) -> None:
@@ -72,6 +76,8 @@ def table(out: Path) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="a study's file, whose out: and engine: do not count")
+    parser.add_argument("--keep", type=Path, help="folder for the studies, which stay there (default: a temporary one)")
     parser.add_argument("--rooms", nargs="+", default=["ST-GCN"], help="rooms (default: ST-GCN)")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of each (default: 1)")
     parser.add_argument("--kills", type=int, default=2, help="of each study (default: 2)")
@@ -80,7 +86,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    folder = Path(tempfile.mkdtemp(prefix="kill_sweep_"))
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="kill_sweep_"))
+    folder.mkdir(exist_ok=True)
     archive.write(folder / "tiny.npz", train=24, test=16, classes=3, resample=12, progress=False)
     begun, rng = time.monotonic(), random.Random(1)
     finish(start(folder / "unbroken", "serial", options), folder / "unbroken")
@@ -96,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{engine}: {options.kills} kills, {len(expected['runs'])} runs: {'equal' if equal else 'DIFFERENT'}")
     if different:
         print(f"see {folder}")
-    else:
+    elif not options.keep:
         shutil.rmtree(folder)
     return 1 if different else 0
 

@@ -119,13 +119,14 @@ def _channels(t: Tensor, x: Tensor) -> Tensor:
 
 
 aten = torch.ops.aten
-STAND_INS = {  # for kernels that PyTorch has on CUDA alone
+STAND_INS = {  # for kernels that PyTorch has on CUDA alone, or not on meta tensors
     aten.batch_norm_stats.default: _batch_norm_stats,
     aten.batch_norm_elemt.default: _batch_norm_elemt,
     aten.batch_norm_backward_reduce.default: _batch_norm_backward_reduce,
     aten.batch_norm_backward_elemt.default: _batch_norm_backward_elemt,
     aten._scaled_dot_product_efficient_attention.default: attention,
     aten._scaled_dot_product_efficient_attention_backward.default: attention_backward,
+    aten._foreach_pow.Scalar: lambda tensors, exponent: [t.pow(exponent) for t in tensors],  # of PyTorch 2.3
 }
 
 

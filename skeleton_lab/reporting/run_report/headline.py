@@ -9,7 +9,7 @@ import numpy as np
 
 from skeleton_lab.reporting.html.shell import Tile, percent
 from skeleton_lab.reporting.run_report import summary
-from skeleton_lab.reporting.run_report.summary import Score, peak, throughput, training_seconds
+from skeleton_lab.reporting.run_report.summary import Score, peak, throughput, training_energy, training_seconds
 from skeleton_lab.reporting.run_report.work_dir import Run, number
 from skeleton_lab.utils import statistics
 
@@ -81,6 +81,8 @@ def _cost_tiles(run: Run) -> list[Tile]:
     ):
         used = peak(run, key)
         tiles += [Tile(title, size(used), [what], minor=True)] if used else []
+    joules = training_energy(run)
+    tiles += [Tile("Energy", energy(joules), ["training, of the whole device"], minor=True)] if joules else []
     parameters = number(run.start.get("parameters"))
     device = ", ".join(str(run.start[key]) for key in ("device", "precision") if run.start.get(key))
     tiles += [Tile("Parameters", f"{parameters:,.0f}", [device], minor=True)] if parameters else []
@@ -93,6 +95,10 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def energy(joules: float) -> str:
+    return f"{joules / 3.6e6:.3g} kWh" if joules >= 3.6e5 else f"{joules / 3600:.3g} Wh"
 
 
 def size(mebibytes: float) -> str:

@@ -16,7 +16,7 @@ LEGEND = (0, 0.01, 0.05, 0.25, 0.5, 1.0)  # shares of a row whose colours are sh
 LAST = "Last evaluation"
 MEASURED = {
     "seconds": "seconds", "samples_per_second": "samples/s", "data_seconds": "waiting for data, s",
-    "peak_rss_mb": "peak memory, MiB", "peak_gpu_mb": "peak GPU memory, MiB",
+    "peak_rss_mb": "peak memory, MiB", "peak_gpu_mb": "peak GPU memory, MiB", "energy_joules": "energy, J",
 }  # fmt: skip
 
 

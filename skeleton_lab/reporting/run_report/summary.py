@@ -215,6 +215,12 @@ def training_seconds(run: Run) -> float | None:
     return sum(value for value in seconds if value is not None) if any(value is not None for value in seconds) else None
 
 
+def training_energy(run: Run) -> float | None:
+    """Joules of all epochs; None where one does not tell."""
+    told = [number(event.get("energy_joules")) for event in run.epochs.values()]
+    return sum(value for value in told if value is not None) if told and None not in told else None
+
+
 def peak(run: Run, key: str) -> float | None:
     values = [number(event.get(key)) for event in [*run.epochs.values(), *run.after]]
     return max((value for value in values if value is not None), default=None)

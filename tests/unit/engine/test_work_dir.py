@@ -267,6 +267,17 @@ def test_no_room_for_semaphores_is_the_same_line(monkeypatch, capsys):
     assert "--shm-size" in capsys.readouterr().err
 
 
+def test_a_reader_that_has_gone_is_not_taken_for_a_folder(capsys):
+    """As behind ``| head``: the first line that cannot be printed ends the training."""
+
+    def program() -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    assert failures.explained(program) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "nobody reads" in told and "work dir" not in told
+
+
 def test_no_folder_for_temporary_files_is_one_line(room, tmp_path, capsys, monkeypatch):
     import tempfile
 

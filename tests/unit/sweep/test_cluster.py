@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import fake_sweep
 import pytest
+import slurm_here
 import yaml
 from places import ROOT, TESTS
 from test_pool import epochs_done, starts, told, wait_for
@@ -167,3 +168,10 @@ def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here, capsys):
     assert done.returncode == 0, done.stderr
     assert [run["state"] for run in told()] == ["finished"] * 2
     assert starts(NAME) == ["0", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(slurm_here.lacks()), reason=slurm_here.lacks())
+def test_jobs_of_a_real_slurm_go_on_where_they_had_saved(capfd):
+    """An array; one of its jobs is put back, the other runs into its time limit. Four minutes, mostly of waiting."""
+    assert slurm_here.main([]) == 0, capfd.readouterr().out

@@ -120,6 +120,13 @@ def test_status_changes_nothing(here, capsys):
     assert not Path("out").exists()
 
 
+@pytest.mark.usefixtures("here")
+def test_who_reads_only_the_first_line_of_a_status_hears_no_complaint():
+    process = subprocess.Popen([*SWEEP, "--status"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 1
+
+
 def test_other_settings_are_not_mixed_and_more_epochs_go_on(here, capsys):
     write(streams=["joint"], seeds=[1])
     assert sweep() == 0
