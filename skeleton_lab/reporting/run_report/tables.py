@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.reporting.run_report.work_dir import named
 from skeleton_lab.utils.atomic import refuse_special
 from skeleton_lab.utils.cli import Parser
 
@@ -65,7 +66,7 @@ def read(table: Table, run: Path, metric: str) -> list[dict[str, Any]]:
 
 def names(runs: Sequence[Path]) -> dict[Path, str]:
     """Each run's folder; where some are called alike, with as many of the folders above as tell them apart."""
-    parts = {run: (run.resolve().parent if run.is_file() else run.resolve()).parts for run in runs}
+    parts = {run: (named(run).parent if run.is_file() else named(run)).parts for run in runs}
     found = {run: path[-1] for run, path in parts.items()}
     for depth in range(2, max(map(len, parts.values())) + 1):
         alike = [run for run, name in found.items() if list(found.values()).count(name) > 1]

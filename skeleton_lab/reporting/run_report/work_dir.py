@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ class Run:
     @property
     def name(self) -> str:
         """That of the work dir."""
-        return self.work_dir.resolve().name or str(self.work_dir)
+        return named(self.work_dir).name or str(self.work_dir)
 
     @property
     def model(self) -> str:
@@ -69,6 +70,11 @@ class Run:
         bone = bool(self.feeder_args.get("bone")) or "bone" in words
         motion = bool(self.feeder_args.get("vel")) or "motion" in words
         return ("bone" if bone else "joint") + (" motion" if motion else "")
+
+
+def named(path: Path) -> Path:
+    """The whole path; a link keeps the name that its user gave it."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.resolve follows links, Path.absolute leaves '..')
 
 
 def _dict(value: Any) -> dict:

@@ -21,6 +21,7 @@ from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.engine.dataloader import make_feeder
 from skeleton_lab.reporting.run_report import anticipation, tables
+from skeleton_lab.reporting.run_report.work_dir import Run
 
 NTU = [(room.folder, room.config) for room in registry.ROOMS if room.config and room.folder != "ST-GCN"]
 NTU.append(("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml"))
@@ -189,3 +190,12 @@ def test_what_is_no_table_is_one_line(tmp_path, capsys, text, flags, says):
 def test_runs_of_one_name_are_told_apart(tmp_path):
     runs = [tmp_path / "ctrgcn" / "joint", tmp_path / "msg3d" / "joint", tmp_path / "bone"]
     assert list(tables.names(runs).values()) == ["ctrgcn/joint", "msg3d/joint", "bone"]
+
+
+def test_a_link_keeps_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "17").mkdir(parents=True)
+    (tmp_path / "best").symlink_to(tmp_path / "runs" / "17")
+    monkeypatch.chdir(tmp_path / "runs" / "17")
+    runs = [tmp_path / "best", Path(), Path("..")]
+    assert list(tables.names(runs).values()) == ["best", "17", "runs"]
+    assert [Run(run).name for run in runs] == ["best", "17", "runs"]
