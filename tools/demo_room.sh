@@ -58,7 +58,7 @@ MS-G3D)  # takes clips as they are: of 24 frames; key points of 16, the first pe
         how=(--num-epoch 11 --step 8 10)
     else
         first_person
-        how=(--num-epoch 24 --step 17 22 --optimizer Adam --base-lr 0.001 --weight-decay 0.0001 --model-args num_person=1)
+        how=(--num-epoch 12 --step 8 11 --optimizer Adam --base-lr 0.001 --weight-decay 0.0001 --model-args num_person=1)
     fi
     data="data_path='$demo/$clips'${skeleton:+,num_person=1}"
     train --config config/nturgbd-cross-subject/train_joint_kaggle.yaml --work-dir "$work" "${short[@]}" \
@@ -98,7 +98,7 @@ DeGCN)
 PYSKL)  # ST-GCN++
     archive "$clips"
     how=(--num-epoch 16 --base-lr 0.05)
-    [ -z "$skeleton" ] || how=(--num-epoch 24 --base-lr 0.002 --optimizer Adam --weight-decay 0.0001)
+    [ -z "$skeleton" ] || how=(--num-epoch 17 --base-lr 0.006 --optimizer Adam --weight-decay 0.0001)
     data+=,times=1,window_size=16${skeleton:+,num_person=1}
     train --config config/stgcnpp/ntu60_xsub_3dkp/j.yaml --work-dir "$work" "${short[@]}" \
         "${how[@]}" --batch-size 8 --forward-batch-size 8 --test-batch-size 50 \
