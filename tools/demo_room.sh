@@ -42,6 +42,9 @@ next() {  # NAME of the archive: what to try with the network that the run has l
 
 clips=NTU60_CS$of.npz
 work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')$of
+for ((i = 1; i < $#; i++)); do  # its flags win
+    [[ ${!i} != --work[-_]dir ]] || { next=$((i + 1)); work=$(cd "$root/$room" && realpath -m "${!next}"); }
+done
 data="data_path='$demo/$clips'"
 gently="p_interval=[0.9,1],random_rot=False"
 case $room in

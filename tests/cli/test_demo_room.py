@@ -70,9 +70,11 @@ def assert_next_command_works(out: str, work_dir: Path) -> None:
 def test_key_points_of_pictures(folder):
     """``SKELETON=coco17``: the same people, in pixels."""
     archive.write(folder / "NTU60_CS_coco17.npz", train=10, test=5, classes=5, progress=False, skeleton="coco17")
-    ran = run("CTR-GCN", folder, "--num-epoch", "1", "--batch-size", "5", "--step", "1", skeleton="coco17")
+    own = folder / "own"
+    short = ("--num-epoch", "1", "--batch-size", "5", "--step", "1", "--work-dir", str(own))
+    ran = run("CTR-GCN", folder, *short, skeleton="coco17")
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
-    assert (folder / "ctrgcn_coco17" / "report.html").is_file()
+    assert (own / "report.html").is_file() and "/own/config.yaml" in ran.stdout  # of the command that comes next
     assert "(3, 16, 17, 2) in the training" in ran.stdout + ran.stderr
 
 
