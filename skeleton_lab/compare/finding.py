@@ -16,6 +16,7 @@ from skeleton_lab.reporting.run_report.work_dir import FILES
 from skeleton_lab.utils.atomic import refuse_special
 
 STUDY = "study.json"  # of a sweep: its runs
+STOPPED = "stopped"  # the state there of a run that a search did not go on with
 RESULT = "comparison.html"  # an earlier comparison is no run, which need not be said
 SEED = re.compile(r"[-_.]?seed[-_=]?\d+$")
 
@@ -85,11 +86,14 @@ def _of_folder(folder: Path, notices: list[str]) -> list[Place]:
 
 
 def _of_study(folder: Path, notices: list[str]) -> list[Place]:
-    """The runs of a sweep that have begun; of the others the notices tell."""
-    places, waiting = [], []
+    """The runs of a sweep that have begun; of the others, and of those that a search has stopped, the notices tell."""
+    places, waiting, stopped = [], [], []
     for run in _runs(folder / STUDY):
         path = folder / str(run["folder"])
         name = str(run["name"])
+        if run.get("state") == STOPPED:
+            stopped.append(name)
+            continue
         if not holds_run(path):
             waiting.append(name)
             continue
@@ -97,11 +101,12 @@ def _of_study(folder: Path, notices: list[str]) -> list[Place]:
         places.append(Place(
             path, name, True, seed if isinstance(seed, int) else None, str(run.get("stream") or ""), SEED.sub("", name),
         ))  # fmt: skip
-    if waiting:
-        some = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
-        notices.append(f"{folder}: {len(waiting)} of the study's runs have left nothing yet: {some}.")
+    for names, why in ((waiting, "have left nothing yet"), (stopped, "were stopped by its search, untested")):
+        if names:
+            some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            notices.append(f"{folder}: {len(names)} of the study's runs {why}: {some}.")
     if not places:
-        raise UsageError(f"{folder}: none of the {len(waiting)} runs of its {STUDY} has begun")
+        raise UsageError(f"{folder}: none of the {len(waiting + stopped)} runs of its {STUDY} has a result")
     return places
 
 

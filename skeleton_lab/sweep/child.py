@@ -23,7 +23,8 @@ def command(words: Sequence[str]) -> list[str]:
 class Child:
     """A program that writes to a log. It hears no signal of the terminal: who started it passes one on, once.
 
-    On Linux it gets SIGTERM when its parent dies, also by ``kill -9``: a training saves then, and ends.
+    On Linux it gets SIGUSR1 when its parent dies, also by ``kill -9``: a training saves then, and ends; one that is
+    saving already is not hurried by it. The parent is the thread that started it, which has to live as long.
     """
 
     def __init__(self, argv: Sequence[str], log: Path, more: Mapping[str, str]) -> None:
@@ -32,9 +33,9 @@ class Child:
 
         def prepare() -> None:
             if _libc is not None:
-                _libc.prctl(SET_PDEATHSIG, signal.SIGTERM)
+                _libc.prctl(SET_PDEATHSIG, signal.SIGUSR1)
                 if os.getppid() != parent:  # it died in between
-                    os._exit(128 + signal.SIGTERM)
+                    os._exit(128 + signal.SIGUSR1)
 
         with open(log, "ab") as file:
             self._process = subprocess.Popen(

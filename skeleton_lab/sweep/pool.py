@@ -34,7 +34,7 @@ def places(study: Study, runs: Sequence[Run]) -> list[Place]:
     if study.engine == "serial":
         return [{}]
     jobs = study.jobs
-    named = [run for run in runs if "device" in run.flags and not _on_cpu(run)]
+    named = [run for run in runs if "device" in run.flags and not on_cpu(run)]
     if named and not isinstance(jobs, int):
         raise UsageError(
             f"{study.path}: flags: device: {named[0].flags['device']}: a pool gives each run a GPU of its own; "
@@ -42,7 +42,7 @@ def places(study: Study, runs: Sequence[Run]) -> list[Place]:
         )
     if named:
         return [{}] * int(jobs or 1)
-    count = 0 if all(_on_cpu(run) for run in runs) else devices.gpus()
+    count = 0 if all(on_cpu(run) for run in runs) else devices.gpus()
     if jobs == PLAN:
         jobs = count * forecast.fitting(runs) if count else None
     cores = cpus.available().count
@@ -51,7 +51,8 @@ def places(study: Study, runs: Sequence[Run]) -> list[Place]:
     return [{cpus.THREADS: str(threads)} | ({GPUS: _visible(n % count)} if count else {}) for n in range(places)]
 
 
-def _on_cpu(run: Run) -> bool:
+def on_cpu(run: Run) -> bool:
+    """Whether the study says so."""
     device = run.flags.get("device")
     return device in ("cpu", -1) or run.flags.get("use_gpu") is False
 

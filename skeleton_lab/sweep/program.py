@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skeleton_lab.engine.failures import explained
 from skeleton_lab.errors import FAILURE, UsageError, guarded
-from skeleton_lab.sweep import cluster, forecast, fusion, pool, runs, state, study, table
+from skeleton_lab.sweep import cluster, forecast, fusion, pool, ranking, runs, state, study, table, tuning
 from skeleton_lab.sweep.runs import Run
 from skeleton_lab.sweep.state import State
 from skeleton_lab.sweep.study import Study
@@ -38,7 +38,7 @@ def program(argv: Sequence[str] | None = None) -> int:
     asked = study.read(options.study)
     found = runs.of(asked, options.trust_code)
     if options.status:
-        print("\n".join(table.lines(found, _with_queue(asked, found))))
+        print("\n".join(_lines(asked, found, _with_queue(asked, found))))
         return 0
     if options.dry_run:
         return _dry(asked, found)
@@ -75,9 +75,20 @@ def _with_queue(asked: Study, found: Sequence[Run]) -> list[State]:
 def _dry(asked: Study, found: Sequence[Run]) -> int:
     now = states_of(asked, found)
     to_do = [run for run, each in zip(found, now) if each.to_do]
-    places = 1 if asked.engine == "submitit" else len(pool.places(asked, to_do))
+    places = 1 if asked.engine == "submitit" else _at_once(asked, to_do)
     print("\n".join(table.commands(found, now, forecast.of(found, now), places)))
+    if asked.engine == "ray" and to_do:
+        print("# at most: ASHA goes on with the better trials alone")
     return 0
+
+
+def _at_once(asked: Study, to_do: Sequence[Run]) -> int:
+    return tuning.shares(asked, to_do).at_once if asked.engine == "ray" else len(pool.places(asked, to_do))
+
+
+def _lines(asked: Study, found: Sequence[Run], now: Sequence[State]) -> list[str]:
+    """The table; of a search the best trial first."""
+    return (ranking.lines if asked.engine == "ray" else table.lines)(found, now)
 
 
 def _prepare(asked: Study) -> None:
@@ -94,7 +105,7 @@ def _work(asked: Study, found: Sequence[Run]) -> int:
     now = states_of(asked, found)
     state.write_table(asked, found, now)
     to_do = [run for run, each in zip(found, now) if each.to_do or each.kind == state.RUNNING]
-    skipped = sum(each.kind == state.FINISHED for each in now)
+    skipped = sum(each.kind in (state.FINISHED, state.STOPPED) for each in now)
     print(f"{asked.path}: {table.counted_runs(len(found))}, {skipped} finished before, {len(to_do)} to do", flush=True)
     if not to_do:
         return 0
@@ -107,21 +118,25 @@ def _work(asked: Study, found: Sequence[Run]) -> int:
     try:
         if asked.engine == "submitit":
             return cluster.run_all(asked, to_do, told, live.tick)
+        if asked.engine == "ray":
+            return tuning.run_all(asked, found, to_do, told, live.tick)
         return pool.run_all(asked, to_do, pool.places(asked, to_do), told, live.tick)
     finally:
         live.close()
 
 
 def _finish(asked: Study, found: Sequence[Run]) -> int:
-    """The table, the fusions, the comparison; 1 where a run has failed."""
+    """The table, the best trial, the fusions, the comparison; 1 where a run has failed."""
     now = states_of(asked, found)
     state.write_table(asked, found, now)
-    print("\n".join(table.lines(found, now)))
+    print("\n".join(_lines(asked, found, now)))
+    if asked.engine == "ray":
+        print("\n".join(ranking.write(asked.out, found, now)))
     fused = fusion.of(found, now)
     if fused:
         print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
     _compare(asked, [run for run, each in zip(found, now) if each.kind == state.FINISHED])
-    lacking = [run for run, each in zip(found, now) if each.kind != state.FINISHED]
+    lacking = [run for run, each in zip(found, now) if each.kind not in (state.FINISHED, state.STOPPED)]
     if lacking:
         print(
             f"{len(lacking)} of {table.counted_runs(len(found))} not finished; logs: {asked.out / state.LOGS}",

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.engine.recipe import Recipe
 from skeleton_lab.errors import UsageError, nearest, one_line
+from skeleton_lab.sweep import search
 from skeleton_lab.sweep.study import Entry, Study
 
 RUNS = "runs"
@@ -41,6 +42,7 @@ class Run:
         group: the run without its seed and stream; of equal ones the streams are fused, and seeds are averaged.
         words: the arguments of the room's program.
         options: what they come to, with the configuration.
+        tried: of a search: the values of this trial, by the names of the study's file.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Run:
     folder: Path
     words: tuple[str, ...]
     options: Options
+    tried: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def room(self) -> str:
@@ -74,6 +77,19 @@ class Run:
         return json.loads(json.dumps({"program": self.options.recipe.name, **told}, default=str))
 
 
+@dataclass(frozen=True)
+class Cell:
+    """In what a run differs from others of its room, archive, stream and seed.
+
+    Attributes:
+        words: for its name; flags: for its command; tried: as in ``Run``.
+    """
+
+    words: Sequence[str]
+    flags: Mapping[str, Any]
+    tried: Mapping[str, Any] = field(default_factory=dict)
+
+
 def of(study: Study, trust: bool = False) -> list[Run]:
     """All runs, in the order of the study's lists: seeds change first, then streams, then what the grid says.
 
@@ -84,7 +100,8 @@ def of(study: Study, trust: bool = False) -> list[Run]:
         UsageError: a stream that a room does not have, a flag or value that it does not take, two runs of one name.
     """
     runs: dict[str, Run] = {}
-    for entry, (word, data), cell in itertools.product(study.rooms, study.data.items(), _cells(study)):
+    cells = _trials(study) if study.engine == "ray" else _cells(study)
+    for entry, (word, data), cell in itertools.product(study.rooms, study.data.items(), list(cells)):
         for stream, seed in itertools.product(study.streams, study.seeds):
             run = _run(study, entry, (word if len(study.data) > 1 else None, data), cell, stream, seed, trust)
             if run.name in runs:
@@ -93,23 +110,47 @@ def of(study: Study, trust: bool = False) -> list[Run]:
                     "rooms: [{room: ..., name: ...}]"
                 )
             runs[run.name] = run
+    if study.engine == "ray":
+        _check_trials(study, next(iter(runs.values())))
     return list(runs.values())
 
 
-def _cells(study: Study) -> Iterator[dict[str, Any]]:
+def _cells(study: Study) -> Iterator[Cell]:
     """One value of each flag of the grid."""
     for values in itertools.product(*study.grid.values()):
-        yield dict(zip(study.grid, values))
+        cell = dict(zip(study.grid, values))
+        yield Cell([f"{name}{_short(value)}" for name, value in cell.items()], cell)
+
+
+def _trials(study: Study) -> Iterator[Cell]:
+    for number in range(1, study.ray["trials"] + 1):
+        tried = search.drawn(study.search, study.ray.get("seed", 1), number)
+        yield Cell([f"trial{number}"], search.flags(tried), tried)
+
+
+def _check_trials(study: Study, run: Run) -> None:
+    """ASHA needs accuracies to compare, from its first comparison on; one trial stands for all."""
+    if run.options.val_split == "none":
+        raise UsageError(
+            f"{study.path}: flags: val_split: subjects is missing: a search chooses by the accuracy on held-out "
+            "training subjects; chosen by test data, the best trial's result would flatter"
+        )
+    grace = study.ray.get("grace_epochs", 1)
+    if grace > run.epochs:
+        raise UsageError(f"{study.path}: ray: grace_epochs: {grace} is more than the {run.epochs} epochs of a trial")
+    if not run.options.recipe.evaluates_after(grace, run.options):
+        raise UsageError(
+            f"{study.path}: ray: grace_epochs: {grace}: {run.room} does not evaluate after that epoch: take one after "
+            "which it does (eval_interval, eval_start; SkateFormer evaluates in the last tenth alone)"
+        )
 
 
 def _run(
-    study: Study, entry: Entry, archive: tuple[str | None, str | None], cell: Mapping[str, Any], stream: str, seed: int,
-    trust: bool,
-) -> Run:  # fmt: skip
+    study: Study, entry: Entry, archive: tuple[str | None, str | None], cell: Cell, stream: str, seed: int, trust: bool
+) -> Run:
     word, data = archive
-    flags = _merged(study.flags, entry.flags, cell)
-    more = [word] if word else []
-    more += [f"{name}{_short(value)}" for name, value in cell.items()]
+    flags = _merged(study.flags, entry.flags, cell.flags)
+    more = [*([word] if word else []), *cell.words]
     name = "-".join([entry.name, stream, *more, f"seed{seed}"])
     folder = study.out / RUNS / name
     place = f"{study.path}: {name}"
@@ -125,7 +166,8 @@ def _run(
         options = command_line.parse(recipe, words, entry.room.path)
     except UsageError as error:
         raise UsageError(f"{place}: {one_line(error)}") from None
-    return Run(name, entry, stream, seed, data, "-".join([entry.name, *more]), flags, folder, tuple(words), options)
+    return Run(name, entry, stream, seed, data, "-".join([entry.name, *more]), flags, folder, tuple(words), options,
+               cell.tried)  # fmt: skip
 
 
 def _merged(*levels: Mapping[str, Any]) -> dict[str, Any]:

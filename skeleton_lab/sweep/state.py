@@ -22,8 +22,8 @@ from skeleton_lab.utils import locks
 from skeleton_lab.utils.results import write_json
 
 NOTES, LOGS, TABLE, METRICS = "notes", "logs", "study.json", "metrics.jsonl"
-WAITING, RUNNING, INTERRUPTED, FINISHED, FAILED, CHANGED = (
-    "waiting", "running", "interrupted", "finished", "failed", "changed",
+WAITING, RUNNING, INTERRUPTED, FINISHED, STOPPED, FAILED, CHANGED = (
+    "waiting", "running", "interrupted", "finished", "stopped", "failed", "changed",
 )  # fmt: skip
 ENDS = frozenset({*(128 + signum for signum in SIGNALS), *(-signum for signum in SIGNALS)})  # a request, not a fault
 TAIL = 4096  # bytes of a log that are looked at for its last line
@@ -34,7 +34,8 @@ class State:
     """One run's.
 
     Attributes:
-        kind: one of the words above; ``changed``: the folder is of other settings, and is left alone.
+        kind: one of the words above; ``changed``: the folder is of other settings, and is left alone; ``stopped``: by a
+            search that does not go on with it, before its last epoch, so that it has no result.
         epochs: that are done. seconds: that they took, None before the first.
         best, last: accuracy of the best and the last epoch, or of the latest evaluation so far in ``last``.
         why: what went wrong.
@@ -60,9 +61,9 @@ def log_file(study: Study, run: Run) -> Path:
     return study.out / LOGS / f"{run.name}.log"
 
 
-def note(file: Path, run_settings: Mapping[str, Any], code: int | None) -> None:
-    """Write down that a run has begun (None), or its exit code, -n after signal n."""
-    write_json(file, {"code": code, "settings": dict(run_settings)})
+def note(file: Path, run_settings: Mapping[str, Any], code: int | None, stopped: str = "") -> None:
+    """Write down that a run has begun (None), or its exit code, -n after signal n; or why a search has stopped it."""
+    write_json(file, {"code": code, "settings": dict(run_settings)} | ({"stopped": stopped} if stopped else {}))
 
 
 def noted(study: Study, run: Run) -> dict[str, Any] | None:
@@ -85,6 +86,8 @@ def of(study: Study, run: Run) -> State:
             return State(CHANGED, *done, why=other)
         if told["code"] == 0 and told["settings"].get("num_epoch") == run.epochs:
             return State(FINISHED, *done)
+        if stopped := told.get("stopped"):
+            return State(STOPPED, epochs, seconds, why=str(stopped))
     if locks.held(run.folder / work_dir.LOCK):
         return State(RUNNING, *done)
     if told is None or told["code"] == 0:
@@ -114,6 +117,20 @@ def _more(before: Any, now: Any) -> bool:
 def _quoted(value: Any) -> str:
     text = one_line(json.dumps(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def validated(folder: Path) -> dict[int, float]:
+    """Accuracy (0 to 1) on the validation split after each epoch that a run has been evaluated after."""
+    try:
+        events = work_dir.read_metrics(folder / METRICS)
+    except (OSError, ValueError):
+        return {}
+    return {
+        event["epoch"]: event["top1"]
+        for event in events
+        if event.get("event") == "eval" and event.get("split") == "val"
+        if _number(event, "epoch") and _number(event, "top1")
+    }
 
 
 def progress(run: Run) -> tuple[int, float | None, float | None, float | None]:

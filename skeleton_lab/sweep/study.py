@@ -12,9 +12,10 @@ from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.engine.config.flags import FLAGS
 from skeleton_lab.engine.config.values import shown
 from skeleton_lab.errors import UsageError, nearest
+from skeleton_lab.sweep.search import SHORT, Space
 
-ENGINES = ("serial", "pool", "submitit")
-KEYS = ("out", "rooms", "streams", "seeds", "data", "flags", "grid", "engine", "jobs", "slurm")
+ENGINES = ("serial", "pool", "submitit", "ray")
+KEYS = ("out", "rooms", "streams", "seeds", "data", "flags", "grid", "engine", "jobs", "slurm", "search", "ray")
 OF_ROOM = ("room", "name", "config", "flags")
 # What the study says elsewhere, or what belongs to each run: where, and how it goes on.
 NOT_FLAGS = {
@@ -30,6 +31,19 @@ OF_SLURM = {
     "mem_gb": (int, float), "array_parallelism": (int,), "account": (str,), "qos": (str,), "constraint": (str,),
     "setup": (list,), "requeues": (int,), "signal_delay_s": (int,),
 }  # fmt: skip
+OF_RAY = {
+    "trials": (int,), "seed": (int,), "grace_epochs": (int,), "reduction": (int, float), "cpus_per_trial": (int,),
+    "gpus_per_trial": (int, float),
+}  # fmt: skip
+RANGES = ("log", "uniform")
+# What is not searched for: why.
+NOT_SEARCHED = {
+    "num_epoch": "trials are compared after equal epochs; give it in flags:",
+    "val_split": "trials are compared on the same clips; give it in flags:",
+    "val_share": "trials are compared on the same clips; give it in flags:",
+    "classes": "trials are compared on the same classes; give it in flags:",
+    "device": "Ray gives each trial its GPU",
+}
 PLAN = "plan"
 KINDS = {str: "a text", int: "a whole number", float: "a number", list: "a list of lines"}
 LARGEST_SEED = 2**32 - 1
@@ -53,6 +67,7 @@ class Study:
         data: word -> archive; a single word None: what the configurations name.
         flags: of every run; grid: flag -> values, one of which each run has.
         jobs: runs at once; None: one for each GPU or core; ``PLAN``: as many on each GPU as the plan says that fit.
+        search: of engine ray: flag, or one of ``SHORT``, -> where its values are drawn from.
     """
 
     path: Path
@@ -66,6 +81,8 @@ class Study:
     engine: str = "serial"
     jobs: int | str | None = None
     slurm: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Space] = field(default_factory=dict)
+    ray: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path) -> Study:
@@ -88,7 +105,7 @@ def read(path: Path) -> Study:
     if content.get("jobs") is not None and engine != "pool":
         raise UsageError(f"{path}: jobs: has no effect with engine: {engine}; it is for engine: pool")
     streams = _several(content.get("streams", "joint"), f"{path}: streams")
-    return Study(
+    study = Study(
         path,
         Path(_text(content["out"], f"{path}: out")),
         tuple(_entry(given, f"{path}: rooms") for given in _several(content["rooms"], f"{path}: rooms")),
@@ -100,7 +117,11 @@ def read(path: Path) -> Study:
         engine,
         _jobs(content.get("jobs"), f"{path}: jobs"),
         _slurm(content.get("slurm"), engine, f"{path}: slurm"),
+        _search(content.get("search"), f"{path}: search"),
+        _ray(content.get("ray"), engine, f"{path}: ray"),
     )
+    _check_search(study)
+    return study
 
 
 def _known(given: Mapping[Any, Any], keys: Any, place: str) -> None:
@@ -229,14 +250,8 @@ def _grid(value: Any, place: str) -> dict[str, tuple[Any, ...]]:
 
 
 def _slurm(value: Any, engine: str, place: str) -> dict[str, Any]:
-    told = _mapping(value, place)
-    _known(told, OF_SLURM, place)
-    if told and engine != "submitit":
-        raise UsageError(f"{place}: has no effect with engine: {engine}; it is for engine: submitit")
+    told = _of_engine(value, OF_SLURM, "submitit", engine, place)
     for name, given in told.items():
-        if isinstance(given, bool) or not isinstance(given, OF_SLURM[name]):
-            kinds = " or ".join(KINDS[kind] for kind in OF_SLURM[name])
-            raise UsageError(f"{place}: {name}: {shown(given)} is not {kinds}")
         if isinstance(given, (int, float)) and given < (name not in ("requeues", "gpus_per_node")):
             raise UsageError(f"{place}: {name}: {shown(given)} is too small")
     if told.get("cluster", "slurm") not in ("slurm", "local"):
@@ -244,3 +259,89 @@ def _slurm(value: Any, engine: str, place: str) -> dict[str, Any]:
             f"{place}: cluster: {shown(told['cluster'])}; there are slurm and local (jobs on this machine)"
         )
     return told
+
+
+def _of_engine(value: Any, kinds: Mapping[str, Any], owner: str, engine: str, place: str) -> dict[str, Any]:
+    """A mapping that is one engine's own; its values are of the ``kinds``."""
+    told = _mapping(value, place)
+    _known(told, kinds, place)
+    if told and engine != owner:
+        raise UsageError(f"{place}: has no effect with engine: {engine}; it is for engine: {owner}")
+    for name, given in told.items():
+        if isinstance(given, bool) or not isinstance(given, kinds[name]):
+            words = " or ".join(KINDS[kind] for kind in kinds[name])
+            raise UsageError(f"{place}: {name}: {shown(given)} is not {words}")
+    return told
+
+
+def _ray(value: Any, engine: str, place: str) -> dict[str, Any]:
+    told = _of_engine(value, OF_RAY, "ray", engine, place)
+    _seed(told.get("seed", 0), f"{place}: seed")
+    for name in ("trials", "grace_epochs", "cpus_per_trial"):
+        if told.get(name, 1) < 1:
+            raise UsageError(f"{place}: {name}: {shown(told[name])} is too small")
+    if told.get("reduction", 2) <= 1:
+        raise UsageError(f"{place}: reduction: {shown(told['reduction'])}: one of so many goes on: more than 1")
+    gpus = told.get("gpus_per_trial", 1)
+    if gpus <= 0 or (gpus > 1 and gpus != int(gpus)):
+        raise UsageError(f"{place}: gpus_per_trial: {shown(gpus)} is neither a share of a GPU nor a whole number")
+    return told
+
+
+def _search(value: Any, place: str) -> dict[str, Space]:
+    spaces = _mapping(value, place)
+    for name in spaces:
+        if name in NOT_SEARCHED:
+            raise UsageError(f"{place}: {name}: not here: {NOT_SEARCHED[name]}")
+        if name not in SHORT:
+            _flag(name, place)
+    return {name: _space(name, given, f"{place}: {name}") for name, given in spaces.items()}
+
+
+def _space(name: str, given: Any, place: str) -> Space:
+    """``{log: [low, high]}``, ``{uniform: [low, high]}``, or a list of choices."""
+    if isinstance(given, list):
+        return Space(choices=tuple(_several(given, place)))
+    word, bounds = next(iter(given.items())) if isinstance(given, dict) and len(given) == 1 else ("", [])
+    if word not in RANGES:
+        raise UsageError(f"{place}: {shown(given)}: give {{log: [low, high]}}, {{uniform: [low, high]}} or a list")
+    kinds = {FLAGS[flag].kind for flag in SHORT.get(name, (name,))}
+    if not kinds <= {"int", "float"}:
+        raise UsageError(f"{place}: is no number, so it has no range: give a list of the values to be tried")
+    whole = kinds == {"int"}
+    low, high = _bounds(bounds, int if whole else (int, float), f"{place}: {word}")
+    if word == "log" and low <= 0:
+        raise UsageError(f"{place}: log: {shown(bounds)}: has no logarithm: the numbers must be above 0")
+    return Space(low=low, high=high, log=word == "log", whole=whole)
+
+
+def _bounds(given: Any, kind: Any, place: str) -> tuple[float, float]:
+    numbers = isinstance(given, list) and len(given) == 2
+    if not numbers or any(isinstance(x, bool) or not isinstance(x, kind) for x in given) or not given[0] < given[1]:
+        words = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"{place}: {shown(given)} are not two {words}, the smaller one first")
+    return given[0], given[1]
+
+
+def _check_search(study: Study) -> None:
+    """Trials differ in what is searched for and in nothing else."""
+    path, search = study.path, study.search
+    if study.engine != "ray":
+        if search:
+            raise UsageError(f"{path}: search: has no effect with engine: {study.engine}; it is for engine: ray")
+        return
+    if not search or "trials" not in study.ray:
+        lacking = "ray: {trials: 12}" if search else "search: {base_lr: {log: [0.003, 0.3]}}"
+        raise UsageError(f"{path}: {lacking.partition(':')[0]}: is missing; engine: ray needs one, e.g. {lacking}")
+    for key in ("rooms", "streams", "seeds", "data"):
+        if len(getattr(study, key)) > 1:
+            raise UsageError(
+                f"{path}: {key}: a search is of one of each, and tells nothing of {len(getattr(study, key))}"
+            )
+    if study.grid:
+        raise UsageError(f"{path}: grid: is not for a search: give these lists in search:")
+    given = {*study.flags, *study.rooms[0].flags}
+    names = [flag for name in search for flag in SHORT.get(name, (name,))]
+    twice = next((flag for flag in names if flag in given or names.count(flag) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{path}: search: {twice} is given twice; flags: or search: alone can say it")

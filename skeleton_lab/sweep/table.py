@@ -45,13 +45,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def lines(runs: Sequence[Run], states: Sequence[State]) -> list[str]:
     """The table: accuracies are top-1 in %, of the best and of the last epoch."""
+    return [*aligned([TITLES, *(cells(run, now) for run, now in zip(runs, states))]), total(states)]
+
+
+def total(states: Sequence[State]) -> str:
+    """How many runs there are of each kind."""
     counted = Counter(now.kind for now in states)
-    order = (state.FINISHED, state.RUNNING, state.INTERRUPTED, state.WAITING, state.FAILED, state.CHANGED)
-    total = ", ".join(f"{counted[kind]} {kind}" for kind in order if counted[kind])
-    return [
-        *aligned([TITLES, *(cells(run, now) for run, now in zip(runs, states))]),
-        f"{counted_runs(len(runs))}: {total}",
-    ]
+    order = (
+        state.FINISHED, state.STOPPED, state.RUNNING, state.INTERRUPTED, state.WAITING, state.FAILED, state.CHANGED,
+    )  # fmt: skip
+    words = ", ".join(f"{counted[kind]} {kind}" for kind in order if counted[kind])
+    return f"{counted_runs(len(states))}: {words}"
 
 
 def commands(runs: Sequence[Run], states: Sequence[State], forecasts: Sequence[Forecast], places: int) -> list[str]:
@@ -86,7 +90,7 @@ class Live:
     def __init__(self, runs: Sequence[Run], states: Sequence[State]) -> None:
         self._runs = {run.name: run for run in runs}
         self._done = {run.name: now.epochs for run, now in zip(runs, states)}
-        total = sum(run.epochs for run in runs)
+        total = sum(now.epochs if now.kind == state.STOPPED else run.epochs for run, now in zip(runs, states))
         self._bar = clip_bar(total, "study", unit=" epochs", leave=True)
         self._bar.update(sum(self._done.values()))
         self._bar.initial = self._bar.n  # the rate is that of what is trained now
@@ -101,6 +105,8 @@ class Live:
         why = f": {now.why}" if now.why else ""
         tqdm.write(f"{run.name}: {words.get(now.kind, now.kind)}{last}{why}")
         self.look(run)
+        if now.kind == state.STOPPED:  # the rest of its epochs does not come
+            self._bar.total -= run.epochs - self._done[run.name]
 
     def tick(self) -> None:
         """Look how far the active runs are, every now and then."""

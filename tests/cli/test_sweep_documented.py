@@ -18,7 +18,7 @@ from skeleton_lab.sweep import forecast, pool, study
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs" / "sweep.md").read_text("utf-8")
 COMMANDS = documented("sweep.md")
-FILES = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.S | re.M)]
+*FILES, SEARCH = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.S | re.M)]
 SHORT = {"synthetic": "--train 6 --test 6 --classes 3 --resample 8 --quiet"}
 SMALL = {"batch_size": 6, "test_batch_size": 6, "train_window_size": 8, "test_window_size": 8, "num_epoch": 1,
          "device": "cpu", "report": False}  # fmt: skip
@@ -65,9 +65,27 @@ def test_the_study_for_a_cluster_is_understood(tmp_path, monkeypatch):
     assert study.read(Path("study.yaml")).slurm["array_parallelism"] == 16
 
 
+def test_the_search_is_understood(tmp_path, monkeypatch, capsys):
+    """Its runs alone: ``tests/unit/sweep/test_ray.py`` has a search run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(forecast, "of", lambda runs, _: [forecast.Forecast(36.0, "plan") for _ in runs])
+    Path("demo").mkdir()
+    Path("demo/study.npz").touch()
+    Path("search.yaml").write_text(yaml.safe_dump(SEARCH))
+    command = next(line for line in re.findall(r"`(skeleton-lab sweep[^`]*)`", TEXT) if "search.yaml" in line)
+    assert run_line(command, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert said.count("skeleton-lab train CTR-GCN") == 12 and "# at most" in said
+    flags = said.splitlines()[0].split()
+    for bounds, flag in (([0.003, 0.3], "--base-lr"), ([0.00001, 0.001], "--weight-decay")):
+        assert bounds[0] <= float(flags[flags.index(flag) + 1]) <= bounds[1]
+
+
 def test_the_table_of_keys_is_that_of_the_program():
     table = TEXT.split("## What the file says")[1].split("##")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.M) == list(study.KEYS)
     assert set(
         re.findall(r"`(\w+)`", TEXT.split("put back into the queue")[0].split("array_parallelism: 16")[1])
     ) | set(FILES[1]["slurm"]) | {"cluster"} == set(study.OF_SLURM)
+    shares = set(re.findall(r"`(\w+_per_trial)", TEXT))
+    assert shares | set(SEARCH["ray"]) == set(study.OF_RAY)
