@@ -210,7 +210,7 @@ def _page_and_pictures(found: _Result, folder: Path) -> None:
         f"A hidden joint stands at {hidden}. Rank correlation of the two methods: {agreement}.",
     ]
     made = page.html(explained, found.recordings, found.classes, options.fps, f"Explained: {found.title}", said,
-                     found.notices)  # fmt: skip
+                     found.notices, options.parts)  # fmt: skip
     write_atomically(folder / PAGE, lambda file: file.write(made))
     found.written.append(PAGE)
     if found.means:

@@ -143,6 +143,14 @@ def test_the_head_is_no_trunk(skeleton, head, trunk):
     assert sorted(joint for joints in limbs.values() for joint in joints) == [*range(layouts.layout(skeleton).V)]
 
 
+@pytest.mark.parametrize(
+    ("skeleton", "first", "wrist"), [("hand21", "thumb", [0]), ("hands42", "left hand thumb", [0, 21])]
+)
+def test_of_hands_there_are_fingers_and_the_wrist(skeleton, first, wrist):
+    limbs = cells.limbs_of(layouts.layout(skeleton))
+    assert next(iter(limbs)) == first and limbs["wrist"] == wrist and "trunk" not in limbs
+
+
 def test_a_strong_negative_correlation_is_in_the_picture(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(pictures.plots, "save", lambda made, path: seen.append(made.axes[0].get_ylim()) or path)
