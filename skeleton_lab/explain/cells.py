@@ -88,7 +88,7 @@ def parts_of(layout: Layout | None, V: int, kind: str) -> list[Part]:
         return [Part(name, tuple(joints), name) for name, joints in limbs.items()]
     if layout is None:
         return [Part(f"joint {k + 1}", (k,), "body") for k in range(V)]
-    return [Part(layout.joints[k].replace("_", " "), (k,), name) for name, joints in limbs.items() for k in joints]
+    return [Part(_words(layout, k), (k,), name) for name, joints in limbs.items() for k in joints]
 
 
 def limbs_of(layout: Layout) -> dict[str, list[int]]:
@@ -96,8 +96,10 @@ def limbs_of(layout: Layout) -> dict[str, list[int]]:
 
     A layout's trunk ends with the head, of COCO's skeleton it is the nose alone, and of hands the wrist.
     """
-    names = [_limb_name(layout, limb, k) for k, limb in enumerate(layout.limbs)]
-    found = {name: list(limb) for name, limb in zip(names, layout.limbs)}
+    found: dict[str, list[int]] = {}
+    for number, limb in enumerate(layout.limbs):
+        name = _limb_name(layout, limb, number)
+        found[f"{_words(layout, limb[0])} and on" if name in ("", *found) else name] = list(limb)
     used = {joint for limb in found.values() for joint in limb}
     above = [joint for joint in layout.trunk if layout.joints[joint] in HEAD]
     middle = "wrist" if all(_last_word(layout, joint) in WRIST for joint in layout.trunk) else "trunk"
@@ -110,6 +112,7 @@ def limbs_of(layout: Layout) -> dict[str, list[int]]:
 
 
 def _limb_name(layout: Layout, limb: Sequence[int], number: int) -> str:
+    """An arm, a leg, a finger; empty where it is none of them."""
     names = [layout.joints[joint] for joint in limb]
     stem = names[0].rpartition("_")[0]
     if all(name.rpartition("_")[0] == stem and _last_word(layout, k).isdigit() for name, k in zip(names, limb)):
@@ -117,9 +120,11 @@ def _limb_name(layout: Layout, limb: Sequence[int], number: int) -> str:
     side = next((word for word in ("left", "right") if names[0].startswith(f"{word}_")), None)
     usual = ARMS_AND_LEGS[number] if len(layout.limbs) == len(ARMS_AND_LEGS) else None
     kind = BEGINS.get(_last_word(layout, limb[0]), usual)
-    if side is not None and kind is not None:
-        return f"{side} {kind}"
-    return f"{names[0].replace('_', ' ')} and on"
+    return "" if side is None or kind is None else f"{side} {kind}"
+
+
+def _words(layout: Layout, joint: int) -> str:
+    return layout.joints[joint].replace("_", " ")
 
 
 def _last_word(layout: Layout, joint: int) -> str:

@@ -46,7 +46,7 @@ class View:
     def say(self, line: str) -> None:
         """A notice, above the people: it stays."""
         if self._terminal:
-            self._draw(self._drawn, [one_line(line)])
+            self._draw(None, [one_line(line)])
         else:
             print(one_line(line), file=self._stream, flush=True)
 
@@ -84,13 +84,17 @@ class View:
             f"{1e3 * delays.quantile(0.99):.0f} (p99), {figures.skipped} left out"
         )
 
-    def _draw(self, lines: Sequence[str], notices: Sequence[str] = ()) -> None:
-        """Over what was drawn before. Moves of the cursor are written alone: in a text they would be escaped."""
+    def _draw(self, lines: Sequence[str] | None, notices: Sequence[str] = ()) -> None:
+        """Over what was drawn before; None: the same again, below the notices.
+
+        Moves of the cursor are written alone: in a text they would be escaped.
+        """
         width = shutil.get_terminal_size().columns - 1
         above = [part for notice in notices for part in textwrap.wrap(notice, width)]
         with self._pen:
             for _ in self._drawn:
                 self._stream.write("\x1b[A")
+            lines = self._drawn if lines is None else lines
             below = [*lines, *[""] * (len(self._drawn) - len(above) - len(lines))]
             for line in (*above, *below):
                 self._stream.write(f"\r{line[:width]:{width}}\n")

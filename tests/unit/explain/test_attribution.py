@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,11 @@ def test_the_head_is_no_trunk(skeleton, head, trunk):
 def test_of_hands_there_are_fingers_and_the_wrist(skeleton, first, wrist):
     limbs = cells.limbs_of(layouts.layout(skeleton))
     assert next(iter(limbs)) == first and limbs["wrist"] == wrist and "trunk" not in limbs
+
+
+def test_limbs_that_would_be_called_alike_are_not():
+    legs = replace(NTU, joints=tuple(f"left_leg_{k}" for k in range(V)), limbs=((1, 2), (3, 4)), trunk=(), face=())
+    assert cells.limbs_of(legs) == {"left leg": [1, 2], "left leg 3 and on": [3, 4], "rest": [0, *range(5, V)]}
 
 
 def test_a_strong_negative_correlation_is_in_the_picture(tmp_path, monkeypatch):
