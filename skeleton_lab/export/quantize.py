@@ -160,7 +160,7 @@ def unsuited(before: Cost, after: Cost, source: Path) -> str:
     against = []
     if after.bytes > (1 - SAVED) * before.bytes:
         against.append(f"the file has {100 * after.bytes / before.bytes:.0f} % of the size")
-    if before.top1 - after.top1 > LOST:  # False for NaN, where no clip has a usable label
+    if round(before.top1 - after.top1, 6) > LOST:  # False for NaN, where no clip has a usable label
         against.append(f"top-1 falls from {100 * before.top1:.1f} to {100 * after.top1:.1f} %")
     if not against:
         return ""
