@@ -12,7 +12,9 @@ from skeleton_lab.skeletons.layouts import Layout
 
 JOINTS, LIMBS = "joints", "limbs"
 HEAD = ("nose", "head", "head_top")  # joints above the neck that layouts count to the trunk
+WRIST = ("wrist", "palm")  # joints that layouts of hands count to the trunk
 ARMS_AND_LEGS = ("arm", "arm", "leg", "leg")  # the order of ``Layout.limbs`` of a whole body
+BEGINS = {"shoulder": "arm", "collar": "arm", "clavicle": "arm", "hip": "leg"}  # what limbs begin with
 
 
 @dataclass(frozen=True)
@@ -86,19 +88,22 @@ def parts_of(layout: Layout | None, V: int, kind: str) -> list[Part]:
         return [Part(name, tuple(joints), name) for name, joints in limbs.items()]
     if layout is None:
         return [Part(f"joint {k + 1}", (k,), "body") for k in range(V)]
-    return [Part(layout.joints[k].replace("_", " "), (k,), name) for name, joints in limbs.items() for k in joints]
+    return [Part(_words(layout, k), (k,), name) for name, joints in limbs.items() for k in joints]
 
 
 def limbs_of(layout: Layout) -> dict[str, list[int]]:
     """The joints of each limb, of the trunk and of the head by their names; every joint is in one of them.
 
-    A layout's trunk ends with the head, and of COCO's skeleton it is the nose alone.
+    A layout's trunk ends with the head, of COCO's skeleton it is the nose alone, and of hands the wrist.
     """
-    names = [_limb_name(layout, limb, k) for k, limb in enumerate(layout.limbs)]
-    found = {name: list(limb) for name, limb in zip(names, layout.limbs)}
+    found: dict[str, list[int]] = {}
+    for number, limb in enumerate(layout.limbs):
+        name = _limb_name(layout, limb, number)
+        found[f"{_words(layout, limb[0])} and on" if name in ("", *found) else name] = list(limb)
     used = {joint for limb in found.values() for joint in limb}
     above = [joint for joint in layout.trunk if layout.joints[joint] in HEAD]
-    for name, joints in (("head", (*above, *layout.face)), ("trunk", layout.trunk), ("rest", range(layout.V))):
+    middle = "wrist" if all(_last_word(layout, joint) in WRIST for joint in layout.trunk) else "trunk"
+    for name, joints in (("head", (*above, *layout.face)), (middle, layout.trunk), ("rest", range(layout.V))):
         left = [joint for joint in joints if joint not in used]
         used |= set(left)
         if left:
@@ -107,11 +112,23 @@ def limbs_of(layout: Layout) -> dict[str, list[int]]:
 
 
 def _limb_name(layout: Layout, limb: Sequence[int], number: int) -> str:
-    first = layout.joints[limb[0]]
-    side = next((word for word in ("left", "right") if first.startswith(f"{word}_")), None)
-    if side is not None and len(layout.limbs) == len(ARMS_AND_LEGS):
-        return f"{side} {ARMS_AND_LEGS[number]}"
-    return f"{first.replace('_', ' ')} and on"
+    """An arm, a leg, a finger; empty where it is none of them."""
+    names = [layout.joints[joint] for joint in limb]
+    stem = names[0].rpartition("_")[0]
+    if all(name.rpartition("_")[0] == stem and _last_word(layout, k).isdigit() for name, k in zip(names, limb)):
+        return stem.replace("_", " ")  # a finger
+    side = next((word for word in ("left", "right") if names[0].startswith(f"{word}_")), None)
+    usual = ARMS_AND_LEGS[number] if len(layout.limbs) == len(ARMS_AND_LEGS) else None
+    kind = BEGINS.get(_last_word(layout, limb[0]), usual)
+    return "" if side is None or kind is None else f"{side} {kind}"
+
+
+def _words(layout: Layout, joint: int) -> str:
+    return layout.joints[joint].replace("_", " ")
+
+
+def _last_word(layout: Layout, joint: int) -> str:
+    return layout.joints[joint].rpartition("_")[2]
 
 
 def shares(values: np.ndarray, parts: Sequence[Part]) -> dict[str, float]:

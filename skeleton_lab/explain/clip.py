@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.data.feeders.base import Feeder
+from skeleton_lab.data.feeders.pipeline import Bone
 from skeleton_lab.data.feeders.skeleton import coordinates
 from skeleton_lab.engine.dataloader import unpack
 from skeleton_lab.skeletons.layouts import Layout
@@ -92,6 +93,16 @@ class Clip:
     def skeleton(self) -> Layout | None:
         """Of the joints, where the archive or the feeder's argument says it."""
         return getattr(self._view, "skeleton", None) or self._feeder.skeleton
+
+    @property
+    def from_joint(self) -> int | None:
+        """The joint that the feeder sees most others from, frame by frame; None where it does no such thing."""
+        for step in self._feeder.steps:
+            if isinstance(step, Bone):
+                parent = step.parent.numpy()
+                seen = np.bincount(parent[parent != np.arange(len(parent))], minlength=1)
+                return int(seen.argmax()) if 2 * seen.max() > len(parent) else None
+        return None
 
     def inputs(self, masks: Iterable[np.ndarray | None]) -> list[Tensor]:
         """What the network is called with for each mask (T, M, V): tensors (B, ...). None hides nothing.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.explain.attribution import METHODS
-from skeleton_lab.explain.cells import shares
+from skeleton_lab.explain.cells import JOINTS, shares
 from skeleton_lab.explain.results import WORDS, Explained, told_number
 from skeleton_lab.inference import overlay
 from skeleton_lab.inference.windows import ALL, Recordings
@@ -73,14 +73,15 @@ def card(explained: Explained, recordings: Recordings, classes: Sequence[str], f
 
 def html(
     explained: Sequence[Explained], recordings: Recordings, classes: Sequence[str], fps: float, title: str,
-    subtitles: Sequence[str], notices: Sequence[str] = (),
+    subtitles: Sequence[str], notices: Sequence[str] = (), kind: str = JOINTS,
 ) -> bytes:  # fmt: skip
-    """One file that needs nothing else, of the first clips."""
+    """One file that needs nothing else, of the first clips; ``kind``: of the parts, as of ``cells.parts_of``."""
     cards = [card(each, recordings, classes, fps) for each in explained[:MOST]]
     if len(explained) > MOST:
         notices = [*notices, f"The first {MOST} of {len(explained)} clips are shown; the JSON file has all of them."]
+    whose, parts = ("they say", "joints") if kind == JOINTS else ("their part of the body says", "parts of the body")
     data = {"fps": fps, "clips": [each.as_json() for each in cards], "edges": [], "methods": WORDS, "finest": FINEST}
     return shell.render(
         TEMPLATE, title=title, data=data, styles=STYLES, scripts=SCRIPTS, subtitles=subtitles, notices=notices,
-        cards=cards, methods=list(WORDS.items()), head=["part of the body", *WORDS.values()],
+        cards=cards, whose=whose, parts=parts, methods=list(WORDS.items()), head=["part of the body", *WORDS.values()],
     ).encode()  # fmt: skip

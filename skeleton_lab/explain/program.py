@@ -166,11 +166,11 @@ class _Result:
 
 def _write(found: _Result) -> _Result:
     from skeleton_lab.explain.attribution import METHODS
-    from skeleton_lab.explain.results import incomplete, mean_map
+    from skeleton_lab.explain.results import incomplete, mean_map, seen_from
 
     if len({each.maps.target for each in found.explained}) == 1:
         found.means = {method: mean_map(found.explained, method) for method in METHODS}
-    found.notices = incomplete(found.explained)
+    found.notices = [*seen_from(found.explained[0]), *incomplete(found.explained)]
     folder = found.options.output
     results.write_json(folder / TABLE, _content(found))
     found.written.append(TABLE)
@@ -210,7 +210,7 @@ def _page_and_pictures(found: _Result, folder: Path) -> None:
         f"A hidden joint stands at {hidden}. Rank correlation of the two methods: {agreement}.",
     ]
     made = page.html(explained, found.recordings, found.classes, options.fps, f"Explained: {found.title}", said,
-                     found.notices)  # fmt: skip
+                     found.notices, options.parts)  # fmt: skip
     write_atomically(folder / PAGE, lambda file: file.write(made))
     found.written.append(PAGE)
     if found.means:

@@ -78,6 +78,18 @@ def incomplete(explained: Sequence[Explained]) -> list[str]:
     return lines
 
 
+def seen_from(explained: Explained) -> list[str]:
+    """A line where the feeder sees all joints from one of them, whose cells then tell of the others as well."""
+    joint = explained.asked.clip.from_joint
+    name = next((part.name for part in explained.cells.parts if joint in part.joints), None)
+    if name is None:
+        return []
+    return [
+        f"the feeder sees all joints from the {name}, so one that stands still moves all others: what lies there also "
+        "speaks of where they are"
+    ]
+
+
 def mean_map(explained: Sequence[Explained], method: str) -> np.ndarray:
     """(M, P, W) of clips of different lengths: piece by piece of their time, people who are not there count as 0."""
     M, W = (max(each.maps.of[method].shape[axis] for each in explained) for axis in (0, 2))

@@ -12,7 +12,9 @@ from torch import Tensor
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.feeders.base import Batch, Feeder
 from skeleton_lab.data.feeders.transforms import people
+from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import any_skeleton
+from skeleton_lab.inference.feeding import Fed
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.onnx_about import CLIPS, KEYPOINTS
 
@@ -30,14 +32,26 @@ def feeder_of(network: Network, archive: Path | None, count: int) -> tuple[Feede
         ArchiveError and its kin: the archive is missing, damaged, or of other joints than the network's.
     """
     if archive is not None:
-        feeder = network.archive_feeder(archive, None, None, None)
-        if network.skeleton is not None:
-            any_skeleton.check_archive(feeder.clips, network.skeleton, network.channels, str(archive))
-        return _some(feeder, count), f"test clips of {archive}"
+        return _some(archive_feeder(network, archive), count), f"test clips of {archive}"
     clips = network.trained_on
     if clips is not None and len(clips):
         return _some(network.archive_feeder(clips, None, None, None), count), f"test clips of {clips.path}"
     return network.archive_feeder(made_up(network, count), None, None, None), "made-up clips"
+
+
+def archive_feeder(network: Fed, archive: Path, split: str = "test") -> Feeder:
+    """The test feeder on the clips of an archive's ``split``.
+
+    Raises:
+        ArchiveError and its kin: the archive is missing or damaged, or has no such clips.
+        UsageError: they are of other joints than the network's.
+    """
+    feeder = network.archive_feeder(archive, split, None, None)
+    if network.skeleton is not None:
+        any_skeleton.check_archive(feeder.clips, network.skeleton, network.channels, str(archive))
+    elif network.joints != feeder.clips.V:
+        raise UsageError(f"{archive} has {feeder.clips.V} joints, and the network takes {network.joints}")
+    return feeder
 
 
 def _some(feeder: Feeder, count: int) -> Feeder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from skeleton_lab.inference.onnx_about import BATCH, FRAMES, KEY, dumped
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser, check_sizes
 from skeleton_lab.utils.importing import optional
+from skeleton_lab.utils.progress import step_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from skeleton_lab.inference.network import Network
 
 OPSET = 18
+STEPS = 3  # reading clips, tracing, comparing
 CLIPS = 8  # that are compared by default
 LONGEST = 20_000  # frames
 DIFFERS = "file and network differ: nothing was written"
@@ -70,7 +72,10 @@ def run(options: argparse.Namespace) -> int:
     if options.opset not in tracing.OPSETS:
         raise UsageError(f"--opset {options.opset}: choose from {tracing.OPSETS[0]} to {tracing.OPSETS[-1]}")
     with opening.opened(options) as network:
-        model, found, told = exported(network, options)
+        if options.quantize is not None:
+            quantize.feeders(network, options.quantize)  # an archive that does not fit shows before the work
+        with step_bar(STEPS, "exporting") as begin:
+            model, found, told = exported(network, options, begin)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
     if found.agrees:
@@ -95,12 +100,18 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--quantize does not go with --with-preprocessing: 8 bits are too few for coordinates")
 
 
-def exported(network: Network, options: argparse.Namespace) -> tuple[Any, Compared, list[str]]:
-    """The file (``onnx.ModelProto``) with its metadata, how it compares, and what the user is told of it."""
+def exported(
+    network: Network, options: argparse.Namespace, begin: Callable[[str], None]
+) -> tuple[Any, Compared, list[str]]:
+    """The file (``onnx.ModelProto``) with its metadata, how it compares, and what the user is told of it.
+
+    ``begin`` is told the names of ``STEPS`` steps.
+    """
     import onnx
 
     from skeleton_lab.export import comparing, describing, example, preprocessing, tracing
 
+    begin("reading clips")
     _for_frames(network, options.frames)
     feeder, clips = example.feeder_of(network, options.archive, options.clips)
     count = max(options.clips, *comparing.BATCHES)
@@ -111,7 +122,7 @@ def exported(network: Network, options: argparse.Namespace) -> tuple[Any, Compar
     if options.with_preprocessing:
         before, given = preprocessing.preprocessing(network, feeder), example.keypoints(feeder, count)
     net = tracing.answer(network.net, before)
-    model, found, fixed = traced(net, given, example.frames_axes(feeder, given), options.opset)
+    model, found, fixed = traced(net, given, example.frames_axes(feeder, given), options.opset, begin)
     about = describing.about(
         network, feeder, registry.find(options.room).image, length, [BATCH] if fixed else [BATCH, FRAMES],
         options.classes, before is not None, found.classes,
@@ -126,23 +137,28 @@ def exported(network: Network, options: argparse.Namespace) -> tuple[Any, Compar
     return model, found, told
 
 
-def traced(net: Answer, given: dict[str, Tensor], axes: Sequence[int], opset: int) -> tuple[Any, Compared, str]:
+def traced(
+    net: Answer, given: dict[str, Tensor], axes: Sequence[int], opset: int, begin: Callable[[str], None]
+) -> tuple[Any, Compared, str]:
     """The graph, how it compares, and why its frames are fixed; empty where they are free.
 
     Args:
         given: inputs by name, clips along their first axis; axes: of each that of its frames.
+        begin: is told what begins.
 
     Raises:
         UsageError: what ``tracing.graph`` raises, or the network does not take the clips.
     """
     from skeleton_lab.export import comparing, tracing
 
+    begin("tracing")
     two, others = {name: x[:2] for name, x in given.items()}, comparing.longer(list(given.values()), axes)
     fixed = _takes(net, [x[:1] for x in given.values()])
     if fixed:
         raise UsageError(f"the network does not take the clips: {fixed}")
     if not (fixed := _takes(net, [x[:1] for x in others])):
         model = tracing.graph(net, two, axes, opset)
+        begin("comparing")
         running = comparing.session(model)
         found = comparing.compared(running, net, list(given.values()))
         if found.agrees and comparing.compared(running, net, [x[:3] for x in others]).agrees:

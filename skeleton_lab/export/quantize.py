@@ -8,6 +8,7 @@ networks are slower so, and they may lose accuracy; both are printed, and it is 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +19,19 @@ import numpy as np
 
 from skeleton_lab.data.feeders.base import Batch, Feeder
 from skeleton_lab.errors import UsageError
+from skeleton_lab.export import example
 from skeleton_lab.inference import onnx_network
+from skeleton_lab.inference.feeding import Fed
 from skeleton_lab.inference.onnx_network import OnnxNetwork
 from skeleton_lab.utils.atomic import completed
 from skeleton_lab.utils.importing import optional
-from skeleton_lab.utils.progress import clip_bar
+from skeleton_lab.utils.progress import clip_bar, step_bar
 
 CALIBRATION = 128  # clips whose activations tell the ranges
+STEPS = 3  # quantising, accuracy of both files
 TIMED = 32  # clips, one at a time, whose median is the time of a clip
+SAVED = 0.1  # of the size; where less is saved, 8 bits are not worth it
+LOST = 0.05  # of top-1
 KINDS = ["Conv", "Gemm", "MatMul"]  # to become integer; Add and Relu as integers cost accuracy and save nothing
 
 
@@ -44,24 +50,39 @@ class Cost:
     logits: np.ndarray
 
 
-def run(source: Path, archive: Path, layout: str | None = None) -> None:
+def feeders(network: Fed, archive: Path) -> tuple[Feeder, Feeder]:
+    """The test feeder on the clips of an archive that tell the ranges, its training clips, and on its test clips.
+
+    Raises:
+        LabError: what ``example.archive_feeder`` raises.
+    """
+    return example.archive_feeder(network, archive, "train"), example.archive_feeder(network, archive)
+
+
+def run(source: Path, archive: Path) -> None:
     """Write ``NAME.int8.onnx`` beside an exported network, and print size, time and accuracy of both.
 
     Args:
         archive: its training clips tell the ranges, its test clips the accuracy.
 
     Raises:
-        UsageError: onnxruntime is not installed. ArchiveError and its kin: the archive is missing, or has no training
-            or test clips.
+        UsageError: onnxruntime is not installed. LabError: what ``feeders`` raises.
     """
     target = source.with_suffix(".int8.onnx")
     with onnx_network.opened(source) as network:
-        train, test = (network.archive_feeder(archive, split, None, None, layout) for split in ("train", "test"))
+        train, test = feeders(network, archive)
         some = np.unique(np.linspace(0, len(train) - 1, min(len(train), CALIBRATION)).round().astype(int))
-        quantize(source, target, calibration(network, train, some))
-        before, after = cost(network, test), cost(OnnxNetwork(target, *onnx_network.read(target)), test)
+        with step_bar(STEPS, "quantising") as begin:
+            begin("ranges of training clips")
+            quantize(source, target, calibration(network, train, some))
+            begin("accuracy of float32")
+            before = cost(network, test)
+            begin("accuracy of int8")
+            after = cost(OnnxNetwork(target, *onnx_network.read(target)), test)
     print(f"written: {target}, quantised by {len(some)} training clips of {archive}")
     print(*table(before, after), sep="\n")
+    if line := unsuited(before, after, source):
+        print(line, file=sys.stderr)
 
 
 def calibration(network: OnnxNetwork, feeder: Feeder, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
@@ -132,3 +153,15 @@ def table(before: Cost, after: Cost) -> Iterator[str]:
     same = float((before.logits.argmax(1) == after.logits.argmax(1)).mean())
     yield f"int8 has {after.bytes / before.bytes:.2f} of the size, {after.seconds / before.seconds:.2f} of the time; "\
         f"both say the same class of {100 * same:.2f} % of the clips"  # fmt: skip
+
+
+def unsuited(before: Cost, after: Cost, source: Path) -> str:
+    """Empty, or what speaks against the file of int8: that it is hardly smaller, or that many answers are wrong."""
+    against = []
+    if after.bytes > (1 - SAVED) * before.bytes:
+        against.append(f"the file has {100 * after.bytes / before.bytes:.0f} % of the size")
+    if round(before.top1 - after.top1, 6) > LOST:  # False for NaN, where no clip has a usable label
+        against.append(f"top-1 falls from {100 * before.top1:.1f} to {100 * after.top1:.1f} %")
+    if not against:
+        return ""
+    return f"8 bits do not suit this network: {', and '.join(against)}; use {source}, of float32"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeleton_lab.errors import LabError, UsageError, one_line
 from skeleton_lab.inference import predictions
-from skeleton_lab.inference.clips.folder import Folder
+from skeleton_lab.inference.clips.folder import ENDINGS, Folder
 from skeleton_lab.inference.predict import predict
 from skeleton_lab.inference.wishes import Wishes
 from skeleton_lab.utils.atomic import write_atomically
@@ -129,7 +129,9 @@ def run(
     inside = output.absolute()
     paths = {name: path for name, path in Folder(root).paths.items() if inside not in path.absolute().parents}
     if not paths:
-        raise UsageError(f"--batch {root}: there is no recording in it")
+        raise UsageError(
+            f"--batch {root}: there is no recording in it; looked for {', '.join(ENDINGS)} and folders of frames"
+        )
     output.mkdir(parents=True, exist_ok=True)
     busy = lambda who: UsageError(f"--output {output}: another process{who} is at this batch")  # noqa: E731
     with locked(output / f".{JOURNAL}.lock", busy):

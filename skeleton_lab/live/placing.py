@@ -29,7 +29,7 @@ class Placing:
     def __init__(self, network: Network, reader: Reader, wishes: Wishes, notices: Notices, config: str) -> None:
         self._network, self._reader, self._wishes, self._notices = network, reader, wishes, notices
         self._target = None if network.skeleton is not None else scheme_for(network.joints, config)
-        self._skeletons = Skeletons(network.skeleton)
+        self._skeletons = Skeletons(network.skeleton, of_network=True)
 
     def __call__(self, x: np.ndarray, scored: bool, name: str) -> Recordings:
         """A recording of x (T, M, V, C), frames of people as in ``Frame.people``, zeros where somebody is not there.

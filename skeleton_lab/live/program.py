@@ -19,11 +19,13 @@ from skeleton_lab.live.sources import Frame
 from skeleton_lab.utils.atomic import write_atomically
 
 if TYPE_CHECKING:
+    from skeleton_lab.inference.keypoints.notices import Notices
     from skeleton_lab.inference.network import Network
     from skeleton_lab.live.evaluator import Evaluator
     from skeleton_lab.live.figures import Delays, Figures
     from skeleton_lab.live.reading import Reader
     from skeleton_lab.live.session import Outlets
+    from skeleton_lab.live.view import View
 
 
 class Source(NamedTuple):
@@ -72,21 +74,22 @@ def _pictures(options: argparse.Namespace) -> Source:
     return Source(lambda reader: reader.frames(lines), name, options.camera is not None, poses.seconds)
 
 
-def _judge(network: Network, wishes: Wishes, options: argparse.Namespace, where: str) -> tuple[Reader, Evaluator]:
+def _judge(
+    network: Network, wishes: Wishes, options: argparse.Namespace, where: str, notices: Notices
+) -> tuple[Reader, Evaluator]:
     """Who reads the frames, and who judges what is in them."""
     from skeleton_lab.inference.clips.joints import Skeletons
     from skeleton_lab.inference.keypoints import normalise
     from skeleton_lab.live.reading import Reader
-    from skeleton_lab.live.said import Said
     from skeleton_lab.skeletons import layouts
 
-    own, told, notices = network.skeleton, wishes.keypoints, Said()
+    own, told = network.skeleton, wishes.keypoints
     if own is None:
         choose = lambda V, where: normalise.scheme_of(told, V, where)  # noqa: E731
     elif told is not None and layouts.layout(told) != own:
         raise UsageError(f"--keypoints {told}: the network takes {own.name}; leave it out")
     else:
-        choose = Skeletons(own).choose
+        choose = Skeletons(own, of_network=True).choose
     least = wishes.least_score if own is None else 0.0  # feeders of such networks look at scores themselves
     reader = Reader(choose, least, options.fps, where, notices)
     config = "--config" if options.config is None else f"--config {options.config}"
@@ -118,16 +121,14 @@ def other_rate(network: Network, rate: float, fps: float) -> str:
     )
 
 
-def _outlets(options: argparse.Namespace, stack: contextlib.ExitStack) -> Outlets:
+def _outlets(options: argparse.Namespace, stack: contextlib.ExitStack, view: View | None) -> Outlets:
     """Files and the screen."""
     from skeleton_lab.live import reading
     from skeleton_lab.live.session import Outlets
-    from skeleton_lab.live.view import View
 
     def opened(path: Path) -> IO[str]:
         return stack.enter_context(_opened(path))
 
-    view = View(sys.stderr) if options.view else None
     out = opened(options.output) if options.output else None if view else sys.stdout
     record = opened(options.record) if options.record else None
 
@@ -181,18 +182,22 @@ def run(options: argparse.Namespace) -> int:
     from skeleton_lab.inference import opening, predictions
     from skeleton_lab.live.labels import Labels
     from skeleton_lab.live.resampling import Resampled
+    from skeleton_lab.live.said import Said
     from skeleton_lab.live.session import Session
+    from skeleton_lab.live.view import View
 
+    view = View(sys.stderr) if options.view else None
     with opening.opened(options, _say) as network, contextlib.ExitStack() as stack:
         network.runtime.quiet = True
-        reader, judge = _judge(network, wishes, options, source.name)
+        notices = Said(_say if view is None else view.say)
+        reader, judge = _judge(network, wishes, options, source.name, notices)
         names = predictions.class_names(judge.K, network.ucla, options.classes, network.class_names)
         seconds = judge.frames / (options.resample or options.fps)
         temperature = 1.0 if network.calibration is None else network.calibration.temperature
         if network.calibration is not None:
             _say(f"p is calibrated: temperature {temperature:.4g} of {network.calibration.path}")
         session = Session(
-            judge, Labels(steadiness, temperature), names, _outlets(options, stack), every=options.every,
+            judge, Labels(steadiness, temperature), names, _outlets(options, stack, view), every=options.every,
             recorded=not source.flows, skip=source.flows and not options.no_skip, idle=options.idle,
         )  # fmt: skip
         frames = source.frames(reader)

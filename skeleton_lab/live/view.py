@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
+import threading
 import time
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from skeleton_lab.errors import one_line
@@ -24,7 +27,9 @@ class View:
         self._stream = stream
         self._terminal = stream.isatty()
         self._lines: dict[int | str, dict[str, Any]] = {}
-        self._drawn, self._at = 0, 0.0
+        self._drawn: list[str] = []
+        self._at = 0.0
+        self._pen = threading.Lock()  # whoever reads the frames has a thread of its own, and notices
         self._rate = (0.0, 0)
 
     def label(self, line: dict[str, Any]) -> None:
@@ -37,6 +42,13 @@ class View:
         if not self._terminal and (before is None or before["label"] != line["label"] or line["p"] is None):
             words = "gone" if line["p"] is None else f"{line['label'] or 'nothing'} ({line['p']:.2f})"
             print(f"{line['time']:9.2f} s  person {line['person']}: {one_line(words)}", file=self._stream, flush=True)
+
+    def say(self, line: str) -> None:
+        """A notice, above the people: it stays."""
+        if self._terminal:
+            self._draw(None, [one_line(line)])
+        else:
+            print(one_line(line), file=self._stream, flush=True)
 
     def tick(self, figures: Figures) -> None:
         now = time.monotonic()
@@ -72,13 +84,19 @@ class View:
             f"{1e3 * delays.quantile(0.99):.0f} (p99), {figures.skipped} left out"
         )
 
-    def _draw(self, lines: list[str]) -> None:
-        """Over what was drawn before. Moves of the cursor are written alone: in a text they would be escaped."""
+    def _draw(self, lines: Sequence[str] | None, notices: Sequence[str] = ()) -> None:
+        """Over what was drawn before; None: the same again, below the notices.
+
+        Moves of the cursor are written alone: in a text they would be escaped.
+        """
         width = shutil.get_terminal_size().columns - 1
-        for _ in range(self._drawn):
-            self._stream.write("\x1b[A")
-        lines = [*lines, *[""] * (self._drawn - len(lines))]
-        for line in lines:
-            self._stream.write(f"\r{line[:width]:{width}}\n")
-        self._stream.flush()
-        self._drawn = len(lines)
+        above = [part for notice in notices for part in textwrap.wrap(notice, width)]
+        with self._pen:
+            for _ in self._drawn:
+                self._stream.write("\x1b[A")
+            lines = self._drawn if lines is None else lines
+            below = [*lines, *[""] * (len(self._drawn) - len(above) - len(lines))]
+            for line in (*above, *below):
+                self._stream.write(f"\r{line[:width]:{width}}\n")
+            self._stream.flush()
+            self._drawn = below

@@ -25,7 +25,7 @@ class Windowed:
     taken for somebody who stood at no place first; it ends with the newest frame. Frames that never came, or in which
     the person is missing, are filled in or stay empty as in a recorded file. So the answer at the last frame of a
     window of a recorded file is the one that ``predict`` gives, as far as that looks at nothing outside the window:
-    where it scales bodies of an image to metres, it does so by the whole file.
+    where it scales bodies of an image to metres, it does so by everybody in the whole file.
 
     Args:
         reader: knows the joints of the frames, from the first person on.

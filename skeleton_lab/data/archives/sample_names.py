@@ -10,7 +10,7 @@ from typing import Any
 from skeleton_lab.errors import ArchiveError
 
 SPLIT = re.compile(r"(?:train|test|val|valid|validation|eval)[_-]+(?=.)", re.IGNORECASE)
-ENDINGS = re.compile(r"\.(?:skeleton|json|npy|npz|pkl|avi|mp4|mkv|webm)$", re.IGNORECASE)
+ENDINGS = re.compile(r"\.(?:skeleton|jsonl?|npy|npz|pkl|avi|mp4|mkv|webm)$", re.IGNORECASE)
 NUMBER = re.compile(r"0|[1-9]\d*")
 
 

@@ -11,7 +11,7 @@ from skeleton_lab.errors import ArchiveError, UsageError, listing
 from skeleton_lab.inference.keypoints import estimators, formats
 
 ENDINGS = (  # that recordings have
-    ".json", ".npy", ".npz", ".pkl", ".pickle", ".skeleton", ".skeleton.gz", ".zip", *formats.ENDINGS,
+    ".json", ".jsonl", ".npy", ".npz", ".pkl", ".pickle", ".skeleton", ".skeleton.gz", ".zip", *formats.ENDINGS,
 )  # fmt: skip
 
 

@@ -18,11 +18,12 @@ class Skeletons:
     """Tells the layout of each recording, and that all have the same.
 
     Args:
-        wish: of ``--skeleton``, or None.
+        wish: of ``--skeleton``, or None. of_network: it is a network's, and no flag's.
     """
 
-    def __init__(self, wish: Layout | None) -> None:
+    def __init__(self, wish: Layout | None, of_network: bool = False) -> None:
         self.wish = wish
+        self._of_network = of_network
         self._first: tuple[Layout, str] | None = None
 
     @property
@@ -30,6 +31,14 @@ class Skeletons:
         """Of all recordings so far."""
         assert self._first is not None
         return self._first[0]
+
+    @property
+    def _wished(self) -> str:
+        """What messages say about the wish."""
+        assert self.wish is not None
+        if self._of_network:
+            return f", and the network takes {self.wish.V} ({self.wish.name})"
+        return f", and --skeleton {self.wish.name} has {self.wish.V}"
 
     def choose(self, V: int, where: str) -> Layout:
         """The layout of so many joints; of a longer one that has all joints of the wish by name, that.
@@ -45,7 +54,7 @@ class Skeletons:
             if longer:
                 return longer[0]
             names = f" ({' or '.join(each.name for each in fitting)})" if fitting else ""
-            raise UsageError(f"{where} has {V} joints{names}, and --skeleton {self.wish.name} has {self.wish.V}")
+            raise UsageError(f"{where} has {V} joints{names}{self._wished}")
         if V in LONGER:
             return layouts.layout(LONGER[V])
         if len(fitting) == 1:
@@ -86,9 +95,7 @@ class Skeletons:
         """
         if self.wish is not None and source != self.wish:
             if not set(self.wish.joints) <= set(source.joints):
-                raise UsageError(
-                    f"{where} has {source.V} joints ({source.name}), and --skeleton {self.wish.name} has {self.wish.V}"
-                )
+                raise UsageError(f"{where} has {source.V} joints ({source.name}){self._wished}")
             joints = [source.at(joint) for joint in self.wish.joints]
             found, source = picked(found, joints), self.wish
         if self._first is None:

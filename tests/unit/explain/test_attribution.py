@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,9 @@ from torch import nn
 
 from skeleton_lab.data.archives.array_clips import ArrayClips
 from skeleton_lab.data.feeders.ntu import NTUFeeder
+from skeleton_lab.data.feeders.pipeline import Bone
 from skeleton_lab.errors import UsageError
-from skeleton_lab.explain import attribution, cells, clip, pictures, sanity
+from skeleton_lab.explain import attribution, cells, clip, pictures, results, sanity
 from skeleton_lab.skeletons import layouts
 
 T, V = 12, 25
@@ -141,6 +145,34 @@ def test_the_head_is_no_trunk(skeleton, head, trunk):
     limbs = cells.limbs_of(layouts.layout(skeleton))
     assert sorted(limbs["head"]) == head and limbs.get("trunk") == trunk
     assert sorted(joint for joints in limbs.values() for joint in joints) == [*range(layouts.layout(skeleton).V)]
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "first", "wrist"), [("hand21", "thumb", [0]), ("hands42", "left hand thumb", [0, 21])]
+)
+def test_of_hands_there_are_fingers_and_the_wrist(skeleton, first, wrist):
+    limbs = cells.limbs_of(layouts.layout(skeleton))
+    assert next(iter(limbs)) == first and limbs["wrist"] == wrist and "trunk" not in limbs
+
+
+def test_limbs_that_would_be_called_alike_are_not():
+    legs = replace(NTU, joints=tuple(f"left_leg_{k}" for k in range(V)), limbs=((1, 2), (3, 4)), trunk=(), face=())
+    assert cells.limbs_of(legs) == {"left leg": [1, 2], "left leg 3 and on": [3, 4], "rest": [0, *range(5, V)]}
+
+
+def test_a_feeder_that_sees_all_joints_from_one_is_said():
+    """Then all others change with that one, as its cells do; along bones only those that hang on a joint."""
+    feeder = NTUFeeder(ArrayClips([walk()]), window_size=T, split="test", bone=True)
+    assert clip.Clip(feeder, 0).from_joint is None
+    feeder.steps[-1] = Bone(np.full(V, 20), keep=20)
+    one = clip.Clip(feeder, 0)
+    masks = [None, *(np.arange(V) == joint for joint in (20, 3))]
+    [x] = one.inputs(mask if mask is None else np.broadcast_to(mask, (T, 2, V)) for mask in masks)
+    changed = [np.flatnonzero((each - x[0]).abs().amax((0, 1, 3)).numpy()).tolist() for each in x[1:]]
+    assert changed == [[*range(V)], [3]] and one.from_joint == 20
+    parts = cells.cells(one.points, cells.parts_of(NTU, V, cells.LIMBS), 3)
+    [line] = results.seen_from(results.Explained(Namespace(clip=one), parts, None))
+    assert "sees all joints from the trunk" in line
 
 
 def test_a_strong_negative_correlation_is_in_the_picture(tmp_path, monkeypatch):

@@ -75,6 +75,7 @@ def test_an_archive_a_class_and_a_recording(bench, data, tmp_path, capsys):
     end = int(np.flatnonzero(points.any((1, 2, 3)))[-1]) + 1
     begin, arm = clip["bounds"][1], [8, 9, 10, 11, 23, 24]
     assert clip["bounds"] == [0, begin, end]
+    assert "the\nsum over all parts of the body, then each" in (bench.output / "explanations.html").read_text()
     still = points.copy()
     there = points[:end, 0].any((1, 2))
     for joint in arm:

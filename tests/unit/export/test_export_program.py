@@ -15,6 +15,7 @@ import onnx
 
 from skeleton_lab import create_model
 from skeleton_lab.cli import main
+from skeleton_lab.data.synthetic import archive
 from skeleton_lab.export import comparing, tracing
 from skeleton_lab.inference import onnx_network
 
@@ -83,6 +84,8 @@ def test_flags_that_cannot_work(weights, tmp_path, capsys):
     assert "--clips" in refused(capsys, *base, "--clips", 0)
     assert "is a folder" in refused(capsys, *base[:3], "--output", tmp_path)
     assert "no.pt" in refused(capsys, "stgcn", "--weights", tmp_path / "no.pt", "--output", tmp_path / "x.onnx")
+    archive.write(tmp_path / "coco.npz", train=2, test=2, classes=2, progress=False, skeleton="coco17")
+    assert "has 17 joints, and the network takes 25" in refused(capsys, *base, "--quantize", tmp_path / "coco.npz")
     assert "FS-VAE trains on features" in refused(capsys, "fsvae", *base[1:])
     assert not (tmp_path / "x.onnx").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -66,12 +67,16 @@ def test_the_answers_are_nearly_the_same_and_the_file_tells_the_same(made):
 
 
 @pytest.mark.slow
-def test_the_table_has_size_time_and_accuracy_of_both(tmp_path, capsys):
-    """The ranges are those of training clips, the accuracy that of test clips."""
+def test_the_table_has_size_time_and_accuracy_of_both(tmp_path, capsys, monkeypatch):
+    """The ranges are those of training clips, the accuracy that of test clips; what goes on is seen on a terminal."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
     archive = make_all(tmp_path) / "data/NTU60_CS.npz"
     source = onnx_files.write(tmp_path / "net.onnx", feeder_args={"window_size": 16})
     quantize.run(source, archive)
-    out = capsys.readouterr().out
+    out, seen = capsys.readouterr().out, terminal.getvalue()
+    assert 0 < seen.index("ranges of training") < seen.index("accuracy of float32") < seen.index("accuracy of int8")
     train, test = (open_archive(archive, split) for split in ("train", "test"))
     assert f"quantised by {len(train)} training clips" in out and f"of {len(test)} test clips" in out
     rows = {row[0]: row[1:] for row in re.findall(r"^(float32|int8) +([\d.]+) MB +([\d.]+) ms +([\d.]+) %$", out, re.M)}
@@ -80,6 +85,22 @@ def test_the_table_has_size_time_and_accuracy_of_both(tmp_path, capsys):
         round(path.stat().st_size / 1e6, 2) for path in (source, target)
     ]
     assert float(re.search(r"has ([\d.]+) of the size", out)[1]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ((8.4e6, 0.87), (9.2e6, 0.48), "the file has 110 % of the size, and top-1 falls from 87.0 to 48.0 %; use"),
+        ((10e6, 0.9), (9.1e6, 0.9), "the file has 91 % of the size; use"),
+        ((10e6, 0.9), (3e6, 0.84), "network: top-1 falls from 90.0 to 84.0 %; use net.onnx"),
+        ((10e6, 0.9), (8.9e6, 0.85), ""),
+        ((10e6, float("nan")), (3e6, float("nan")), ""),
+    ],
+)
+def test_a_file_that_is_no_smaller_or_worse_is_spoken_against(before, after, says):
+    costs = [quantize.Cost(int(size), 0.1, top1, np.zeros((4, 2))) for size, top1 in (before, after)]
+    line = quantize.unsuited(*costs, Path("net.onnx"))
+    assert says in line and bool(line) == bool(says)
 
 
 def test_what_cannot_be_quantised_is_one_line(tmp_path):

@@ -15,6 +15,7 @@ from tiny_data import make_all
 from skeleton_lab import inference, registry
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import batch
+from skeleton_lab.utils import locks
 
 pytestmark = pytest.mark.slow
 FLAGS = ("--keypoints", "coco17", "--window", "24", "--together", "--fps", "25")
@@ -47,7 +48,7 @@ def test_a_folder_becomes_one_table_and_is_gone_on_with(bench, tmp_path, capsys,
     (folder / "monday").mkdir(parents=True)
     np.save(folder / "a.npy", walkers(50, 1))
     np.save(folder / "monday" / "b.npy", walkers(30, 1))
-    (folder / "torn.json").write_text('{"frames": [')
+    (folder / "torn.jsonl").write_text('{"frames": [')
     (folder / "notes.txt").write_text("no recording")
     asked: list[str] = []
     whole = batch.predict
@@ -60,7 +61,7 @@ def test_a_folder_becomes_one_table_and_is_gone_on_with(bench, tmp_path, capsys,
 
     monkeypatch.setattr(batch, "predict", stopped)
     assert predict(bench, folder) == 130
-    assert asked == ["a.npy", "torn.json", "b.npy"]
+    assert asked == ["a.npy", "torn.jsonl", "b.npy"]
     first = [row for row in table(bench) if row["file"] == "a.npy"]
     assert [(row["first_frame"], row["last_frame"], row["end_s"]) for row in first][:1] == [("0", "23", "0.96")]
     with open(bench.output / batch.JOURNAL, "a") as file:
@@ -71,13 +72,13 @@ def test_a_folder_becomes_one_table_and_is_gone_on_with(bench, tmp_path, capsys,
     capsys.readouterr()
     assert predict(bench, folder) == 0
     said = capsys.readouterr().out
-    assert asked == ["torn.json", "b.npy"], "what is done is not asked again, what could not be read is"
-    assert "2 of 3 recordings are done, 1 of them earlier" in said and "not read: torn.json" in said
+    assert asked == ["torn.jsonl", "b.npy"], "what is done is not asked again, what could not be read is"
+    assert "2 of 3 recordings are done, 1 of them earlier" in said and "not read: torn.jsonl" in said
     rows = table(bench)
     assert [row for row in rows if row["file"] == "a.npy"] == first
     [torn] = [row for row in rows if row["error"]]
-    assert torn["file"] == "torn.json" and not torn["class1"]
-    assert {row["file"] for row in rows} == {"a.npy", "torn.json", "monday/b.npy"}
+    assert torn["file"] == "torn.jsonl" and not torn["class1"]
+    assert {row["file"] for row in rows} == {"a.npy", "torn.jsonl", "monday/b.npy"}
 
     assert bench(" ".join(FLAGS), folder / "a.npy") == 0, "the same words as of that file alone"
     [clip] = bench.result()["clips"]
@@ -86,7 +87,7 @@ def test_a_folder_becomes_one_table_and_is_gone_on_with(bench, tmp_path, capsys,
 
     asked.clear()
     np.save(folder / "a.npy", walkers(26, 1))
-    (folder / "torn.json").unlink()
+    (folder / "torn.jsonl").unlink()
     assert predict(bench, folder) == 0 and asked == ["a.npy"], "a file that has changed is asked again"
     assert [row["last_frame"] for row in table(bench) if row["file"] == "a.npy"] == ["25"]
 
@@ -109,6 +110,9 @@ def test_what_cannot_be_is_said(bench, tmp_path, capsys):
     (tmp_path / "empty" / "x.npy").write_bytes(b"")
     assert predict(bench, tmp_path / "empty") == 2
     assert "none of its 1 recordings can be read; " in capsys.readouterr().err
+    with locks.locked(bench.output / f".{batch.JOURNAL}.lock", lambda who: UsageError(who)):
+        assert predict(bench, tmp_path / "empty") == 2
+    assert "another process (process " in capsys.readouterr().err, "two at once would mix their rows"
     assert predict(bench, tmp_path / "nowhere") == 2
     assert "nowhere" in capsys.readouterr().err
 

@@ -187,6 +187,21 @@ def test_answers_of_several_clips_are_averaged_as_in_a_test():
         np.testing.assert_allclose(onnx_network.average(logits, mode), told, rtol=1e-5, atol=1e-5)
 
 
+def test_weights_may_lie_beside_the_file(tmp_path):
+    """As other tools save large networks; from any folder."""
+    whole = onnx_files.write(tmp_path / "net.onnx", feeder_args={"window_size": 16})
+    beside = {"save_as_external_data": True, "location": "net.bin", "size_threshold": 1024}
+    onnx.save(onnx.load(whole), tmp_path / "apart.onnx", **beside)
+    assert (tmp_path / "net.bin").stat().st_size > 10 * (tmp_path / "apart.onnx").stat().st_size
+    x = np.random.default_rng(0).standard_normal((2, 3, 16, 25, 2)).astype(np.float32)
+    with onnx_network.opened(tmp_path / "apart.onnx") as network:
+        np.testing.assert_allclose(network.run([x]), onnx_files.linear(x, "CTVM"), atol=1e-4)
+    (tmp_path / "net.bin").unlink()
+    with pytest.raises(UsageError, match=r"apart\.onnx cannot be read: .*net\.bin") as told:
+        onnx_network.read(tmp_path / "apart.onnx")
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

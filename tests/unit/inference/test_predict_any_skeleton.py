@@ -129,7 +129,7 @@ def test_what_such_a_network_refuses_is_one_line(lab, tmp_path):
         (tmp_path / "ntu.npz", {}, "is of the skeleton ntu25, and the network takes coco17"),
         (tmp_path / "h36m.npz", {}, "is of the skeleton h36m17, and the network takes coco17"),
         (tmp_path / "unscored.npz", {}, "has 17 joints of 2 channels, and the network takes 17 of 3"),
-        (np.ones((5, 20, 3)), {}, "20 joints"),
+        (np.ones((5, 20, 3)), {}, "has 20 joints (ucla20), and the network takes 17 (coco17)"),
         (lab.clips[0], {"keypoints": "h36m17"}, "the network takes coco17"),
         (lab.folder / "0.json", {"split": "test"}, "--split is for archives"),
         (lab.folder / "own.npz", {"up": "y"}, "--up is for key points"),

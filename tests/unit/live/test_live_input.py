@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from skeleton_lab.live.sources import LONGEST, Lines
 
 def reader(keypoints: str | None = "coco17", **more) -> Reader:
     choose = lambda V, where: normalise.scheme_of(keypoints, V, where)  # noqa: E731
-    return Reader(choose, 0.3, 30.0, "the stream", Said(), **more)
+    return Reader(choose, 0.3, 30.0, "the stream", Said(lambda line: print(line, file=sys.stderr)), **more)
 
 
 def read(*content, keypoints: str | None = "coco17"):
