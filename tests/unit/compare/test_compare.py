@@ -227,7 +227,7 @@ def test_a_run_that_keeps_the_last_epochs_answers(own, monkeypatch, tmp_path):
 
 def study(folder: Path, names: list[str]) -> Path:
     """A sweep's folder with these runs, of which one has left nothing yet."""
-    listed = [{"name": name, "room": "CTR-GCN", "stream": "bone", "seed": k, "folder": f"runs/{name}"}
+    listed = [{"name": name, "room": "CTR-GCN", "stream": "k-bone-motion", "seed": k, "folder": f"runs/{name}"}
               for k, name in enumerate([*names, "waiting-seed9"])]  # fmt: skip
     (folder / "study.json").write_text(json.dumps(listed))
     return folder
@@ -249,7 +249,7 @@ def test_the_runs_of_a_study(own, tmp_path, monkeypatch, capsys):
     assert {group["group"]: group["runs"] for group in told["groups"]} == {
         "a-bone": names[:2], "b-bone": names[2:],
     }  # fmt: skip
-    assert {line["stream"] for line in told["runs"]} == {"bone"}
+    assert {line["stream"] for line in told["runs"]} == {"k-bone motion"}, "as a run outside a study says it"
     (fusion,) = told["fusions"]
     assert fusion["fixed"] == pytest.approx([0.76, np.std([0.75, 0.77], ddof=1)]) and fusion["seeds"] == 2
     assert fusion["fitted"][0] == pytest.approx(0.81)
