@@ -183,6 +183,9 @@ def test_names_that_count_rows_are_matched_by_position(own):
     assert again.notices == [
         "network1-joint-seed2 names its clips unlike network0-joint-seed1: matched by position, as all classes agree."
     ]
+    many_runs.rewrite(own / "network0-joint-seed2", names=np.array([f"test_{k}" for k in range(240)]))
+    (notice,) = compare(finding.find([f"{own}/*"])[0], show=False).notices
+    assert notice.startswith("network0-joint-seed2, network1-joint-seed2 name their clips unlike network0-joint-seed1:")
 
 
 def test_runs_that_are_not_finished_are_told_and_not_compared(own):
