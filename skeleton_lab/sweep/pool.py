@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+
+from tqdm import tqdm
 
 from skeleton_lab.engine.signals import Stop
 from skeleton_lab.errors import UsageError
@@ -90,7 +93,7 @@ def run_all(study: Study, runs: Sequence[Run], where: Sequence[Place], told: Tol
                     told(fresh, State(state.RUNNING))
                 tick()
                 if stop.signum:
-                    _end(study, active, told)
+                    _end(study, active, told, stop.signum)
                     break
                 time.sleep(PAUSE)
         finally:  # a second signal, or an error: none is left behind
@@ -126,8 +129,11 @@ def _next(study: Study, waiting: list[Run]) -> Run | None:
     return None
 
 
-def _end(study: Study, active: dict[int, tuple[Run, Child]], told: Told) -> None:
-    """Let all children save and wait for them."""
+def _end(study: Study, active: dict[int, tuple[Run, Child]], told: Told, signum: int) -> None:
+    """Let all children save and wait for them, which may take a while: that is said."""
+    if names := ", ".join(run.name for run, _ in active.values()):
+        name = signal.Signals(signum).name
+        tqdm.write(f"{name}: {names}: to save and end; a second signal stops at once", file=sys.stderr)
     for _, process in active.values():
         process.tell(signal.SIGTERM)
     for place, (run, process) in list(active.items()):
