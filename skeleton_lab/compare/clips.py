@@ -70,12 +70,13 @@ def _by_position(first: Result, unlike: Sequence[str]) -> list[str]:
     """What is said of runs whose names only count the rows, or name what the first's count: one line for all."""
     if not unlike:
         return []
-    more = f" and {len(unlike) - 5} other runs" if len(unlike) > 5 else ""
-    one = len(unlike) == 1
-    return [
-        f"{', '.join(unlike[:5])}{more} {'names its' if one else 'name their'} clips unlike {first.name}: matched by "
-        "position, as all classes agree."
-    ]
+    name = "names its" if len(unlike) == 1 else "name their"
+    return [f"{some(unlike)} {name} clips unlike {first.name}: matched by position, as all classes agree."]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first five, and how many more."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _left_out(results: Sequence[Result], left: int) -> list[str]:

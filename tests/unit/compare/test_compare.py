@@ -17,6 +17,7 @@ from scipy import stats
 from skeleton_lab import cli
 from skeleton_lab.compare import finding, pictures
 from skeleton_lab.compare.comparison import Comparison, compare
+from skeleton_lab.compare.pairs import ClassDifference
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,11 @@ def test_two_runs_class_by_class(runs, found):
     assert {each.cls: each.adjusted for each in found.differences} == pytest.approx(corrected)
     changes = [abs(each.change) for each in found.differences]
     assert changes == sorted(changes, reverse=True)
+
+
+def test_points_are_written_in_table_and_picture_as_in_the_page():
+    told = [ClassDifference(0, 20, a, b, 0, 0, 1.0, 1.0).points for a, b in ((3, 4), (4, 3), (2, 2))]
+    assert told == ["+5.0", "−5.0", "±0.0"]
 
 
 def test_parts_that_the_names_tell(runs, found):
