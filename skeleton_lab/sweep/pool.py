@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -131,11 +132,12 @@ def _next(study: Study, waiting: list[Run]) -> Run | None:
 
 def _end(study: Study, active: dict[int, tuple[Run, Child]], told: Told, signum: int) -> None:
     """Let all children save and wait for them, which may take a while: that is said."""
-    if names := ", ".join(run.name for run, _ in active.values()):
-        name = signal.Signals(signum).name
-        tqdm.write(f"{name}: {names}: to save and end; a second signal stops at once", file=sys.stderr)
     for _, process in active.values():
         process.tell(signal.SIGTERM)
+    if names := ", ".join(run.name for run, _ in active.values()):
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            name = signal.Signals(signum).name
+            tqdm.write(f"{name}: {names}: to save and end; a second signal stops at once", file=sys.stderr)
     for place, (run, process) in list(active.items()):
         _note(study, run, process.wait())
         told(run, state.of(study, run))
