@@ -43,8 +43,8 @@ def align(results: Sequence[Result], common: bool) -> tuple[Clips, list[str]]:
         UsageError: other clips, and ``common`` is not asked for, or there are none; a clip with two classes.
     """
     first = results[0]
-    notices: list[str] = []
-    rows = [_rows(first, other, common, notices) for other in results]
+    unlike: list[str] = []
+    rows = [_rows(first, other, common, unlike) for other in results]
     kept = np.logical_and.reduce([each >= 0 for each in rows])
     if not kept.any():
         raise UsageError("--common: no clip was tested by every run; compare fewer of them")
@@ -55,7 +55,7 @@ def align(results: Sequence[Result], common: bool) -> tuple[Clips, list[str]]:
         mine, theirs = first.labels[kept], other.labels[each[kept]]
         if (mine != theirs).any():
             raise UsageError(_two_classes(first, other, kept, mine, theirs))
-    notices += _left_out(results, left)
+    notices = [*_by_position(first, unlike), *_left_out(results, left)]
     for other, each in zip(results, rows):
         if len(other.labels) != left or (each[kept] != np.arange(left)).any():
             other.top5 = other.top5 if len(other.labels) == left else None  # it is of all its clips
@@ -64,6 +64,19 @@ def align(results: Sequence[Result], common: bool) -> tuple[Clips, list[str]]:
     for other in results:
         other.names = other.subjects = other.frames = None
     return Clips(first.labels, max(other.num_class for other in results), **told), notices
+
+
+def _by_position(first: Result, unlike: Sequence[str]) -> list[str]:
+    """What is said of runs whose names only count the rows, or name what the first's count: one line for all."""
+    if not unlike:
+        return []
+    name = "names its" if len(unlike) == 1 else "name their"
+    return [f"{some(unlike)} {name} clips unlike {first.name}: matched by position, as all classes agree."]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first five, and how many more."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _left_out(results: Sequence[Result], left: int) -> list[str]:
@@ -75,8 +88,8 @@ def _left_out(results: Sequence[Result], left: int) -> list[str]:
     return [f"Compared are the {left:,} clips that all runs were tested on; left out are {', '.join(lost[:5])}{more}."]
 
 
-def _rows(first: Result, other: Result, common: bool, notices: list[str]) -> np.ndarray:
-    """(N,) the row of ``other`` that each clip of ``first`` is, -1 where it has none."""
+def _rows(first: Result, other: Result, common: bool, unlike: list[str]) -> np.ndarray:
+    """(N,) the row of ``other`` that each clip of ``first`` is, -1 where it has none; ``unlike``: by position."""
     count = len(first.labels)
     same = np.array_equal(first.labels, other.labels)
     if other is first or (same and _equal(first.names, other.names)):
@@ -92,7 +105,7 @@ def _rows(first: Result, other: Result, common: bool, notices: list[str]) -> np.
         and same
         and (sample_names.numbered(first.names.tolist()) or sample_names.numbered(other.names.tolist()))
     ):
-        notices.append(f"{other.name} names its clips unlike {first.name}: matched by position, as all classes agree.")
+        unlike.append(other.name)
         return np.arange(count)
     if shared == count == len(other.labels) or (common and shared):
         return rows

@@ -139,10 +139,9 @@ def _other_epochs(results: Sequence[Result]) -> list[str]:
     names = [result.name for result in results if result.other_epoch]
     if not names:
         return []
-    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return [
-        f"Of their best epoch these runs have kept the accuracy alone: {some}. Their classes, pairs, parts of the test "
-        "set, top-5 and macro figures are those of the last epoch or test."
+        f"Of their best epoch these runs have kept the accuracy alone: {test_clips.some(names)}. Their classes, pairs, "
+        "parts of the test set, top-5 and macro figures are those of the last epoch or test."
     ]
 
 

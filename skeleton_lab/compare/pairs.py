@@ -42,6 +42,12 @@ class ClassDifference:
         """Accuracy of b less that of a, a fraction."""
         return (self.right_b - self.right_a) / self.clips
 
+    @property
+    def points(self) -> str:
+        """The change in points, as the page's script writes it: +5.0, −5.0, ±0.0."""
+        sign = "+" if self.change > 0 else "−" if self.change < 0 else "±"
+        return f"{sign}{abs(100 * self.change):.1f}"
+
 
 def all_pairs(rows: Sequence[Row]) -> list[Pair]:
     """Every two of R runs, in their order."""

@@ -97,7 +97,7 @@ def classes(found: Comparison, path: Path) -> Path:
         axes.barh(place, 100 * each.change, height=0.68, linewidth=1.2, facecolor=inside, edgecolor=colour)
         side = 1 if each.change >= 0 else -1
         axes.annotate(
-            f"{100 * each.change:+.1f}".replace("-", "−"), (100 * each.change, place), (4 * side, 0),
+            each.points, (100 * each.change, place), (4 * side, 0),
             textcoords="offset points", va="center", ha="left" if side > 0 else "right", fontsize=8,
         )  # fmt: skip
     axes.axvline(0, color=plots.MUTED, linewidth=1)

@@ -16,6 +16,7 @@ from skeleton_lab.data.archives.ntu_published import SIZES
 from skeleton_lab.engine.config import yaml_file
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.registry import Room
+from skeleton_lab.reporting.run_report.work_dir import stream_of
 
 FILE = "published.yaml"
 CLIPS = {  # of the test sets
@@ -48,8 +49,7 @@ def of(result: Result) -> Published | None:
     if this is None or not config:
         return None
     for figure in figures(this):
-        stream = figure.get("stream")
-        if (f"/{config}").endswith(f"/{figure['config']}") and stream in (None, result.stream):
+        if (f"/{config}").endswith(f"/{figure['config']}") and result.stream == _stream(this, figure):
             top1, benchmark = figure["top1"] / 100, figure["benchmark"]
             unlike = (*_clips(result, benchmark), *differences(this, figure["config"], result.run.config))
             return Published(figure["config"], benchmark, top1, figure["source"], unlike)
@@ -80,6 +80,12 @@ def figures(this: Room) -> tuple[dict[str, Any], ...]:
 def _clips(result: Result, benchmark: str) -> tuple[tuple[str, str, str], ...]:
     want, have = CLIPS.get(benchmark), len(result.labels)
     return () if want in (None, have) else ((TEST_CLIPS, f"{want:,}", f"{have:,}"),)
+
+
+def _stream(this: Room, figure: Mapping[str, Any]) -> str:
+    """What a figure is of: the stream that its row names, else the one that its configuration feeds."""
+    settings = _recipe(this, figure["config"]) or {}
+    return figure.get("stream") or stream_of(settings.get("test_feeder_args") or {})
 
 
 @functools.cache

@@ -16,8 +16,6 @@ from skeleton_lab.reporting.run_report.summary import Score, scores
 from skeleton_lab.reporting.run_report.work_dir import Run, number
 from skeleton_lab.utils.progress import clip_bar
 
-# Of PYSKL's pipelines: what the feature step makes.
-FEATS = {"j": "joint", "b": "bone", "jm": "joint motion", "bm": "bone motion", "k": "k-bone", "km": "k-bone motion"}
 # What may differ within a group of seeds: where things lie, how they run, what is printed and kept.
 FREE = frozenset((
     "seed", "work_dir", "config", "device", "num_worker", "threads", "resume", "report", "log_interval", "print_log",
@@ -86,14 +84,7 @@ class Result:
 
     @property
     def stream(self) -> str:
-        if self.place.stream:
-            return self.place.stream.replace("-", " ")
-        steps = self.run.feeder_args.get("pipeline")
-        for step in steps if isinstance(steps, list) else ():
-            feats = step.get("feats") if isinstance(step, dict) else None
-            if isinstance(feats, list) and feats:
-                return FEATS.get(str(feats[0]), str(feats[0]))
-        return self.run.stream
+        return self.place.stream.replace("-motion", " motion") or self.run.stream
 
     @property
     def scores(self) -> dict[str, Score]:

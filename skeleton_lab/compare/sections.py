@@ -97,7 +97,7 @@ def pair(found: Comparison, embedded: Sequence[Row]) -> Section:
     a, b = found.chosen
     rows = [
         (found.class_names[each.cls], str(each.clips), percent(each.right_a / each.clips, 1),
-         percent(each.right_b / each.clips, 1), f"{100 * each.change:+.1f}", str(each.only_a), str(each.only_b),
+         percent(each.right_b / each.clips, 1), each.points, str(each.only_a), str(each.only_b),
          short_p(each.p), short_p(each.adjusted))
         for each in found.differences
     ]  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+
+from tqdm import tqdm
 
 from skeleton_lab.engine.signals import Stop
 from skeleton_lab.errors import UsageError
@@ -91,7 +95,7 @@ def run_all(study: Study, runs: Sequence[Run], where: Sequence[Place], told: Tol
                     told(fresh, State(state.RUNNING))
                 tick()
                 if stop.signum:
-                    _end(study, active, told)
+                    _end(study, active, told, stop.signum)
                     break
                 time.sleep(PAUSE)
         finally:  # a second signal, or an error: none is left behind
@@ -127,10 +131,14 @@ def _next(study: Study, waiting: list[Run]) -> Run | None:
     return None
 
 
-def _end(study: Study, active: dict[int, tuple[Run, Child]], told: Told) -> None:
-    """Let all children save and wait for them."""
+def _end(study: Study, active: dict[int, tuple[Run, Child]], told: Told, signum: int) -> None:
+    """Let all children save and wait for them, which may take a while: that is said."""
     for _, process in active.values():
         process.tell(signal.SIGTERM)
+    if names := ", ".join(run.name for run, _ in active.values()):
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            name = signal.Signals(signum).name
+            tqdm.write(f"{name}: {names}: to save and end; a second signal stops at once", file=sys.stderr)
     for place, (run, process) in list(active.items()):
         _note(study, run, process.wait())
         told(run, state.of(study, run))

@@ -149,13 +149,12 @@ def _compare(asked: Study, finished: Sequence[Run]) -> None:
     """The page of the finished runs; of several archives, whose test clips differ, a page each."""
     from skeleton_lab.compare import program  # here: --help and --dry-run need none of it
 
-    archives = dict.fromkeys(run.data for run in finished)
-    if len(archives) == 1 and len(finished) > 1:
+    if len(set(asked.data.values())) == 1 and len(finished) > 1:
         program.main([str(asked.out)])
-    for number, data in enumerate(archives if len(archives) > 1 else (), 1):
+    for word, data in asked.data.items() if len(set(asked.data.values())) > 1 else ():
         folders = [str(run.folder) for run in finished if run.data == data]
         if len(folders) > 1:
-            program.main([*folders, "--output", str(asked.out / f"{program.OUTPUT}-{number}")])
+            program.main([*folders, "--output", str(asked.out / f"{program.OUTPUT}-{word}")])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -132,6 +132,8 @@ def comparison(folder: Path, name: str = "") -> Path:
     """``comparison.html`` of two networks of two seeds; ``name`` is what a run says of itself."""
     folder.mkdir(parents=True, exist_ok=True)
     runs = many_runs.make(folder / "runs")
+    for run in runs.iterdir():  # of a published figure
+        (run / "config.yaml").write_text(f"config: config/nturgbd-cross-subject/default.yaml\nseed: {run.name[-1]}\n")
     for run in runs.iterdir() if name else ():
         many_runs.rewrite(run, class_names=np.array([f"{name}{k}" for k in range(many_runs.CLASSES)]))
         fake.write_config(run, data_path=f"/data/{name}", seed=run.name[-1])

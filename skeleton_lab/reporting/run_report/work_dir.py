@@ -20,6 +20,8 @@ from skeleton_lab.reporting.run_report import calibration, evaluation
 from skeleton_lab.reporting.run_report.calibration import Calibration
 from skeleton_lab.reporting.run_report.evaluation import Evaluation
 
+# Streams by the letters of SkateFormer's data_type and of PYSKL's feats
+STREAMS = {"j": "joint", "b": "bone", "jm": "joint motion", "bm": "bone motion", "k": "k-bone", "km": "k-bone motion"}
 FILES = ("metrics.jsonl", "config.yaml", evaluation.FILE, "hardest.npz", calibration.FILE)
 
 
@@ -64,12 +66,27 @@ class Run:
 
     @property
     def stream(self) -> str:
-        """ "joint", "bone", "joint motion" or "bone motion": what was fed, from the feeder's arguments."""
-        source = re.sub(r"(\.\w+)+$", "", str(self.feeder_args.get("data_path", "")).replace("\\", "/").split("/")[-1])
-        words = re.split(r"[^a-z]+", source.lower())
-        bone = bool(self.feeder_args.get("bone")) or "bone" in words
-        motion = bool(self.feeder_args.get("vel")) or "motion" in words
-        return ("bone" if bone else "joint") + (" motion" if motion else "")
+        return stream_of(self.feeder_args)
+
+
+def stream_of(feeder_args: dict[str, Any]) -> str:
+    """ "joint", "bone", "joint motion", "k-bone" ...: what a feeder with these arguments feeds."""
+    if (letters := _letters(feeder_args)) is not None:
+        return STREAMS.get(letters, "joint")  # SkateFormer's feeder takes what it does not know for joints
+    source = re.sub(r"(\.\w+)+$", "", str(feeder_args.get("data_path", "")).replace("\\", "/").split("/")[-1])
+    words = re.split(r"[^a-z]+", source.lower())
+    bone = bool(feeder_args.get("bone")) or "bone" in words
+    motion = bool(feeder_args.get("vel")) or "motion" in words
+    return ("bone" if bone else "joint") + (" motion" if motion else "")
+
+
+def _letters(feeder_args: dict[str, Any]) -> str | None:
+    """Letters of the stream, where the feeder has them: of its own argument, else of its pipeline's first feature."""
+    if isinstance(feeder_args.get("data_type"), str):
+        return feeder_args["data_type"]
+    steps = feeder_args.get("pipeline")
+    feats = [_dict(step).get("feats") for step in steps] if isinstance(steps, list) else []
+    return next((str(each[0]) for each in feats if isinstance(each, list) and each), None)
 
 
 def named(path: Path) -> Path:

@@ -17,6 +17,7 @@ from scipy import stats
 from skeleton_lab import cli
 from skeleton_lab.compare import finding, pictures
 from skeleton_lab.compare.comparison import Comparison, compare
+from skeleton_lab.compare.pairs import ClassDifference
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,11 @@ def test_two_runs_class_by_class(runs, found):
     assert changes == sorted(changes, reverse=True)
 
 
+def test_points_are_written_in_table_and_picture_as_in_the_page():
+    told = [ClassDifference(0, 20, a, b, 0, 0, 1.0, 1.0).points for a, b in ((3, 4), (4, 3), (2, 2))]
+    assert told == ["+5.0", "−5.0", "±0.0"]
+
+
 def test_parts_that_the_names_tell(runs, found):
     kinds = {part.kind: part for part in found.parts}
     assert set(kinds) == {"subject", "camera", "setup"}
@@ -183,6 +189,9 @@ def test_names_that_count_rows_are_matched_by_position(own):
     assert again.notices == [
         "network1-joint-seed2 names its clips unlike network0-joint-seed1: matched by position, as all classes agree."
     ]
+    many_runs.rewrite(own / "network0-joint-seed2", names=np.array([f"test_{k}" for k in range(240)]))
+    (notice,) = compare(finding.find([f"{own}/*"])[0], show=False).notices
+    assert notice.startswith("network0-joint-seed2, network1-joint-seed2 name their clips unlike network0-joint-seed1:")
 
 
 def test_runs_that_are_not_finished_are_told_and_not_compared(own):
@@ -227,7 +236,7 @@ def test_a_run_that_keeps_the_last_epochs_answers(own, monkeypatch, tmp_path):
 
 def study(folder: Path, names: list[str]) -> Path:
     """A sweep's folder with these runs, of which one has left nothing yet."""
-    listed = [{"name": name, "room": "CTR-GCN", "stream": "bone", "seed": k, "folder": f"runs/{name}"}
+    listed = [{"name": name, "room": "CTR-GCN", "stream": "k-bone-motion", "seed": k, "folder": f"runs/{name}"}
               for k, name in enumerate([*names, "waiting-seed9"])]  # fmt: skip
     (folder / "study.json").write_text(json.dumps(listed))
     return folder
@@ -249,7 +258,7 @@ def test_the_runs_of_a_study(own, tmp_path, monkeypatch, capsys):
     assert {group["group"]: group["runs"] for group in told["groups"]} == {
         "a-bone": names[:2], "b-bone": names[2:],
     }  # fmt: skip
-    assert {line["stream"] for line in told["runs"]} == {"bone"}
+    assert {line["stream"] for line in told["runs"]} == {"k-bone motion"}, "as a run outside a study says it"
     (fusion,) = told["fusions"]
     assert fusion["fixed"] == pytest.approx([0.76, np.std([0.75, 0.77], ddof=1)]) and fusion["seeds"] == 2
     assert fusion["fitted"][0] == pytest.approx(0.81)

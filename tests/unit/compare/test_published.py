@@ -36,16 +36,32 @@ def test_every_figure_is_in_the_readme_and_its_configuration_there(room):
     assert len(set(keys)) == len(keys), "one figure of a configuration and stream"
 
 
-def resolved(folder: Path, file: str, **changes) -> Result:
-    """A run of a configuration of CTR-GCN's, as its config.yaml tells it."""
-    room = registry.find("CTR-GCN")
+def resolved(folder: Path, file: str, name: str = "CTR-GCN", **changes) -> Result:
+    """A run of a configuration of a room, as its config.yaml tells it."""
+    room = registry.find(name)
     many_runs.make(folder, 1, 1)
     run = folder / "network0-joint-seed1"
     words = ["--config", str(room.path / file), "--work-dir", "w"]
     settings = options.parse(room.recipe, words, room.path).settings()
     settings["test_feeder_args"] |= changes.pop("test", {})
     (run / "config.yaml").write_text(yaml.safe_dump(settings | changes))
-    return read(finding.find([run])[0], show=False)[0][0]
+    result = read(finding.find([run])[0], show=False)[0][0]
+    result.run.start["program"] = room.folder
+    return result
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "by_flag", "figure"),
+    [("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {"bone": True}, 0.816),
+     ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", {"bone": True}, 0.894),
+     ("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", {"data_type": "b"}, 0.926),
+     ("SkateFormer", "config/train/ntu_cs/SkateFormer_b.yaml", {"data_type": "jm"}, 0.921),
+     ("PYSKL", "config/protogcn/ntu60_xsub/k.yaml", {"data_type": "b"}, 0.9159)],
+)  # fmt: skip
+def test_a_figure_is_of_one_stream(tmp_path, name, file, by_flag, figure):
+    found = published.of(resolved(tmp_path / "a", file, name))
+    assert found is not None and found.top1 == pytest.approx(figure)
+    assert published.of(resolved(tmp_path / "b", file, name, test=by_flag)) is None, "that is another stream"
 
 
 @pytest.mark.slow

@@ -50,6 +50,21 @@ return found;
 """
 
 
+BROKEN_WORDS = """
+    const broken = [];
+    for (const head of document.querySelectorAll("thead th")) for (const node of head.childNodes) {
+        if (node.nodeType !== Node.TEXT_NODE) continue;
+        for (const word of node.data.matchAll(/\\S+/g)) {
+            const range = new Range();
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            if (range.getClientRects().length > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+"""
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -90,6 +105,7 @@ def test_a_page_is_quiet_offline_and_as_narrow_as_a_telephone(pages, kind, dark)
             tab.press("Tab")
         width, wider = tab.run("return [innerWidth, document.documentElement.scrollWidth];")
         assert (tab.errors, tab.requests) == ([], []) and width == 375 and wider <= width
+        assert tab.run(BROKEN_WORDS) == [], "a table scrolls; it does not break the words of its head"
         assert tab.run("return matchMedia('(prefers-color-scheme: dark)').matches;") is dark
 
 

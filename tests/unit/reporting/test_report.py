@@ -370,7 +370,10 @@ def test_bones_become_bodies_again(tmp_path):
     [({}, "joint"), ({"bone": True}, "bone"), ({"vel": True, "bone": True}, "bone motion"),
      ({"vel": True}, "joint motion"), ({"data_path": "bone_motion"}, "bone motion"),
      ({"data_path": "/bone/NTU60_CS.npz"}, "joint"),
-     ({"data_path": "data/train_data_bone.npy"}, "bone"), ({"data_path": None}, "joint")],
+     ({"data_path": "data/train_data_bone.npy"}, "bone"), ({"data_path": None}, "joint"),
+     ({"data_type": "b"}, "bone"), ({"data_type": "jm"}, "joint motion"), ({"data_type": "j"}, "joint"),  # SkateFormer
+     ({"pipeline": [{"type": "PreNormalize3D"}, {"type": "GenSkeFeat", "feats": ["k"]}]}, "k-bone"),  # PYSKL
+     ({"pipeline": [{"type": "GenSkeFeat", "feats": ["j"]}], "data_type": "bm"}, "bone motion")],
 )  # fmt: skip
 def test_the_stream_is_named(tmp_path, args, stream):
     fake.write_config(tmp_path, **args)

@@ -99,8 +99,8 @@ def test_what_fails_is_listed_and_does_not_stop_the_rest(here, capsys):
 
 @pytest.mark.parametrize(("archives", "pages"), [
     (1, [["out"]]),
-    (2, [[f"out/runs/CTR-GCN-joint-{name}-seed{seed}" for seed in (1, 2)] + ["--output", f"out/comparison-{number}"]
-         for number, name in enumerate("ab", 1)]),
+    (2, [[f"out/runs/CTR-GCN-joint-{name}-seed{seed}" for seed in (1, 2)] + ["--output", f"out/comparison-{name}"]
+         for name in "ab"]),
 ])  # fmt: skip
 def test_runs_of_each_archive_are_compared(here, monkeypatch, archives, pages):
     """Test clips of several archives are not the same, and have no page in common."""
@@ -199,11 +199,14 @@ def test_killed_twice_it_ends_with_the_same_table(here):
 @pytest.mark.usefixtures("foreground")
 def test_a_signal_is_passed_on_once_and_everything_is_saved(here):
     write(engine="pool", jobs=2)
-    process = subprocess.Popen(SWEEP, env={**os.environ, "FAKE_HOLD": "2"}, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        SWEEP, env={**os.environ, "FAKE_HOLD": "2"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     wait_for(lambda: min(map(epochs_done, ALL[:2])) >= 1)
     assert program.main(["study.yaml"]) == 2  # one sweep at a time
     process.send_signal(signal.SIGTERM)
-    out = process.communicate(timeout=60)[0]
+    out, err = process.communicate(timeout=60)
+    assert f"SIGTERM: {ALL[0]}, {ALL[1]}: to save and end" in err
     assert process.returncode == 128 + signal.SIGTERM
     assert out.count("interrupted") == 2
     assert [run["state"] for run in told()] == ["interrupted", "interrupted", "waiting", "waiting"]
