@@ -16,6 +16,7 @@ from skeleton_lab.reporting.run_report.work_dir import FILES
 from skeleton_lab.utils.atomic import refuse_special
 
 STUDY = "study.json"  # of a sweep: its runs
+CHANGED = "changed"  # there the state of a folder that is of other settings than the study's
 RESULT = "comparison.html"  # an earlier comparison is no run, which need not be said
 SEED = re.compile(r"[-_.]?seed[-_=]?\d+$")
 
@@ -85,23 +86,28 @@ def _of_folder(folder: Path, notices: list[str]) -> list[Place]:
 
 
 def _of_study(folder: Path, notices: list[str]) -> list[Place]:
-    """The runs of a sweep that have begun; of the others the notices tell."""
-    places, waiting = [], []
+    """The runs of a sweep that have begun and are of its settings; of the others the notices tell."""
+    places, waiting, changed = [], [], []
     for run in _runs(folder / STUDY):
         path = folder / str(run["folder"])
         name = str(run["name"])
         if not holds_run(path):
             waiting.append(name)
             continue
+        if run.get("state") == CHANGED:
+            changed.append(name)
+            continue
         seed = run.get("seed")
         places.append(Place(
             path, name, True, seed if isinstance(seed, int) else None, str(run.get("stream") or ""), SEED.sub("", name),
         ))  # fmt: skip
-    if waiting:
-        some = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
-        notices.append(f"{folder}: {len(waiting)} of the study's runs have left nothing yet: {some}.")
+    for names, what in ((waiting, "have left nothing yet"), (changed, "are of other settings, and left out")):
+        if names:
+            some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            notices.append(f"{folder}: {len(names)} of the study's runs {what}: {some}.")
     if not places:
-        raise UsageError(f"{folder}: none of the {len(waiting)} runs of its {STUDY} has begun")
+        told = "has begun" if not changed else "is of its settings"
+        raise UsageError(f"{folder}: none of the {len(waiting) + len(changed)} runs of its {STUDY} {told}")
     return places
 
 

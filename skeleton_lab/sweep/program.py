@@ -118,7 +118,7 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
     state.write_table(asked, found, now)
     print("\n".join(table.lines(found, now)))
     fused = fusion.of(found, now)
-    if fused:
+    if fused or (asked.out / fusion.FILE).exists():  # that of an earlier sweep is of other runs
         print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
     _compare(asked, [run for run, each in zip(found, now) if each.kind == state.FINISHED])
     lacking = [run for run, each in zip(found, now) if each.kind != state.FINISHED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +193,8 @@ def _data(value: Any, place: str) -> dict[str | None, str | None]:
     paths = [_archive(path, place) for path in _several(value, place)]
     words = [Path(path).stem for path in paths]
     if len(set(words)) < len(words):
-        raise UsageError(f"{place}: two archives are called {words[0]}: name them, data: {{word: path, other: path}}")
+        twice = next(word for word in words if words.count(word) > 1)
+        raise UsageError(f"{place}: two archives are called {twice}: name them, data: {{word: path, other: path}}")
     return {_word(word, place): path for word, path in zip(words, paths)}
 
 
@@ -237,8 +239,10 @@ def _slurm(value: Any, engine: str, place: str) -> dict[str, Any]:
         if isinstance(given, bool) or not isinstance(given, OF_SLURM[name]):
             kinds = " or ".join(KINDS[kind] for kind in OF_SLURM[name])
             raise UsageError(f"{place}: {name}: {shown(given)} is not {kinds}")
-        if isinstance(given, (int, float)) and given < (name not in ("requeues", "gpus_per_node")):
-            raise UsageError(f"{place}: {name}: {shown(given)} is too small")
+        if isinstance(given, (int, float)) and not (name not in ("requeues", "gpus_per_node")) <= given < math.inf:
+            raise UsageError(f"{place}: {name}: {shown(given)} is too {'small' if given < 1 else 'large'}")
+        if isinstance(given, list) and not all(isinstance(line, str) for line in given):
+            raise UsageError(f"{place}: {name}: {shown(given)} is not a list of texts")
     if told.get("cluster", "slurm") not in ("slurm", "local"):
         raise UsageError(
             f"{place}: cluster: {shown(told['cluster'])}; there are slurm and local (jobs on this machine)"
