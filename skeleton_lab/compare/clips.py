@@ -99,6 +99,12 @@ def _rows(first: Result, other: Result, common: bool, notices: list[str]) -> np.
     told = (
         f"{_two(first, other)}: they were tested on other clips ({shared:,} of {count:,} and {len(other.labels):,} are "
     )
+    for each in (first, other):
+        if not shared and len(np.unique(each.names)) < len(each.names):
+            raise UsageError(
+                f"{_two(first, other)}: other test clips or another order, and clips of {each.name} have equal names, "
+                "so nothing tells which are the same"
+            )
     if not shared:
         raise UsageError(f"{told}the same by name, '{first.names[0]}' and '{other.names[0]}' say); compare them apart")
     lacking = first.names[rows < 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 import re
 from typing import Any
@@ -54,7 +56,7 @@ def parsed(text: str, where: str) -> Any:
         UsageError: no YAML, a key twice, or anchors that make it larger than any configuration. One line.
     """
     try:
-        result = yaml.load(text, Loader)  # a safe loader
+        result = _loaded(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -63,7 +65,13 @@ def parsed(text: str, where: str) -> Any:
         raise UsageError(f"{where}: not valid YAML: {error}") from None
     if _entries(result, {}) > MOST:
         raise UsageError(f"{where}: written out, its anchors make more than {MOST:,} entries")
-    return result
+    return copy.deepcopy(result)
+
+
+@functools.lru_cache(maxsize=64)
+def _loaded(text: str) -> Any:
+    """Kept, as the runs of a study read one configuration a thousand times, and PyYAML needs some 10 ms for it."""
+    return yaml.load(text, Loader)  # a safe loader
 
 
 def _entries(value: Any, known: dict[int, float]) -> float:

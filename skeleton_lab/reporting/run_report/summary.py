@@ -211,14 +211,14 @@ def hardest_pairs(run: Run, matrix: Confusion | None) -> list[Pair]:
 def training_seconds(run: Run) -> float | None:
     """Time of all epochs and their evaluations, interruptions left out."""
     events = [*run.epochs.values(), *(event for split in run.evals.values() for event in split.values())]
-    seconds = [number(event.get("seconds")) for event in events]
-    return sum(value for value in seconds if value is not None) if any(value is not None for value in seconds) else None
+    told = [value for event in events if (value := number(event.get("seconds"))) is not None]
+    return number(sum(told)) if told else None
 
 
 def training_energy(run: Run) -> float | None:
     """Joules of all epochs; None where one does not tell."""
     told = [number(event.get("energy_joules")) for event in run.epochs.values()]
-    return sum(value for value in told if value is not None) if told and None not in told else None
+    return number(sum(value for value in told if value is not None)) if told and None not in told else None
 
 
 def peak(run: Run, key: str) -> float | None:

@@ -212,7 +212,8 @@ def _read_hardest(run: Run) -> None:
     data = arrays["data"]
     count = len(data) if data.ndim == 5 else 0
     label, pred = arrays["label"].reshape(-1), arrays["pred"].reshape(-1)
-    if not count or data.shape[1] < 2 or len(label) != count or len(pred) != count:
+    numbers = data.dtype.kind in "fiu" and label.dtype.kind in "iu" and pred.dtype.kind in "iu"
+    if not numbers or not count or data.shape[1] < 2 or len(label) != count or len(pred) != count:
         if data.size:
             run.notices.append(f"hardest.npz: data of shape {data.shape} is not (k, C, T, V, M): left out.")
         return
@@ -220,7 +221,8 @@ def _read_hardest(run: Run) -> None:
     if len(name) != count:
         name = [f"sample {k}" for k in range(count)]
     edges = arrays.get("edges", np.zeros((0, 2)))
-    edges = edges.reshape(-1, 2).astype(np.int64) if edges.size % 2 == 0 else np.zeros((0, 2), np.int64)
+    whole = edges.dtype.kind in "fiu" and edges.size % 2 == 0
+    edges = edges.reshape(-1, 2).astype(np.int64) if whole else np.zeros((0, 2), np.int64)
     edges = edges[((edges >= 0) & (edges < data.shape[3])).all(1)]
     told = {key: arrays[key].item() for key in ("flat", "up", "y_up") if key in arrays and arrays[key].size == 1}
     up = told.get("up", "y" if told.get("y_up", True) else "-y")  # earlier runs say y_up

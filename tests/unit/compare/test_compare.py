@@ -318,6 +318,7 @@ LISTS = [f"b{k}: &b{k} [{', '.join([f'*b{k - 1}' if k else 'x'] * 9)}]" for k in
         ("metrics.jsonl", f'{{"event": "epoch", "epoch": 66, "loss": {BIG}, "seconds": 1e999}}'),
         ("metrics.jsonl", "[" * 10**5),
         ("metrics.jsonl", '{"event": "result", "best": {"top1": 17, "epoch": 3}, "last": {"top1": -2, "epoch": 9}}'),
+        ("metrics.jsonl", "\n".join(f'{{"event": "epoch", "epoch": {k}, "seconds": 1e308}}' for k in (66, 67))),
         ("config.yaml", "1: 2\ntrue: 3"),
         ("config.yaml", "when: 2026-13-45"),
         ("config.yaml", "own: &own [*own]"),
@@ -334,3 +335,40 @@ def test_a_hostile_line_is_left_out(own, tmp_path, monkeypatch, file, line):
     assert program(monkeypatch, own / "network0-joint-seed*", "--output", tmp_path) == 0
     told = {each["run"]: each for each in json.loads((tmp_path / "comparison.json").read_text())["runs"]}
     assert told[run.name]["answers_right"] == right and 0 <= told[run.name]["top1"] <= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told.update(labels=told["labels"].astype(str)),
+        lambda told: told.update(labels=told["labels"] + 0.5),
+        lambda told: told.update(logits=told["logits"].astype(str)),  # they have an order, another one
+        lambda told: told.update(logits=np.zeros(told["logits"].shape, "V8")),
+    ],
+    ids=["text", "fractions", "logits of text", "bytes"],
+)
+def test_answers_that_are_no_numbers_are_left_out(own, tmp_path, monkeypatch, capsys, change):
+    run = own / "network0-joint-seed1"
+    with np.load(run / "evaluation.npz") as file:
+        content = {key: file[key] for key in file.files}
+    change(content)
+    np.savez(run / "evaluation.npz", **content)
+    assert program(monkeypatch, own / "*", "--output", tmp_path) == 0
+    assert f"{run.name}: evaluation.npz: of " in capsys.readouterr().out
+    told = json.loads((tmp_path / "comparison.json").read_text())
+    assert [each["run"] for each in told["unfinished"]] == [run.name]
+
+
+def test_an_array_in_the_place_of_an_archive_is_left_out(own, tmp_path, monkeypatch, capsys):
+    with open(own / "network0-joint-seed1" / "evaluation.npz", "wb") as file:
+        np.save(file, np.arange(3))
+    assert program(monkeypatch, own / "*", "--output", tmp_path) == 0
+    assert "network0-joint-seed1: evaluation.npz cannot be read" in capsys.readouterr().out
+
+
+def test_equal_names_are_said(own, monkeypatch, capsys):
+    run = own / "network1-joint-seed1"
+    names, *_ = answers(run)
+    many_runs.rewrite(run, names=np.where(np.arange(len(names)) == 1, names[0], names))
+    assert program(monkeypatch, own / "*") == 2
+    assert "clips of network1-joint-seed1 have equal names" in capsys.readouterr().err
