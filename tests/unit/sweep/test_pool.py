@@ -305,3 +305,16 @@ def test_fusions_of_an_earlier_sweep_are_not_kept(here):
     write(streams=["joint"])
     assert sweep() == 0
     assert json.loads(Path("out/fusion.json").read_text()) == []
+
+
+def test_a_run_that_begins_or_ends_is_looked_at_alone(here, monkeypatch):
+    looked = []
+    monkeypatch.setattr(state, "progress", lambda run, of=state.progress: (looked.append(run.name), of(run))[1])
+    monkeypatch.setattr(
+        pool,
+        "run_all",
+        lambda asked, to_do, places, told, tick: [told(run, state.of(asked, run)) for run in to_do] and 0,
+    )
+    write(seeds=list(range(20, 60)))
+    assert sweep() == 1
+    assert len(looked) <= 10 * 2 * 40  # of each, a few times
