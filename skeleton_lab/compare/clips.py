@@ -100,7 +100,7 @@ def _rows(first: Result, other: Result, common: bool, notices: list[str]) -> np.
         f"{_two(first, other)}: they were tested on other clips ({shared:,} of {count:,} and {len(other.labels):,} are "
     )
     for each in (first, other):
-        if not shared and len(np.unique(each.names)) < len(each.names):
+        if not shared and _repeats(each.names):
             raise UsageError(
                 f"{_two(first, other)}: other test clips or another order, and clips of {each.name} have equal names, "
                 "so nothing tells which are the same"
@@ -110,6 +110,10 @@ def _rows(first: Result, other: Result, common: bool, notices: list[str]) -> np.
     lacking = first.names[rows < 0]
     example = f"; the first that {other.name} lacks is '{lacking[0]}'" if len(lacking) else ""
     raise UsageError(f"{told}the same{example}); --common compares those that all have")
+
+
+def _repeats(names: np.ndarray | None) -> bool:
+    return names is not None and len(np.unique(names)) < len(names)
 
 
 def _equal(names: np.ndarray | None, others: np.ndarray | None) -> bool:
