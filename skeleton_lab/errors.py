@@ -165,5 +165,6 @@ def _told(error: Exception) -> str | None:
         place = "" if error.filename is None else f"{one_line(os.fsdecode(error.filename))}: "
         return f"{place}{error.strerror or one_line(error)}"
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
-        return f"a name is no text and cannot be written: {one_line(error.object)[:200]}; rename it"
+        around = error.object[max(error.start - 60, 0) : error.end + 60]  # of what may be a whole page
+        return f"a name is no text and cannot be written: {one_line(around)}; rename it"
     return "a path or name holds a NUL character" if "embedded null" in str(error) else None

@@ -112,11 +112,21 @@ def _rows(first: Result, other: Result, common: bool, unlike: list[str]) -> np.n
     told = (
         f"{_two(first, other)}: they were tested on other clips ({shared:,} of {count:,} and {len(other.labels):,} are "
     )
+    for each in (first, other):
+        if not shared and _repeats(each.names):
+            raise UsageError(
+                f"{_two(first, other)}: other test clips or another order, and clips of {each.name} have equal names, "
+                "so nothing tells which are the same"
+            )
     if not shared:
         raise UsageError(f"{told}the same by name, '{first.names[0]}' and '{other.names[0]}' say); compare them apart")
     lacking = first.names[rows < 0]
     example = f"; the first that {other.name} lacks is '{lacking[0]}'" if len(lacking) else ""
     raise UsageError(f"{told}the same{example}); --common compares those that all have")
+
+
+def _repeats(names: np.ndarray | None) -> bool:
+    return names is not None and len(np.unique(names)) < len(names)
 
 
 def _equal(names: np.ndarray | None, others: np.ndarray | None) -> bool:

@@ -16,7 +16,13 @@ from skeleton_lab.reporting.run_report.work_dir import FILES
 from skeleton_lab.utils.atomic import refuse_special
 
 STUDY = "study.json"  # of a sweep: its runs
-STOPPED = "stopped"  # the state there of a run that a search did not go on with
+# States there: a run that a search did not go on with; a folder that is of other settings than the study's
+STOPPED, CHANGED = "stopped", "changed"
+WAITING = "waiting"
+WHY = {
+    WAITING: "have left nothing yet", STOPPED: "were stopped by its search, untested",
+    CHANGED: "are of other settings, and left out",
+}  # fmt: skip
 RESULT = "comparison.html"  # an earlier comparison is no run, which need not be said
 SEED = re.compile(r"[-_.]?seed[-_=]?\d+$")
 
@@ -86,27 +92,26 @@ def _of_folder(folder: Path, notices: list[str]) -> list[Place]:
 
 
 def _of_study(folder: Path, notices: list[str]) -> list[Place]:
-    """The runs of a sweep that have begun; of the others, and of those that a search has stopped, the notices tell."""
-    places, waiting, stopped = [], [], []
+    """The runs of a sweep that have begun, are of its settings and went to their end; notices tell of the others."""
+    places: list[Place] = []
+    left: dict[str, list[str]] = {WAITING: [], STOPPED: [], CHANGED: []}
     for run in _runs(folder / STUDY):
         path = folder / str(run["folder"])
         name = str(run["name"])
-        if run.get("state") == STOPPED:
-            stopped.append(name)
-            continue
-        if not holds_run(path):
-            waiting.append(name)
+        kind = run["state"] if run.get("state") in (STOPPED, CHANGED) else "" if holds_run(path) else WAITING
+        if kind:
+            left[kind].append(name)
             continue
         seed = run.get("seed")
         places.append(Place(
             path, name, True, seed if isinstance(seed, int) else None, str(run.get("stream") or ""), SEED.sub("", name),
         ))  # fmt: skip
-    for names, why in ((waiting, "have left nothing yet"), (stopped, "were stopped by its search, untested")):
+    for kind, names in left.items():
         if names:
             some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            notices.append(f"{folder}: {len(names)} of the study's runs {why}: {some}.")
+            notices.append(f"{folder}: {len(names)} of the study's runs {WHY[kind]}: {some}.")
     if not places:
-        raise UsageError(f"{folder}: none of the {len(waiting + stopped)} runs of its {STUDY} has a result")
+        raise UsageError(f"{folder}: none of the {sum(map(len, left.values()))} runs of its {STUDY} can be compared")
     return places
 
 

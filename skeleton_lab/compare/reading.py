@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -158,8 +159,13 @@ def _key(result: Result) -> str:
         return f"study {place.folder.parent.resolve()} {place.family}"
     if not config or result.run.config.get("seed") is None:
         return f"folder {place.folder.resolve()}"
-    kept = {key: value for key, value in config.items() if key not in FREE}
+    kept = _named({key: value for key, value in config.items() if key not in FREE})
     return json.dumps([result.room, kept], sort_keys=True, default=str)
+
+
+def _named(value: Any) -> Any:
+    """Keys as text: those of several kinds have no order."""
+    return {str(key): _named(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 def _common(names: list[str]) -> str:

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from skeleton_lab.errors import printable
+from skeleton_lab.utils import json_lines
 from skeleton_lab.utils.atomic import write_atomically
 
 
@@ -106,9 +107,9 @@ class Metrics:
         if self.path is None or not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
-                event = json.loads(line)
+                event = json_lines.parsed(line)
             except ValueError:  # cut off by the crash
                 continue
             if not isinstance(event, dict) or not isinstance(event.get("epoch", 0), int):

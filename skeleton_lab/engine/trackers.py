@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.errors import one_line
+from skeleton_lab.utils import json_lines
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.importing import optional
 
@@ -177,7 +178,7 @@ class Trackers:
 def _identities(work_dir: Path) -> dict[str, str]:
     """Of the run that is resumed; none where nothing was tracked, or the file is damaged."""
     try:
-        told = json.loads((work_dir / IDENTITY).read_text("utf-8"))
+        told = json_lines.parsed((work_dir / IDENTITY).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return {kind: value for kind, value in told.items() if isinstance(value, str)} if isinstance(told, dict) else {}

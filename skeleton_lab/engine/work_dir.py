@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from skeleton_lab.engine import container_hints
 from skeleton_lab.errors import UsageError, one_line
-from skeleton_lab.utils import locks
+from skeleton_lab.utils import json_lines, locks
 from skeleton_lab.utils.atomic import refuse_special
 
 LAST = "last.ckpt"  # the state of an unfinished run
@@ -108,10 +107,4 @@ def next_previous(work_dir: Path) -> Path:
 
 def read_metrics(path: Path) -> list[dict]:
     """Events of ``metrics.jsonl``; a line cut off by a crash is left out."""
-    events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
-    return [event for event in events if isinstance(event, dict)]
+    return json_lines.read(path)[0]

@@ -22,6 +22,7 @@ from skeleton_lab.inference import predictions
 from skeleton_lab.inference.clips.folder import ENDINGS, Folder
 from skeleton_lab.inference.predict import predict
 from skeleton_lab.inference.wishes import Wishes
+from skeleton_lab.utils import json_lines
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.locks import locked
 from skeleton_lab.utils.progress import clip_bar
@@ -80,13 +81,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a journal; what a crash has cut or damaged is passed over."""
     if not path.is_file():
         return
-    for text in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            yield line
+    yield from json_lines.read(path)[0]
 
 
 def state(path: Path) -> list[int]:

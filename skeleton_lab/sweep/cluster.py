@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import os
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from skeleton_lab.sweep.pool import PAUSE, Told
 from skeleton_lab.sweep.runs import Run
 from skeleton_lab.sweep.state import State
 from skeleton_lab.sweep.study import Study
+from skeleton_lab.utils import json_lines
 from skeleton_lab.utils.importing import optional
 from skeleton_lab.utils.results import write_json
 
@@ -172,7 +172,7 @@ def queued(study: Study) -> set[str]:
 
 def _numbers(study: Study) -> dict[str, str]:
     try:
-        content = json.loads((study.out / NUMBERS).read_text("utf-8"))
+        content = json_lines.parsed((study.out / NUMBERS).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}
@@ -196,7 +196,7 @@ def _queued(numbers: Any, local: bool) -> set[str]:
 
 def _alive(number: str) -> bool:
     """Whether a process of submitit's local jobs has this number."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, OverflowError):
         os.kill(int(number), 0)
         told = Path(f"/proc/{number}/cmdline")
         return not told.exists() or b"submitit" in told.read_bytes()

@@ -111,9 +111,12 @@ def _work(asked: Study, found: Sequence[Run]) -> int:
         return 0
     live = table.Live(found, now)
 
+    latest = dict(zip([run.name for run in found], now))
+
     def told(run: Run, ended: State) -> None:
         live.told(run, ended)
-        state.write_table(asked, found, states_of(asked, found))
+        latest[run.name] = state.of(asked, run)  # all of them, each time that one is told, are minutes for 300 runs
+        state.write_table(asked, found, list(latest.values()))
 
     try:
         if asked.engine == "submitit":
@@ -133,7 +136,7 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
     if asked.engine == "ray":
         print("\n".join(ranking.write(asked.out, found, now)))
     fused = fusion.of(found, now)
-    if fused:
+    if fused or (asked.out / fusion.FILE).exists():  # that of an earlier sweep is of other runs
         print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
     _compare(asked, [run for run, each in zip(found, now) if each.kind == state.FINISHED])
     lacking = [run for run, each in zip(found, now) if each.kind not in (state.FINISHED, state.STOPPED)]

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.compare.finding import CHANGED, STOPPED, WAITING
 from skeleton_lab.engine import work_dir
 from skeleton_lab.engine.signals import SIGNALS
 from skeleton_lab.errors import one_line
+from skeleton_lab.reporting.run_report.work_dir import number, share
 from skeleton_lab.sweep.runs import Run
 from skeleton_lab.sweep.study import Study
-from skeleton_lab.utils import locks
+from skeleton_lab.utils import json_lines, locks
 from skeleton_lab.utils.results import write_json
 
 NOTES, LOGS, TABLE, METRICS = "notes", "logs", "study.json", "metrics.jsonl"
-WAITING, RUNNING, INTERRUPTED, FINISHED, STOPPED, FAILED, CHANGED = (
-    "waiting", "running", "interrupted", "finished", "stopped", "failed", "changed",
-)  # fmt: skip
+RUNNING, INTERRUPTED, FINISHED, FAILED = "running", "interrupted", "finished", "failed"
 ENDS = frozenset({*(128 + signum for signum in SIGNALS), *(-signum for signum in SIGNALS)})  # a request, not a fault
 TAIL = 4096  # bytes of a log that are looked at for its last line
 
@@ -69,11 +69,12 @@ def note(file: Path, run_settings: Mapping[str, Any], code: int | None, stopped:
 def noted(study: Study, run: Run) -> dict[str, Any] | None:
     """The note of a run; None without one, or where it cannot be read: then the run itself tells."""
     try:
-        content = json.loads(note_file(study, run).read_text("utf-8"))
+        content = json_lines.parsed(note_file(study, run).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    whole = isinstance(content, dict) and isinstance(content.get("settings"), dict) and "code" in content
-    return content if whole else None
+    if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
+        return None
+    return content if isinstance(content.get("code", ""), (int, type(None))) else None
 
 
 def of(study: Study, run: Run) -> State:
@@ -125,12 +126,9 @@ def validated(folder: Path) -> dict[int, float]:
         events = work_dir.read_metrics(folder / METRICS)
     except (OSError, ValueError):
         return {}
-    return {
-        event["epoch"]: event["top1"]
-        for event in events
-        if event.get("event") == "eval" and event.get("split") == "val"
-        if _number(event, "epoch") and _number(event, "top1")
-    }
+    evaluated = [event for event in events if event.get("event") == "eval" and event.get("split") == "val"]
+    told = ((number(event.get("epoch")), share(event.get("top1"))) for event in evaluated)
+    return {int(epoch): top1 for epoch, top1 in told if epoch is not None and top1 is not None}
 
 
 def progress(run: Run) -> tuple[int, float | None, float | None, float | None]:
@@ -139,21 +137,15 @@ def progress(run: Run) -> tuple[int, float | None, float | None, float | None]:
         events = work_dir.read_metrics(run.folder / METRICS)
     except (OSError, ValueError):
         return 0, None, None, None
-    trained = {event["epoch"]: event for event in events if event.get("event") == "epoch" and _number(event, "epoch")}
-    tested = [event for event in events if event.get("event") == "eval" and _number(event, "top1")]
+    counted = ((number(event.get("epoch")), event) for event in events if event.get("event") == "epoch")
+    trained = {epoch: event for epoch, event in counted if epoch is not None}
+    tested = [event for event in events if event.get("event") == "eval" and share(event.get("top1")) is not None]
     result: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "result"), {})
-    best, last = (each if isinstance(each := result.get(key), dict) else {} for key in ("best", "last"))
-    seconds = sum(event["seconds"] for event in (*trained.values(), *tested) if _number(event, "seconds"))
-    latest = tested[-1]["top1"] if tested else None
-    return (
-        int(max(trained, default=0)), seconds or None,
-        best["top1"] if _number(best, "top1") else None, last["top1"] if _number(last, "top1") else latest,
-    )  # fmt: skip
-
-
-def _number(event: dict[str, Any], key: str) -> bool:
-    value = event.get(key)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    best, last = (share(each.get("top1")) if isinstance(each := result.get(key), dict) else None
+                  for key in ("best", "last"))  # fmt: skip
+    seconds = sum(number(event.get("seconds")) or 0.0 for event in (*trained.values(), *tested))
+    latest = share(tested[-1]["top1"]) if tested else None
+    return int(max(trained, default=0)), number(seconds) or None, best, latest if last is None else last
 
 
 def _why(study: Study, run: Run, code: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,7 +214,8 @@ def _data(value: Any, place: str) -> dict[str | None, str | None]:
     paths = [_archive(path, place) for path in _several(value, place)]
     words = [Path(path).stem for path in paths]
     if len(set(words)) < len(words):
-        raise UsageError(f"{place}: two archives are called {words[0]}: name them, data: {{word: path, other: path}}")
+        twice = next(word for word in words if words.count(word) > 1)
+        raise UsageError(f"{place}: two archives are called {twice}: name them, data: {{word: path, other: path}}")
     return {_word(word, place): path for word, path in zip(words, paths)}
 
 
@@ -252,8 +254,10 @@ def _grid(value: Any, place: str) -> dict[str, tuple[Any, ...]]:
 def _slurm(value: Any, engine: str, place: str) -> dict[str, Any]:
     told = _of_engine(value, OF_SLURM, "submitit", engine, place)
     for name, given in told.items():
-        if isinstance(given, (int, float)) and given < (name not in ("requeues", "gpus_per_node")):
-            raise UsageError(f"{place}: {name}: {shown(given)} is too small")
+        if isinstance(given, (int, float)) and not (name not in ("requeues", "gpus_per_node")) <= given < math.inf:
+            raise UsageError(f"{place}: {name}: {shown(given)} is too {'small' if given < 1 else 'large'}")
+        if isinstance(given, list) and not all(isinstance(line, str) for line in given):
+            raise UsageError(f"{place}: {name}: {shown(given)} is not a list of texts")
     if told.get("cluster", "slurm") not in ("slurm", "local"):
         raise UsageError(
             f"{place}: cluster: {shown(told['cluster'])}; there are slurm and local (jobs on this machine)"
@@ -280,10 +284,10 @@ def _ray(value: Any, engine: str, place: str) -> dict[str, Any]:
     for name in ("trials", "grace_epochs", "cpus_per_trial"):
         if told.get(name, 1) < 1:
             raise UsageError(f"{place}: {name}: {shown(told[name])} is too small")
-    if told.get("reduction", 2) <= 1:
+    if not 1 < told.get("reduction", 2) < math.inf:
         raise UsageError(f"{place}: reduction: {shown(told['reduction'])}: one of so many goes on: more than 1")
     gpus = told.get("gpus_per_trial", 1)
-    if gpus <= 0 or (gpus > 1 and gpus != int(gpus)):
+    if not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
         raise UsageError(f"{place}: gpus_per_trial: {shown(gpus)} is neither a share of a GPU nor a whole number")
     return told
 
@@ -317,7 +321,11 @@ def _space(name: str, given: Any, place: str) -> Space:
 
 def _bounds(given: Any, kind: Any, place: str) -> tuple[float, float]:
     numbers = isinstance(given, list) and len(given) == 2
-    if not numbers or any(isinstance(x, bool) or not isinstance(x, kind) for x in given) or not given[0] < given[1]:
+    if (
+        not numbers
+        or any(isinstance(x, bool) or not isinstance(x, kind) for x in given)
+        or (not -math.inf < given[0] < given[1] < math.inf)
+    ):
         words = "whole numbers" if kind is int else "numbers"
         raise UsageError(f"{place}: {shown(given)} are not two {words}, the smaller one first")
     return given[0], given[1]

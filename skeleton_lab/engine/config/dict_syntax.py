@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from skeleton_lab.engine.config.yaml_file import Loader
 from skeleton_lab.errors import UsageError
+from skeleton_lab.utils.safe_yaml import Loader
 
 LONGEST = 65_536  # characters
 DEEPEST = 40  # brackets within brackets

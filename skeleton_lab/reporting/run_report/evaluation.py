@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.errors import ArchiveError
 from skeleton_lab.utils.reliability import Reliability, measured
 
 FILE = "evaluation.npz"
@@ -42,14 +42,14 @@ def arrays(path: Path, required: tuple[str, ...], notices: list[str]) -> dict[st
         return None
     found: dict[str, np.ndarray] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with parsing(path), np.load(path, allow_pickle=False) as archive:
             for key in archive.files:
                 try:
                     found[key] = archive[key]
                 except ValueError:  # an object array: left out
                     continue
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        notices.append(f"{path.name} cannot be read ({type(error).__name__}): its part is left out.")
+    except ArchiveError as error:
+        notices.append(f"{path.name} cannot be read ({type(error.__cause__).__name__}): its part is left out.")
         return None
     lacking = [key for key in required if key not in found]
     if lacking:
@@ -72,6 +72,9 @@ def read(work_dir: Path, notices: list[str], brief: bool = False) -> Evaluation 
         return None
     told = {key: _of_rows(members, key, kinds) for key, kinds in OF_CLIPS.items()}
     num_class = logits.shape[1]
+    if logits.dtype.kind not in "fiu" or labels.dtype.kind not in "iu":
+        notices.append(f"{FILE}: of {logits.dtype} and {labels.dtype}, not numbers and classes: left out.")
+        return None
     known = (labels >= 0) & (labels < num_class)
     if not known.all():
         notices.append(f"{FILE}: {int((~known).sum())} label(s) outside 0..{num_class - 1} left out.")

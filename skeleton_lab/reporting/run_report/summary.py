@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skeleton_lab.reporting.run_report.work_dir import Run, number
+from skeleton_lab.reporting.run_report.work_dir import Run, number, share
 from skeleton_lab.utils import statistics
 
 PAIRS = 12
@@ -83,12 +83,12 @@ class Pair:
 
 
 def top_k(event: dict) -> dict[int, float]:
-    """k -> accuracy, from the keys ``top{k}`` of an event."""
+    """k -> accuracy, from the keys ``top{k}`` of an event; what is no fraction is left out."""
     found = {}
     for key, value in event.items():
         match = re.fullmatch(r"top(\d+)", key)
-        if match and number(value) is not None:
-            found[int(match[1])] = float(value)
+        if match and (accuracy := share(value)) is not None:
+            found[int(match[1])] = accuracy
     return dict(sorted(found.items()))
 
 
@@ -137,7 +137,7 @@ def _test_clips(run: Run) -> int | None:
 
 def _counted(run: Run, split: str) -> dict[int, dict]:
     """The evaluations of a split that tell a top-1 accuracy."""
-    return {epoch: event for epoch, event in run.evals.get(split, {}).items() if number(event.get("top1")) is not None}
+    return {epoch: event for epoch, event in run.evals.get(split, {}).items() if share(event.get("top1")) is not None}
 
 
 def _best(evaluations: dict[int, dict]) -> int:
@@ -211,14 +211,14 @@ def hardest_pairs(run: Run, matrix: Confusion | None) -> list[Pair]:
 def training_seconds(run: Run) -> float | None:
     """Time of all epochs and their evaluations, interruptions left out."""
     events = [*run.epochs.values(), *(event for split in run.evals.values() for event in split.values())]
-    seconds = [number(event.get("seconds")) for event in events]
-    return sum(value for value in seconds if value is not None) if any(value is not None for value in seconds) else None
+    told = [value for event in events if (value := number(event.get("seconds"))) is not None]
+    return number(sum(told)) if told else None
 
 
 def training_energy(run: Run) -> float | None:
     """Joules of all epochs; None where one does not tell."""
     told = [number(event.get("energy_joules")) for event in run.epochs.values()]
-    return sum(value for value in told if value is not None) if told and None not in told else None
+    return number(sum(value for value in told if value is not None)) if told and None not in told else None
 
 
 def peak(run: Run, key: str) -> float | None:

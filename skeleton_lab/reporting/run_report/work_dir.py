@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from skeleton_lab.data.archives import class_names as class_name_lists
 from skeleton_lab.errors import UsageError
@@ -19,6 +17,7 @@ from skeleton_lab.reporting.html.clip_json import UP, Hardest
 from skeleton_lab.reporting.run_report import calibration, evaluation
 from skeleton_lab.reporting.run_report.calibration import Calibration
 from skeleton_lab.reporting.run_report.evaluation import Evaluation
+from skeleton_lab.utils import json_lines, safe_yaml
 
 # Streams by the letters of SkateFormer's data_type and of PYSKL's feats
 STREAMS = {"j": "joint", "b": "bone", "jm": "joint motion", "bm": "bone motion", "k": "k-bone", "km": "k-bone motion"}
@@ -100,9 +99,18 @@ def _dict(value: Any) -> dict:
 
 def number(value: Any) -> float | None:
     """``value`` as a finite float, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON's whole numbers have no end
+        return None
+
+
+def share(value: Any) -> float | None:
+    """``value`` as a fraction of clips, or None."""
+    found = number(value)
+    return found if found is not None and 0 <= found <= 1 else None
 
 
 def load(work_dir: Path, brief: bool = False) -> Run:
@@ -149,20 +157,11 @@ def _read_metrics(run: Run) -> None:
     if not path.is_file():
         run.notices.append("metrics.jsonl is missing: no curves, times and memory.")
         return
-    lines = path.read_text("utf-8", errors="replace").splitlines()
-    damaged = 0
+    events, damaged = json_lines.read(path)
     current = None  # the epoch just trained: an evaluation of another number is the final test's or phase test's
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except ValueError:
-            damaged += 1  # the last line of a killed run, or one that a resumed run went on in
-            continue
-        if isinstance(event, dict):
-            current = _take(run, event, current)
-    if damaged:
+    for event in events:
+        current = _take(run, event, current)
+    if damaged:  # the last line of a killed run, or one that a resumed run went on in
         run.notices.append(f"{damaged} damaged line(s) of metrics.jsonl left out: the run was stopped while writing.")
 
 
@@ -200,9 +199,9 @@ def _read_config(run: Run) -> None:
     if first.startswith("# command line:"):
         run.command = first.partition(":")[2].strip()
     try:
-        run.config = _dict(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        run.notices.append(f"config.yaml is not valid YAML ({str(error).splitlines()[0]}): no configuration.")
+        run.config = _dict(safe_yaml.parsed(text, path.name))
+    except UsageError as error:
+        run.notices.append(f"{error}: no configuration.")
 
 
 # evaluation.npz, hardest.npz
@@ -230,7 +229,8 @@ def _read_hardest(run: Run) -> None:
     data = arrays["data"]
     count = len(data) if data.ndim == 5 else 0
     label, pred = arrays["label"].reshape(-1), arrays["pred"].reshape(-1)
-    if not count or data.shape[1] < 2 or len(label) != count or len(pred) != count:
+    numbers = data.dtype.kind in "fiu" and label.dtype.kind in "iu" and pred.dtype.kind in "iu"
+    if not numbers or not count or data.shape[1] < 2 or len(label) != count or len(pred) != count:
         if data.size:
             run.notices.append(f"hardest.npz: data of shape {data.shape} is not (k, C, T, V, M): left out.")
         return
@@ -238,7 +238,8 @@ def _read_hardest(run: Run) -> None:
     if len(name) != count:
         name = [f"sample {k}" for k in range(count)]
     edges = arrays.get("edges", np.zeros((0, 2)))
-    edges = edges.reshape(-1, 2).astype(np.int64) if edges.size % 2 == 0 else np.zeros((0, 2), np.int64)
+    whole = edges.dtype.kind in "fiu" and edges.size % 2 == 0
+    edges = edges.reshape(-1, 2).astype(np.int64) if whole else np.zeros((0, 2), np.int64)
     edges = edges[((edges >= 0) & (edges < data.shape[3])).all(1)]
     told = {key: arrays[key].item() for key in ("flat", "up", "y_up") if key in arrays and arrays[key].size == 1}
     up = told.get("up", "y" if told.get("y_up", True) else "-y")  # earlier runs say y_up

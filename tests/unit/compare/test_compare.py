@@ -303,3 +303,81 @@ def test_pictures(found, tmp_path):
     made = pictures.draw(found, tmp_path)
     assert [path.name for path in made] == ["accuracy.png", "curves.png", "classes.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in made)
+
+
+def test_runs_of_other_settings_than_the_studys_are_left_out(own, tmp_path, monkeypatch, capsys):
+    names = sorted(path.name for path in own.iterdir())
+    runs = [{"name": name, "folder": name, "seed": 1, "state": "finished"} for name in names]
+    runs[1]["state"] = "changed"
+    (own / "study.json").write_text(json.dumps({"runs": runs}))
+    assert program(monkeypatch, own, "--output", tmp_path / "page") == 0
+    assert f"1 of the study's runs are of other settings, and left out: {names[1]}." in capsys.readouterr().out
+    told = json.loads((tmp_path / "page" / "comparison.json").read_text())
+    assert sorted(run["run"] for run in told["runs"]) == [names[0], *names[2:]]
+
+
+BIG = "1" + "0" * 400  # JSON's whole numbers have no end
+LISTS = [f"b{k}: &b{k} [{', '.join([f'*b{k - 1}' if k else 'x'] * 9)}]" for k in range(10)]  # 9 to the 10th entries
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("metrics.jsonl", f'{{"event": "epoch", "epoch": {BIG}, "loss": 1}}'),
+        ("metrics.jsonl", f'{{"event": "epoch", "epoch": 66, "loss": {BIG}, "seconds": 1e999}}'),
+        ("metrics.jsonl", "[" * 10**5),
+        ("metrics.jsonl", '{"event": "result", "best": {"top1": 17, "epoch": 3}, "last": {"top1": -2, "epoch": 9}}'),
+        ("metrics.jsonl", "\n".join(f'{{"event": "epoch", "epoch": {k}, "seconds": 1e308}}' for k in (66, 67))),
+        ("config.yaml", "1: 2\ntrue: 3"),
+        ("config.yaml", "when: 2026-13-45"),
+        ("config.yaml", "own: &own [*own]"),
+        ("config.yaml", "deep: " + "[" * 3000),
+        ("config.yaml", "\n".join(LISTS)),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_a_hostile_line_is_left_out(own, tmp_path, monkeypatch, file, line):
+    run = own / "network0-joint-seed1"
+    right = int(np.equal(*answers(run)[1:]).sum())
+    with open(run / file, "a") as opened:
+        opened.write(f"{line}\n")
+    assert program(monkeypatch, own / "network0-joint-seed*", "--output", tmp_path) == 0
+    told = {each["run"]: each for each in json.loads((tmp_path / "comparison.json").read_text())["runs"]}
+    assert told[run.name]["answers_right"] == right and 0 <= told[run.name]["top1"] <= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told.update(labels=told["labels"].astype(str)),
+        lambda told: told.update(labels=told["labels"] + 0.5),
+        lambda told: told.update(logits=told["logits"].astype(str)),  # they have an order, another one
+        lambda told: told.update(logits=np.zeros(told["logits"].shape, "V8")),
+    ],
+    ids=["text", "fractions", "logits of text", "bytes"],
+)
+def test_answers_that_are_no_numbers_are_left_out(own, tmp_path, monkeypatch, capsys, change):
+    run = own / "network0-joint-seed1"
+    with np.load(run / "evaluation.npz") as file:
+        content = {key: file[key] for key in file.files}
+    change(content)
+    np.savez(run / "evaluation.npz", **content)
+    assert program(monkeypatch, own / "*", "--output", tmp_path) == 0
+    assert f"{run.name}: evaluation.npz: of " in capsys.readouterr().out
+    told = json.loads((tmp_path / "comparison.json").read_text())
+    assert [each["run"] for each in told["unfinished"]] == [run.name]
+
+
+def test_an_array_in_the_place_of_an_archive_is_left_out(own, tmp_path, monkeypatch, capsys):
+    with open(own / "network0-joint-seed1" / "evaluation.npz", "wb") as file:
+        np.save(file, np.arange(3))
+    assert program(monkeypatch, own / "*", "--output", tmp_path) == 0
+    assert "network0-joint-seed1: evaluation.npz cannot be read" in capsys.readouterr().out
+
+
+def test_equal_names_are_said(own, monkeypatch, capsys):
+    run = own / "network1-joint-seed1"
+    names, *_ = answers(run)
+    many_runs.rewrite(run, names=np.where(np.arange(len(names)) == 1, names[0], names))
+    assert program(monkeypatch, own / "*") == 2
+    assert "clips of network1-joint-seed1 have equal names" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -272,3 +273,51 @@ def test_a_run_of_a_pool_takes_the_gpu_that_it_sees(here):
     (run, *_) = runs.of(study.read(Path("study.yaml")))
     assert pool._words(run, {"CUDA_VISIBLE_DEVICES": "5"})[-2:] == ["--device", "0"]
     assert pool._words(run, {}) == list(run.command)
+
+
+NOTE = Path("out/notes/CTR-GCN-joint-seed1.json")
+METRICS = Path("out/runs/CTR-GCN-joint-seed1/metrics.jsonl")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[" * 10**5, '{"event": "epoch", "epoch": Infinity}', f'{{"event": "epoch", "epoch": 4, "seconds": {10**400}}}',
+     '{"event": "epoch", "epoch": 4, "seconds": Infinity}', f'{{"event": "result", "last": {{"top1": {10**400}}}}}',
+     '{"event": "result", "best": {"top1": NaN}}'],
+    ids=lambda line: line[:50],
+)  # fmt: skip
+def test_a_hostile_line_of_a_run_does_not_end_the_status(here, capsys, line):
+    METRICS.parent.mkdir(parents=True)
+    METRICS.write_text(f'{{"event": "epoch", "epoch": 3, "seconds": 1}}\n{line}\n')
+    assert sweep("--status") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"CTR-GCN-joint-seed1 +interrupted [34]/4", shown) and "inf" not in shown and "nan" not in shown
+
+
+@pytest.mark.parametrize("content", ["[" * 10**5, '{"code": [1], "settings": {}}', '{"code": {}, "settings": {}}'])
+def test_a_damaged_note_is_none(here, capsys, content):
+    NOTE.parent.mkdir(parents=True)
+    NOTE.write_text(content)
+    assert sweep("--status") == 0
+    assert "4 runs: 4 waiting" in capsys.readouterr().out
+
+
+def test_fusions_of_an_earlier_sweep_are_not_kept(here):
+    Path("out").mkdir()
+    Path("out/fusion.json").write_text('[{"name": "CTR-GCN-seed1"}]')
+    write(streams=["joint"])
+    assert sweep() == 0
+    assert json.loads(Path("out/fusion.json").read_text()) == []
+
+
+def test_a_run_that_begins_or_ends_is_looked_at_alone(here, monkeypatch):
+    looked = []
+    monkeypatch.setattr(state, "progress", lambda run, of=state.progress: (looked.append(run.name), of(run))[1])
+    monkeypatch.setattr(
+        pool,
+        "run_all",
+        lambda asked, to_do, places, told, tick: [told(run, state.of(asked, run)) for run in to_do] and 0,
+    )
+    write(seeds=list(range(20, 60)))
+    assert sweep() == 1
+    assert len(looked) <= 10 * 2 * 40  # of each, a few times

@@ -93,6 +93,8 @@ WRONG = [
     ({"search": {**SEARCH, "train_window_size": [8]}}, "train_window_size is given twice"),
     ({"ray": {"trials": 0}}, "trials: 0 is too small"),
     ({"ray": {"trials": 2, "reduction": 1}}, "reduction: 1"),
+    ({"ray": {"trials": 2, "reduction": float("nan")}}, "reduction: nan"),
+    ({"search": {"base_lr": {"uniform": [0.1, float("inf")]}}}, "are not two numbers"),
     ({"ray": {"trials": 2, "gpus_per_trial": 1.5}}, "neither a share of a GPU nor a whole number"),
     ({"ray": {"trials": 2, "grace_epochs": 10}}, "grace_epochs: 10 is more than the 9 epochs"),
     ({"rooms": ["SkateFormer"], "search": {"base_lr": [0.1]}}, "SkateFormer does not evaluate after that epoch"),

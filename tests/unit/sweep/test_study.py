@@ -61,6 +61,9 @@ WRONG = [
     ({"engine": "submitit", "slurm": {"timeout": 5}}, "unknown key 'timeout'", "timeout_min"),
     ({"engine": "submitit", "slurm": {"timeout_min": "1h"}}, "timeout_min: '1h' is not a whole number"),
     ({"engine": "submitit", "slurm": {"cluster": "moon"}}, "there are slurm and local"),
+    ({"engine": "submitit", "slurm": {"mem_gb": float("nan")}}, "mem_gb: nan is too large"),
+    ({"engine": "submitit", "slurm": {"setup": [5]}}, "setup: [5] is not a list of texts"),
+    ({"data": ["a.npz", "b.npz", "./b.npz"]}, "two archives are called b"),
 ]
 
 
