@@ -39,6 +39,13 @@ class Moments:
     def of(self, rows: np.ndarray) -> Moments:
         return Moments(self.frames[rows], self.total[rows], self.seen[rows])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Moments]) -> Moments:
+        """One behind the other; where others show more frames, there is none behind one's own."""
+        W = max(part.frames.shape[1] for part in parts)
+        frames = [np.pad(p.frames, ((0, 0), (0, W - p.frames.shape[1])), constant_values=-1) for p in parts]
+        return cls(*(np.concatenate(each) for each in (frames, [p.total for p in parts], [p.seen for p in parts])))
+
 
 def moments(feeder: Feeder, work: Work, epoch: int) -> Moments:
     """Of a batch that the feeder has made."""
@@ -125,11 +132,5 @@ class NotingMoments(Dataset):
 
     @property
     def moments(self) -> Moments:
-        """Of all items that were read; clips without as many frames as the longest have none behind them."""
-        W = max(part.frames.shape[1] for part in self._parts)
-        frames = [np.pad(p.frames, ((0, 0), (0, W - p.frames.shape[1])), constant_values=-1) for p in self._parts]
-        return Moments(
-            np.concatenate(frames),
-            np.concatenate([part.total for part in self._parts]),
-            np.concatenate([part.seen for part in self._parts]),
-        )
+        """Of all items that were read."""
+        return Moments.joined(self._parts)

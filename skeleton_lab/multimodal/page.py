@@ -1,0 +1,133 @@
+"""The page: models and controls with their intervals, classes, divisions, cost."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from skeleton_lab.compare.sections import short_p
+from skeleton_lab.multimodal.clips import Task
+from skeleton_lab.multimodal.table import ALONE, FUSED, Row, Table
+from skeleton_lab.reporting.html import shell
+from skeleton_lab.reporting.html.intervals import Scale
+from skeleton_lab.reporting.html.shell import Section, Tile, percent
+
+STYLE = "compare/resources/compare.css"
+ROWS, TABLES = "multimodal/templates/rows.html.j2", "compare/templates/tables.html.j2"
+MOST = 30  # classes that are shown at once
+MODELS = (
+    "Top-1 of the same test clips. Mean ± standard deviation over the seeds of the heads; dots are the seeds, the "
+    "line is the 95 % interval of Wilson 1927 for their mean, which takes the clips as independent. p: exact McNemar "
+    "test against S on the same clips, of the seed for which it is the largest."
+)
+CONTROLS = (
+    "What a gain is not due to. Descriptors that are dealt out anew over the clips of each split, in training and "
+    "test, tell nothing: F must fall to S with a new head. F that learned from all descriptors is tested where some "
+    "are gone; another learns from the first frame's alone."
+)
+DIVISIONS = (
+    "Descriptors alone by the published divisions of the same clips, without any skeleton. In X-Sub the test clips "
+    "were filmed in the same rooms and by the same cameras as the training clips, only with other people, so an image "
+    "network may know the background; X-View (another camera) and X-Set (other rooms) leave it less of that. S, L, F "
+    "and K of those divisions need weights that were trained on them."
+)
+
+
+def build(
+    task: Task, table: Table, spent: dict[str, Any], notices: Sequence[str], names: Sequence[str], options: Namespace
+) -> str:
+    """The whole page as text."""
+    sections = [
+        _rows("models", "Models", MODELS, [row for row in table.rows if not row.control], table),
+        _rows("controls", "Controls", CONTROLS, [row for row in table.rows if row.control], table),
+        _classes(table, names),
+    ]
+    if table.divisions:
+        head = ("division", "test clips", "top-1, %")
+        lines = [(row.title, f"{row.right.shape[1]:,}", _mean(row)) for row in table.divisions]
+        sections.append(
+            Section("divisions", "Divisions", TABLES, {"about": DIVISIONS, "tables": [("", head, lines, False)]})
+        )
+    sections.append(_cost(table, spent))
+    clips = {split: len(each) for split, each in task.entries.items()}
+    return shell.render(
+        shell.SECTIONS, title="Skeletons and descriptors", data={}, styles=(STYLE,), sections=sections, navigation=True,
+        heading="What descriptors of images add", notices=list(notices), tiles=[_tiles(table)],
+        about=f"{options.room}, {options.weights} on {options.data}: {clips['train']:,} training and {clips['test']:,} "
+        f"test clips; {len(task.descriptors):,} descriptors of {task.descriptors.D} values",
+    )  # fmt: skip
+
+
+def _mean(row: Row) -> str:
+    mean, deviation = row.top1
+    return f"{100 * mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+
+
+def _points(table: Table, row: Row) -> float:
+    return 100 * (row.top1[0] - table.row(ALONE).top1[0])
+
+
+def _tiles(table: Table) -> list[Tile]:
+    fused, shuffled = table.row(FUSED), table.row("F-shuffled")
+    best = max((row for row in table.rows if row.key.startswith("I-")), key=lambda row: row.top1[0])
+    return [
+        Tile("S, the skeleton alone", percent(table.row(ALONE).top1[0])),
+        Tile("I, descriptors alone", percent(best.top1[0]), [best.title.partition(": ")[2]]),
+        Tile("F, fused", percent(fused.top1[0]),
+             [f"{_points(table, fused):+.2f} points, p {short_p(fused.p_against(table.row(ALONE)))}"]),
+        Tile("F, descriptors shuffled", percent(shuffled.top1[0]), [f"{_points(table, shuffled):+.2f} points"]),
+    ]  # fmt: skip
+
+
+def _rows(anchor: str, title: str, about: str, rows: Sequence[Row], table: Table) -> Section:
+    shares = [share.value for row in table.rows for share in row.shares]
+    scale = Scale([*shares, *(end for row in table.rows for end in row.interval)])
+    lines = []
+    for row in rows:
+        alone, (low, high) = row.key == ALONE, row.interval
+        lines.append({
+            "title": row.title, "top1": _mean(row), "between": f"{percent(low, 1)} to {percent(high, 1)}",
+            "drawn": scale.drawn(row.interval, [share.value for share in row.shares]),
+            "points": "" if alone else f"{_points(table, row):+.2f}",
+            "p": "" if alone else short_p(row.p_against(table.row(ALONE))),
+        })  # fmt: skip
+    values = {"about": about, "label": title, "rows": lines, "scale": scale}
+    return Section(anchor, title, ROWS, values)
+
+
+def _classes(table: Table, names: Sequence[str]) -> Section:
+    seed = table.row(FUSED).seeds[0]
+    head = ("class", "clips", "S, %", "F, %", "points", "S alone right", "F alone right", "p", "p, all classes")
+    lines = [
+        (names[each.cls], str(each.clips), f"{100 * each.right_a / each.clips:.1f}",
+         f"{100 * each.right_b / each.clips:.1f}", f"{100 * each.change:+.1f}", str(each.only_a), str(each.only_b),
+         short_p(each.p), short_p(each.adjusted))
+        for each in table.classes
+    ]  # fmt: skip
+    about = (
+        f"F (seed {seed}) against S in every class, the largest difference first: exact McNemar tests, and with Holm's "
+        "correction for the number of classes."
+    )
+    tables = [("", head, lines[:MOST], False)]
+    tables += [(f"The other {len(lines) - MOST} classes", head, lines[MOST:], True)] if len(lines) > MOST else []
+    return Section("classes", "Classes", TABLES, {"about": about, "tables": tables})
+
+
+def _cost(table: Table, spent: dict[str, Any]) -> Section:
+    head = ("model", "parameters", "network, ms a clip", "reading, ms a clip")
+    lines = [
+        (name, f"{each['parameters']:,}", f"{each['network_ms']:.2f}", f"{each['reading_ms']:.2f}")
+        for name, each in ((key, spent[key]) for key in ("S", "F"))
+    ]
+    trained = [(name, f"{each['parameters']:,}", f"{each['seconds']:.1f}") for name, each in table.cost.items()]
+    gpu = f", of the GPU {spent['peak_gpu_mb']:,.0f} MiB" if spent["peak_gpu_mb"] else ""
+    about = (
+        f"Measured on {spent['clips']} test clips on {spent['device']}, in turns. A clip's descriptors take "
+        f"{spent['descriptor_kb']:.1f} kB of a batch. Peak memory of the program {spent['peak_rss_mb']:,.0f} MiB{gpu}."
+    )
+    tables = [
+        ("", head, lines, False),
+        ("Training, mean over the seeds", ("unit", "parameters", "seconds"), trained, True),
+    ]
+    return Section("cost", "Time and memory", TABLES, {"about": about, "tables": tables})
