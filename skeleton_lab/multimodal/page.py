@@ -115,16 +115,24 @@ def _classes(table: Table, names: Sequence[str]) -> Section:
 
 
 def _cost(table: Table, spent: dict[str, Any]) -> Section:
-    head = ("model", "parameters", "network, ms a clip", "reading, ms a clip")
+    gpu = spent["S"]["gpu_mb"] is not None
+    head = (
+        "model",
+        "parameters",
+        "network, ms a clip",
+        "reading, ms a clip",
+        *(["peak of a step, MiB"] if gpu else []),
+    )
     lines = [
-        (name, f"{each['parameters']:,}", f"{each['network_ms']:.2f}", f"{each['reading_ms']:.2f}")
+        (name, f"{each['parameters']:,}", f"{each['network_ms']:.2f}", f"{each['reading_ms']:.2f}",
+         *([f"{each['gpu_mb']:.1f}"] if gpu else []))
         for name, each in ((key, spent[key]) for key in ("S", "F"))
-    ]
+    ]  # fmt: skip
     trained = [(name, f"{each['parameters']:,}", f"{each['seconds']:.1f}") for name, each in table.cost.items()]
-    gpu = f", of the GPU {spent['peak_gpu_mb']:,.0f} MiB" if spent["peak_gpu_mb"] else ""
     about = (
-        f"Measured on {spent['clips']} test clips on {spent['device']}, in turns. A clip's descriptors take "
-        f"{spent['descriptor_kb']:.1f} kB of a batch. Peak memory of the program {spent['peak_rss_mb']:,.0f} MiB{gpu}."
+        f"Least of several turns with {spent['clips']} test clips on {spent['device']}, S and F one after the other. F "
+        f"holds {spent['more_mb']:.1f} MB more than S, its parameters and the descriptors of these clips. The whole "
+        f"program took {spent['peak_rss_mb']:,.0f} MiB at most."
     )
     tables = [
         ("", head, lines, False),

@@ -36,9 +36,9 @@ def _parser() -> Parser:
     add("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="of heads and controls (default: 1 2 3)")
     add("--observe", type=float, default=1.0, metavar="P", help="share of each clip that is seen, skeleton and "
         "descriptors alike")  # fmt: skip
-    add("--epochs", type=int, default=40, metavar="N", help="of the heads")
-    add("--batch-size", type=int, default=64, metavar="N", help="of a training step")
-    add("--lr", type=float, default=0.001, metavar="X", help="learning rate of the heads (AdamW)")
+    add("--epochs", type=int, default=60, metavar="N", help="of the heads")
+    add("--batch-size", type=int, default=32, metavar="N", help="of a training step")
+    add("--lr", type=float, default=0.003, metavar="X", help="learning rate of the heads (AdamW)")
     add("--hidden", type=int, default=256, metavar="N", help="units of hidden layers and of the gate")
     add("--drop", type=float, default=0.3, metavar="P", help="modality dropout: share of the clips that F trains "
         "without their descriptor")  # fmt: skip

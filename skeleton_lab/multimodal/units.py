@@ -26,6 +26,7 @@ from skeleton_lab.nn.fusion import CoLearning, GatedFusion, Head, Probe
 from skeleton_lab.utils.atomic import write_atomically
 
 RIGHT, SHUFFLED, FIRST, WITHOUT = "right", "shuffled", "first", "without"  # descriptors that a head learns from
+SCALES = 2000  # clips whose descriptors tell the scale of all
 MISSING = (25, 50, 100)  # % of the test clips that lose theirs
 Make = Callable[[int, int, int, Namespace], Head]  # features, D, classes, options
 
@@ -54,7 +55,7 @@ class Unit:
 
 
 def probe(hidden: bool, attention: bool) -> Make:
-    return lambda _, D, K, options: Probe(D, K, options.hidden if hidden else 0, attention)
+    return lambda F, D, K, options: Probe(F, D, K, options.hidden if hidden else 0, attention)
 
 
 def gated(F: int, D: int, K: int, options: Namespace) -> Head:
@@ -173,16 +174,24 @@ class Runner:
         entries = self.entries(task, unit, seed, split)
         return Source(task.descriptors, entries, task.frozen[split].when, unit.using == FIRST)
 
-    def _head(self, unit: Unit) -> Head:
-        features = self.task.frozen["test"].features.shape[1]
-        return unit.make(features, self.task.descriptors.D, self.task.classes, self.options)
+    def _head(self, unit: Unit, task: Task, source: Source, rows: np.ndarray) -> Head:
+        """A new head, fitted to the scales of what it will be trained on."""
+        features = task.frozen["train"].features
+        head = unit.make(features.shape[1], task.descriptors.D, task.classes, self.options)
+        head.features.fit(torch.from_numpy(features[rows]))
+        known = rows[source.entries[rows] != NONE]
+        if len(known):
+            some = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), SCALES)).astype(int))]
+            values, there = source(some)
+            head.descriptors.fit(values[there])
+        return head
 
     def _frozen(self, unit: Unit, seed: int) -> dict[str, Any]:
         options, device = self.options, self.network.runtime.device
         task = self.task if unit.benchmark is None else divided(self.task, unit.benchmark)
         source = self._source(task, unit, seed, "train")
         rows = np.setdiff1d(task.train, task.held) if unit.rest else task.train
-        head, begun = self._head(unit), time.monotonic()
+        head, begun = self._head(unit, task, source, rows), time.monotonic()
         train(
             head, Cached(task.frozen["train"], source, rows), groups=[{"params": head.parameters(), "lr": options.lr}],
             epochs=options.epochs, size=options.batch_size, seed=seed, device=device, tick=lambda: self.tick(1),
@@ -199,7 +208,8 @@ class Runner:
 
     def _tuned(self, unit: Unit, seed: int) -> dict[str, Any]:
         options, network, task = self.options, self.network, self.task
-        head = Tuned(copy.deepcopy(network.net), self._head(unit))
+        source = self._source(task, unit, seed, "train")
+        head = Tuned(copy.deepcopy(network.net), self._head(unit, task, source, task.train))
         groups = [{"params": head.net.parameters(), "lr": options.tune_lr},
                   {"params": head.head.parameters(), "lr": options.lr}]  # fmt: skip
         feeder, begun = training_feeder(network, options, task.train, seed), time.monotonic()

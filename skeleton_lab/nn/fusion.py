@@ -20,6 +20,26 @@ QUERY = 64  # units of the attention that weighs moments
 STEPS = 20  # of weights that late fusion tries
 
 
+class Standardise(nn.Module):
+    """Each of the values (..., size) brought to mean 0 and variance 1, by what it is over the training clips."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    def fit(self, values: Tensor) -> None:
+        """By values (N, size); one that never changes stays 0."""
+        deviation, self.mean = torch.std_mean(values.float(), 0, correction=0)
+        self.scale = 1 / deviation.clamp(min=1e-3 * float(deviation.max()) + 1e-12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) * self.scale
+
+
 class MeanPool(nn.Module):
     """(B, T, D) -> (B, D): the mean over the moments that are there, zeros without any."""
 
@@ -43,16 +63,19 @@ class AttentionPool(nn.Module):
 
 
 class Head(nn.Module):
-    """What all heads share: descriptors brought to one scale and pooled, and a loss."""
+    """What all heads share: features and descriptors of any scale, descriptors pooled over time, and a loss.
 
-    def __init__(self, D: int, attention: bool) -> None:
+    ``features`` and ``descriptors`` are to be fitted to the training clips before a head is trained.
+    """
+
+    def __init__(self, features: int, D: int, attention: bool) -> None:
         super().__init__()
-        self.D = D
+        self.features, self.descriptors = Standardise(features), Standardise(D)
         self.pool = AttentionPool(D) if attention else MeanPool()
 
     def pooled(self, x: Tensor, there: Tensor) -> Tensor:
-        """(B, D) of descriptors of any origin: each brought to mean 0 and variance 1, then pooled over time."""
-        return self.pool(F.layer_norm(x, (self.D,)), there)
+        """(B, D): standardised, then pooled."""
+        return self.pool(self.descriptors(x), there)
 
     def loss(self, f: Tensor, x: Tensor, there: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(self(f, x, there), y)
@@ -62,12 +85,12 @@ class Probe(Head):
     """Descriptors alone: a linear classifier of the pooled descriptor, or one with a hidden layer.
 
     Args:
-        D: values of a descriptor; classes: K; hidden: units of the hidden layer, 0 for none.
-        attention: over time, instead of the mean.
+        features: of the skeleton, not looked at; D: values of a descriptor; classes: K.
+        hidden: units of the hidden layer, 0 for none; attention: over time, instead of the mean.
     """
 
-    def __init__(self, D: int, classes: int, hidden: int = 0, attention: bool = False) -> None:
-        super().__init__(D, attention)
+    def __init__(self, features: int, D: int, classes: int, hidden: int = 0, attention: bool = False) -> None:
+        super().__init__(features, D, attention)
         layers = [nn.Linear(D, hidden), nn.ReLU(), nn.Dropout(0.5)] if hidden else []
         self.classifier = nn.Sequential(*layers, nn.Linear(hidden or D, classes))
 
@@ -85,15 +108,14 @@ class GatedFusion(Head):
     def __init__(
         self, features: int, D: int, classes: int, hidden: int = HIDDEN, drop: float = 0.3, attention: bool = True
     ) -> None:
-        super().__init__(D, attention)
+        super().__init__(features, D, attention)
         self.drop = drop
-        self.norm = nn.LayerNorm(features)
         self.skeleton, self.descriptor = nn.Linear(features, hidden), nn.Linear(D, hidden)
         self.gate = nn.Linear(features + D, hidden)
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(hidden, classes))
 
     def forward(self, f: Tensor, x: Tensor, there: Tensor) -> Tensor:
-        f, d, known = self.norm(f), self.pooled(x, there), there.any(1)
+        f, d, known = self.features(f), self.pooled(x, there), there.any(1)
         if self.training:
             known = known & (torch.rand(len(f), device=f.device) >= self.drop)
         z = torch.sigmoid(self.gate(torch.cat([f, d], 1)))
@@ -109,9 +131,8 @@ class CoLearning(Head):
     """
 
     def __init__(self, features: int, D: int, classes: int, hidden: int = HIDDEN, weight: float = 1.0) -> None:
-        super().__init__(D, attention=False)
+        super().__init__(features, D, attention=False)
         self.weight = weight
-        self.norm = nn.LayerNorm(features)
         self.skeleton, self.says = nn.Linear(features, hidden), nn.Linear(hidden, D)
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(hidden, classes))
 
@@ -119,7 +140,7 @@ class CoLearning(Head):
         return self.classifier(self.hidden(f))
 
     def hidden(self, f: Tensor) -> Tensor:
-        return torch.tanh(self.skeleton(self.norm(f)))
+        return torch.tanh(self.skeleton(self.features(f)))
 
     def loss(self, f: Tensor, x: Tensor, there: Tensor, y: Tensor) -> Tensor:
         h, known = self.hidden(f), there.any(1).to(f.dtype)
