@@ -37,7 +37,7 @@ def measured(network: Network, task: Task, options: Namespace) -> dict[str, Any]
     network.net.eval()
 
     def skeleton() -> Any:
-        return fused.features(arguments[0])
+        return fused.of_network(arguments[0])
 
     def milliseconds(*turns: Callable[[], Any]) -> list[float]:
         """In turns, so that whatever else the machine does slows down all of them."""

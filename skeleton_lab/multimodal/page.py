@@ -8,7 +8,7 @@ from typing import Any
 
 from skeleton_lab.compare.sections import short_p
 from skeleton_lab.multimodal.clips import Task
-from skeleton_lab.multimodal.table import ALONE, FUSED, Row, Table
+from skeleton_lab.multimodal.table import ALONE, ANEW, FUSED, Row, Table
 from skeleton_lab.reporting.html import shell
 from skeleton_lab.reporting.html.intervals import Scale
 from skeleton_lab.reporting.html.shell import Section, Tile, percent
@@ -17,9 +17,10 @@ STYLE = "compare/resources/compare.css"
 ROWS, TABLES = "multimodal/templates/rows.html.j2", "compare/templates/tables.html.j2"
 MOST = 30  # classes that are shown at once
 MODELS = (
-    "Top-1 of the same test clips. Mean ± standard deviation over the seeds of the heads; dots are the seeds, the "
-    "line is the 95 % interval of Wilson 1927 for their mean, which takes the clips as independent. p: exact McNemar "
-    "test against S on the same clips, of the seed for which it is the largest."
+    "Top-1 of the same test clips. Mean ± standard deviation over the seeds of the heads; dots are the seeds, the line "
+    "is the 95 % interval of Wilson 1927 for their mean, which takes the clips as independent. p: exact McNemar test "
+    "on the same clips, of the seed for which it is the largest. S with a new head is trained exactly as F is, without "
+    "descriptors: what F gains against that is due to them (of networks trained along: against S that was, too)."
 )
 CONTROLS = (
     "What a gain is not due to. Descriptors that are dealt out anew over the clips of each split, in training and "
@@ -64,20 +65,27 @@ def _mean(row: Row) -> str:
     return f"{100 * mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
 
 
-def _points(table: Table, row: Row) -> float:
-    return 100 * (row.top1[0] - table.row(ALONE).top1[0])
-
-
 def _tiles(table: Table) -> list[Tile]:
-    fused, shuffled = table.row(FUSED), table.row("F-shuffled")
     best = max((row for row in table.rows if row.key.startswith("I-")), key=lambda row: row.top1[0])
+    alone, anew = table.row(ALONE), table.row(ANEW)
     return [
-        Tile("S, the skeleton alone", percent(table.row(ALONE).top1[0])),
+        Tile("S, the skeleton alone", percent(alone.top1[0]), [f"with a new head {percent(anew.top1[0])}"]),
         Tile("I, descriptors alone", percent(best.top1[0]), [best.title.partition(": ")[2]]),
-        Tile("F, fused", percent(fused.top1[0]),
-             [f"{_points(table, fused):+.2f} points, p {short_p(fused.p_against(table.row(ALONE)))}"]),
-        Tile("F, descriptors shuffled", percent(shuffled.top1[0]), [f"{_points(table, shuffled):+.2f} points"]),
+        _against("F, fused", table, table.row(FUSED)),
+        _against("F, descriptors shuffled", table, table.row("F-shuffled")),
+    ]
+
+
+def _against(title: str, table: Table, row: Row) -> Tile:
+    told = [
+        f"{each[0]:+.2f} points against S{with_what}, p {short_p(each[1])}"
+        for each, with_what in zip(table.against(row), ("", " with a new head")) if each is not None
     ]  # fmt: skip
+    return Tile(title, percent(row.top1[0]), told)
+
+
+def _pair(each: tuple[float, float] | None) -> tuple[str, str]:
+    return ("", "") if each is None else (f"{each[0]:+.2f}", short_p(each[1]))
 
 
 def _rows(anchor: str, title: str, about: str, rows: Sequence[Row], table: Table) -> Section:
@@ -85,12 +93,11 @@ def _rows(anchor: str, title: str, about: str, rows: Sequence[Row], table: Table
     scale = Scale([*shares, *(end for row in table.rows for end in row.interval)])
     lines = []
     for row in rows:
-        alone, (low, high) = row.key == ALONE, row.interval
+        low, high = row.interval
         lines.append({
             "title": row.title, "top1": _mean(row), "between": f"{percent(low, 1)} to {percent(high, 1)}",
             "drawn": scale.drawn(row.interval, [share.value for share in row.shares]),
-            "points": "" if alone else f"{_points(table, row):+.2f}",
-            "p": "" if alone else short_p(row.p_against(table.row(ALONE))),
+            "against": [_pair(each) for each in table.against(row)],
         })  # fmt: skip
     values = {"about": about, "label": title, "rows": lines, "scale": scale}
     return Section(anchor, title, ROWS, values)

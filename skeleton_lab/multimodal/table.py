@@ -18,7 +18,8 @@ from skeleton_lab.multimodal.units import MISSING, Runner, Unit, divided, divisi
 from skeleton_lab.nn.fusion import LateFusion
 from skeleton_lab.utils import statistics
 
-ALONE, FUSED, ANEW = "S", "F", "S-head"
+ALONE, FUSED, ANEW, TUNED = "S", "F", "S-head", "S-tuned"
+TUNED_ROWS = (TUNED, "F-tuned", "K-tuned", "F-tuned-shuffled")
 Outputs = dict[int, dict[str, np.ndarray]]  # by seed, what a unit gave
 
 
@@ -76,6 +77,20 @@ class Table:
 
     def row(self, key: str) -> Row:
         return next(row for row in self.rows if row.key == key)
+
+    def against(self, row: Row) -> list[tuple[float, float] | None]:
+        """Points more than S, and than S that was trained as the row was, without descriptors, each with its p.
+
+        A head that is trained anew may be better than the network's own by itself, so a gain is what is left of it
+        against the second.
+        """
+        anew = TUNED if row.key in TUNED_ROWS else ANEW
+        return [
+            None
+            if row.key in (ALONE, other)
+            else (100 * (row.top1[0] - self.row(other).top1[0]), row.p_against(self.row(other)))
+            for other in (ALONE, anew)
+        ]
 
 
 def titles(several: bool) -> dict[str, str]:
@@ -186,24 +201,22 @@ def facts(table: Table, row: Row) -> dict[str, Any]:
         "sd": deviation, "low": low, "high": high, "right": [share.right for share in row.shares],
         "seeds": list(row.seeds),
     }  # fmt: skip
-    if row in table.rows and row.key != ALONE:
-        alone = table.row(ALONE)
-        content |= {"points": 100 * (mean - alone.top1[0]), "p": row.p_against(alone)}
+    if row in table.rows:
+        for words, other in zip((("points", "p"), ("points_head", "p_head")), table.against(row)):
+            content |= dict(zip(words, other or (None, None)))
     return content
 
 
 def lines(table: Table) -> list[str]:
     """What a terminal is told; % of the test clips."""
     width = max(len(row.title) for row in table.rows)
-    told = [f"{'':{width}}   top-1  ± seeds   95 %           against S"]
+    told = [f"{'':{width}}   top-1  ± seeds   95 %             against S           against S, new head"]
     for row in table.rows:
         mean, deviation = row.top1
         low, high = row.interval
-        against = ""
-        if row.key != ALONE:
-            against = f"{100 * (mean - table.row(ALONE).top1[0]):+6.2f}  p {short_p(row.p_against(table.row(ALONE)))}"
+        against = "".join(f"  {'':18}" if each is None else f"  {each[0]:+6.2f}  p {short_p(each[1]):8}"
+                          for each in table.against(row))  # fmt: skip
         spread = "" if deviation is None else f"{100 * deviation:.2f}"
-        told.append(
-            f"{row.title:{width}}  {100 * mean:6.2f}  {spread:>6}   {100 * low:5.1f} to {100 * high:5.1f}  {against}"
-        )
+        interval = f"{100 * low:5.1f} to {100 * high:5.1f}"
+        told.append(f"{row.title:{width}}  {100 * mean:6.2f}  {spread:>6}   {interval}  {against}".rstrip())
     return told

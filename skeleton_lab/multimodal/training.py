@@ -63,7 +63,7 @@ class Tuned(Head):
         nn.Module.__init__(self)
         self.net, self.head = net, head
 
-    def features(self, inputs: list[Tensor]) -> Tensor:
+    def of_network(self, inputs: list[Tensor]) -> Tensor:
         """(B, F); of samples that are several clips their mean."""
         first = inputs[0]
         if first.dim() != SEVERAL:
@@ -72,10 +72,10 @@ class Tuned(Head):
         return made.view(*first.shape[:2], -1).mean(1)
 
     def forward(self, f: Any, x: Tensor, there: Tensor) -> Tensor:
-        return self.head(self.features(f), x, there)
+        return self.head(self.of_network(f), x, there)
 
     def loss(self, f: Any, x: Tensor, there: Tensor, y: Tensor) -> Tensor:
-        return self.head.loss(self.features(f), x, there, y)
+        return self.head.loss(self.of_network(f), x, there, y)
 
 
 def moved(value: Any, device: torch.device) -> Any:
