@@ -213,15 +213,31 @@ def task_of(network: Network, options: Namespace, parts: dict[str, Clips], found
             f"--config {network.config}: the network was trained on some classes only (--classes); take one of all"
         )
     frozen = kept(cache, lambda: {split: frozen_of(network, options, split) for split in SPLITS})
-    names = sample_names.of_parts(parts)
+    order = {split: _order(feeder_of(network, options, split).clips, clips) for split, clips in parts.items()}
+    told = sample_names.of_parts(parts)
+    names = None if told is None else {split: [told[split][k] for k in rows] for split, rows in order.items()}
+    parts = {split: clips.subset(order[split]) for split, clips in parts.items()}
+    entries = {split: found.entries[split][rows] for split, rows in order.items()}
     subjects = parts["train"].subjects
     if subjects is None and names is not None:
         subjects = clip_groups.subjects_of(names["train"])
     rows = np.arange(len(parts["train"]))
-    unseen = network.options.val_split == "subjects"
+    unseen = network.options.val_split == "subjects" and _trained_on(network, options.data)
     held = np.zeros(len(rows), bool)
     if subjects is not None and len(np.unique(subjects)) > 1:
         share, seed = (network.options.val_share, network.options.seed) if unseen else (HELD_OUT, 1)
         held = subjects_apart(np.asarray(subjects), share, seed)
     train = rows[~held] if unseen else rows  # what the network itself was trained on
-    return Task(parts, frozen, found.descriptors, dict(found.entries), train, rows[held], unseen, names)
+    return Task(parts, frozen, found.descriptors, entries, train, rows[held], unseen, names)
+
+
+def _order(fed: Clips, clips: Clips) -> np.ndarray:
+    """The row in ``clips`` of each of a feeder's: some feeders read a pickle in the order in which it is stored."""
+    row = {place: k for k, place in enumerate(clips.places(np.arange(len(clips))).tolist())}
+    return np.array([row[place] for place in fed.places(np.arange(len(fed))).tolist()], np.int64)
+
+
+def _trained_on(network: Network, data: Path) -> bool:
+    """Whether the network's training read the archive, by the file's name: it may lie elsewhere here."""
+    given = network.options.train_feeder_args
+    return any(Path(str(given.get(key, ""))).name == data.name for key in ("data_path", "root"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,17 @@ def lost(entries: np.ndarray, percent: int, seed: int) -> np.ndarray:
     return kept
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Heads are so small that threads of the CPU would wait for each other for most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Runner:
     """Trains units, or reads what was trained before.
 
@@ -155,7 +167,11 @@ class Runner:
                 return dict(file)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made = self._tuned(unit, seed) if unit.tuned else self._frozen(unit, seed)
+            if unit.tuned:
+                made = self._tuned(unit, seed)
+            else:
+                with one_thread():
+                    made = self._frozen(unit, seed)
         write_atomically(path, lambda file: np.savez(file, **made))
         path.with_suffix(".pt").unlink(missing_ok=True)
         return made

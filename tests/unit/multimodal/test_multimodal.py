@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -16,7 +17,8 @@ import skeleton_lab
 from skeleton_lab import cli, registry
 from skeleton_lab.data.archives.descriptors.files import open_descriptors
 from skeleton_lab.data.synthetic import archive, descriptors
-from skeleton_lab.multimodal import training
+from skeleton_lab.inference import opening
+from skeleton_lab.multimodal import clips, training
 
 ACTIONS = (0, 37, 9, 33, 38, 22, 6, 51)  # drinking and saluting, clapping and rubbing hands, ...
 CONFIG = "config/stgcnpp/ntu60_xsub_3dkp/j.yaml"
@@ -180,6 +182,25 @@ def test_descriptors_that_are_missing_and_of_whole_clips(lab, capsys):
     assert "10 of 160 test clips have no descriptor" in told and "attention over time" not in told
     assert cli.main(words(lab, lab.folder / "future", *QUICK, "--observe", 0.5, descriptors=folder)) == 2
     assert "has one descriptor of each whole clip, which knows its end" in capsys.readouterr().err
+
+
+def test_descriptors_follow_the_clips_of_a_feeder_that_reads_them_in_another_order(lab):
+    """PYSKL reads a pickle as it is stored, its split lists may name the clips in any order."""
+    assert cli.main(["convert", "--input", str(lab.data), "--output", str(lab.folder / "plain.pkl")]) == 0
+    content = pickle.loads((lab.folder / "plain.pkl").read_bytes())
+    for names in content["split"].values():
+        np.random.default_rng(0).shuffle(names)
+    (lab.folder / "mixed.pkl").write_bytes(pickle.dumps(content))
+    options = Namespace(room="pyskl", weights=lab.weights, config=None, device="cpu", trust_code=False, observe=1.0,
+                        data=lab.folder / "mixed.pkl", layout=None, descriptors=lab.descriptors)  # fmt: skip
+    with opening.opened(options) as network:
+        parts, found = clips.found_beside(options)
+        task = clips.task_of(network, options, parts, found, lab.folder / "mixed_features.npz")
+    assert parts["train"].names != task.parts["train"].names
+    for split, each in task.frozen.items():
+        told = [found.descriptors.names[entry] for entry in task.entries[split]]
+        assert told == task.names[split] and [int(name[-3:]) - 1 for name in told] == each.labels.tolist()
+    assert not task.unseen and len(task.train) == 320 and 0 < len(task.held) < 160  # another file than it learned from
 
 
 def test_other_settings_do_not_mix_with_a_table(lab, table, capsys):
