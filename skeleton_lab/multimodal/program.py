@@ -100,26 +100,30 @@ def _settings(options: argparse.Namespace, found: Any) -> dict[str, Any]:
     from skeleton_lab.inference.calibrated import digest
 
     given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    settings = {key: value for key, value in given.items() if key not in NOT_SETTINGS}
+    settings = {
+        key: value for key, value in given.items()
+        if key not in NOT_SETTINGS and (options.tune or not key.startswith("tune_"))
+    }  # fmt: skip
     clips = {split: len(entries) for split, entries in found.entries.items()}
     return {**settings, "weights_digest": digest(options.weights), "clips": clips, "D": found.descriptors.D}
 
 
 def _same_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings of a new table; UsageError where the folder holds one of others."""
+    """Keep the settings of a table and of rows that come later; UsageError where the folder holds one of others."""
+    before: dict[str, Any] = {}
     if path.is_file():
         try:
             before = json.loads(path.read_text("utf-8"))
         except ValueError as error:
             raise UsageError(f"{path}: is damaged ({error}); remove the folder, or give another --work-dir") from None
         for key, value in settings.items():
-            if before.get(key) != value:
+            if before.get(key, value) != value:
                 raise UsageError(
-                    f"--work-dir {path.parent} holds a table of other settings ({key}: {before.get(key)} there, "
+                    f"--work-dir {path.parent} holds a table of other settings ({key}: {before[key]} there, "
                     f"{value} here); give another folder"
                 )
-        return
-    results.write_json(path, settings)
+    if not settings.keys() <= before.keys():
+        results.write_json(path, {**before, **settings})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
