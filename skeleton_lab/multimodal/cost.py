@@ -18,7 +18,7 @@ from skeleton_lab.multimodal.clips import Task, feeder_of
 from skeleton_lab.multimodal.training import Read, Tuned, moved
 from skeleton_lab.nn.fusion import GatedFusion
 
-CLIPS, TURNS = 32, 5
+CLIPS, TURNS = 16, 4
 
 
 @torch.inference_mode()

@@ -72,12 +72,6 @@ def units(task: Task, options: Namespace) -> list[Unit]:
     several = task.descriptors.per_frame  # attention over one moment, or the first of one, is nothing new
     best = probe(True, several)
     made = [Unit("S-head", gated, WITHOUT), Unit("I-linear-mean", probe(False, False))]
-    made += (
-        [Unit("I-linear-attention", probe(False, True)), Unit("I-hidden-mean", probe(True, False))] if several else []
-    )
-    made.append(Unit("I-hidden", best, held=task.unseen))
-    if len(task.held) and not task.unseen:
-        made.append(Unit("I-rest", best, held=True, rest=True))
     if several:
         made += [Unit("I-linear-attention", probe(False, True)), Unit("I-hidden-mean", probe(True, False))]
     made.append(Unit("I-hidden", best, held=task.unseen))

@@ -18,7 +18,7 @@ from skeleton_lab import cli, registry
 from skeleton_lab.data.archives.descriptors.files import open_descriptors
 from skeleton_lab.data.synthetic import archive, descriptors
 from skeleton_lab.inference import opening
-from skeleton_lab.multimodal import clips, training
+from skeleton_lab.multimodal import clips, training, units
 
 ACTIONS = (0, 37, 9, 33, 38, 22, 6, 51)  # drinking and saluting, clapping and rubbing hands, ...
 CONFIG = "config/stgcnpp/ntu60_xsub_3dkp/j.yaml"
@@ -143,6 +143,7 @@ def test_a_table_goes_on_where_it_was_and_ends_the_same_bit_for_bit(lab, table):
     assert without_times(json.loads((again / "multimodal.json").read_text())) == without_times(table.content)
 
 
+@pytest.mark.slow
 def test_a_network_that_learns_along_is_resumed_within_its_training(lab, monkeypatch):
     few = {"data": lab.folder / "few.npz", "descriptors": lab.folder / "few_d.npz"}
     archive.write(few["data"], train=32, test=16, actions=ACTIONS, resample=FRAMES, two_person_share=0, progress=False)
@@ -200,6 +201,8 @@ def test_descriptors_follow_the_clips_of_a_feeder_that_reads_them_in_another_ord
     for split, each in task.frozen.items():
         told = [found.descriptors.names[entry] for entry in task.entries[split]]
         assert told == task.names[split] and [int(name[-3:]) - 1 for name in told] == each.labels.tolist()
+    names = [unit.name for unit in units.units(task, Namespace(tune=True))]
+    assert len(set(names)) == len(names) and {"I-rest", "I-xview", "K-tuned"} <= set(names)
     assert not task.unseen and len(task.train) == 320 and 0 < len(task.held) < 160  # another file than it learned from
 
 
