@@ -104,8 +104,7 @@ def _settings(options: argparse.Namespace, found: Any) -> dict[str, Any]:
         key: value for key, value in given.items()
         if key not in NOT_SETTINGS and (options.tune or not key.startswith("tune_"))
     }  # fmt: skip
-    clips = {split: len(entries) for split, entries in found.entries.items()}
-    return {**settings, "weights_digest": digest(options.weights), "clips": clips, "D": found.descriptors.D}
+    return {**settings, "weights_digest": digest(options.weights), "descriptors_digest": found.digest()}
 
 
 def _same_settings(path: Path, settings: dict[str, Any]) -> None:

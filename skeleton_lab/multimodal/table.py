@@ -201,7 +201,7 @@ def facts(table: Table, row: Row) -> dict[str, Any]:
         "sd": deviation, "low": low, "high": high, "right": [share.right for share in row.shares],
         "seeds": list(row.seeds),
     }  # fmt: skip
-    if row in table.rows:
+    if row.key in {each.key for each in table.rows}:
         for words, other in zip((("points", "p"), ("points_head", "p_head")), table.against(row)):
             content |= dict(zip(words, other or (None, None)))
     return content

@@ -16,7 +16,8 @@ import numpy as np
 from skeleton_lab.data.archives.descriptors.beside import NONE
 from skeleton_lab.data.archives.descriptors.files import Descriptors
 from skeleton_lab.data.feeders.base import Feeder
-from skeleton_lab.data.feeders.pipeline import Work
+from skeleton_lab.data.feeders.pipeline import NOT_YET, Work
+from skeleton_lab.errors import UsageError
 from skeleton_lab.utils.tensors import Dataset, Tensor, torch
 
 
@@ -48,7 +49,16 @@ class Moments:
 
 
 def moments(feeder: Feeder, work: Work, epoch: int) -> Moments:
-    """Of a batch that the feeder has made."""
+    """Of a batch that the feeder has made.
+
+    Raises:
+        UsageError: a step of a feeder of one's own chooses frames and does not say which.
+    """
+    if work.frames is NOT_YET:
+        raise UsageError(
+            f"feeder {type(feeder).__module__}.{type(feeder).__name__}: none of its steps tells which frames it shows, "
+            "so descriptors cannot follow; let the step that reads the clips set work.frames"
+        )
     total, seen = (clips.lengths(work.sample)[1] for clips in (feeder.clips, feeder.shown(epoch)))
     return Moments(work.frames.astype(np.float32), total, seen)
 

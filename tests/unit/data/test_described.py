@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import skeleton_lab as lab
 from skeleton_lab.data.archives.array_clips import ArrayClips
@@ -16,6 +17,7 @@ from skeleton_lab.data.archives.descriptors.files import Rows, open_descriptors
 from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.data.feeders.described import NotingMoments, WithDescriptors
 from skeleton_lab.engine.dataloader import observed
+from skeleton_lab.errors import UsageError
 
 LENGTHS = [40, 25, 90, 64, 13]
 T = 100
@@ -126,3 +128,10 @@ def test_nw_ucla_stretches_coordinates_and_keeps_the_moments(descriptors):
         expected = 2 * (values[clip, :, 0].numpy() - 1) / (n - 1) - 1
         np.testing.assert_allclose(inputs[0][clip, 0, :, 3, 0].numpy(), expected, atol=1e-5)
     assert there.all()
+
+
+def test_a_feeder_that_does_not_tell_its_frames_is_one_line(clock, descriptors):
+    feeder = lab.create_dataset("ctrgcn", clock, split="test", window_size=8)
+    feeder.steps = [feeder.steps[0], lambda work: vars(work).update(x=torch.zeros(len(work.sample), 2, 25, 3, 8))]
+    with pytest.raises(UsageError, match="none of its steps tells which frames it shows"):
+        WithDescriptors(feeder, descriptors, np.arange(5)).__getitems__(Batch([0]))

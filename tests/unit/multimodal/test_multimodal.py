@@ -209,6 +209,14 @@ def test_descriptors_follow_the_clips_of_a_feeder_that_reads_them_in_another_ord
 def test_other_settings_do_not_mix_with_a_table(lab, table, capsys):
     assert cli.main(words(lab, table.out, "--seeds", 1, "--epochs", 20, "--lr", 0.02)) == 2
     assert "holds a table of other settings (lr: 0.01 there, 0.02 here)" in capsys.readouterr().err
+    again = descriptors.write(lab.folder / "moved" / "d.npz", lab.data, seed=7)
+    kept = lab.descriptors.read_bytes()
+    try:
+        lab.descriptors.write_bytes(again.read_bytes())  # made anew under the same name
+        assert cli.main(words(lab, table.out, "--seeds", 1, *HEADS)) == 2
+    finally:
+        lab.descriptors.write_bytes(kept)
+    assert "(descriptors_digest: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("flags", "line"), [

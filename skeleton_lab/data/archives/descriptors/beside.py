@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from skeleton_lab.data.archives.descriptors.files import Descriptors
 from skeleton_lab.errors import ArchiveError, one_line
 
 NONE = -1  # a clip without a descriptor
+SAMPLE = 16  # entries whose values a digest looks at
 FORMS = (str, sample_names.bare, sample_names.last_part)
 
 
@@ -29,6 +31,15 @@ class Beside:
     descriptors: Descriptors
     entries: Mapping[str, np.ndarray]
     surplus: Sequence[str]
+
+    def digest(self) -> str:
+        """Of whose descriptors there are and of the values of some of them: enough to tell when they were made anew."""
+        found = blake2b(repr([self.descriptors.D, *self.entries]).encode(), digest_size=16)
+        for entries in (*self.entries.values(), self.descriptors.lengths):
+            found.update(np.ascontiguousarray(entries, np.int64).tobytes())
+        for entry in np.unique(np.linspace(0, len(self.descriptors) - 1, SAMPLE).astype(int)).tolist():
+            found.update(np.ascontiguousarray(self.descriptors.raw(entry)).tobytes())
+        return found.hexdigest()
 
     def missing(self, split: str) -> np.ndarray:
         """Rows of the clips without a descriptor."""
