@@ -129,6 +129,7 @@ def packed(path: Path, **changes) -> Path:
     ({"offsets": np.array([0, 2, 2])}, "must begin with 0, grow, and end with 3"),
     ({"offsets": np.array([0, 1])}, "for 2 names it is (3,) whole numbers"),
     ({"values": None}, "has no member 'values'"),
+    ({"names": np.zeros(0, "<U1"), "offsets": np.zeros(1, int), "values": np.ones((0, D))}, "it is (N,) texts, N > 0"),
     ({"values": np.ones(3)}, "it is (R, D) numbers"),
 ])  # fmt: skip
 def test_a_packed_file_that_cannot_be_is_one_line(changes, line, tmp_path):

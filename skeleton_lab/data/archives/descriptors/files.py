@@ -128,8 +128,8 @@ class Packed(Descriptors):
     def __init__(self, path: Path) -> None:
         file = npz.Npz(path)
         names, values, offsets = (file.array(key) for key in MEMBERS)
-        if len(names.shape) != 1 or names.dtype.kind not in "US":
-            raise ArchiveError(f"{path}: names has shape {names.shape}, type {names.dtype}; it is (N,) texts")
+        if len(names.shape) != 1 or not names.shape[0] or names.dtype.kind not in "US":
+            raise ArchiveError(f"{path}: names has shape {names.shape}, type {names.dtype}; it is (N,) texts, N > 0")
         if len(values.shape) != 2 or not values.shape[1] or values.dtype.kind not in "fiu":
             raise ArchiveError(f"{path}: values has shape {values.shape}, type {values.dtype}; it is (R, D) numbers")
         if not values.mappable:
