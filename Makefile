@@ -9,7 +9,7 @@ DEMO       := $(CURDIR)/demo
 ROOM       ?= CTR-GCN
 SKELETON   ?=
 
-.PHONY: help setup demo zero-shot-demo test test-quick test-min coverage lint images smoke clean-demo
+.PHONY: help setup demo multimodal-demo zero-shot-demo test test-quick test-min coverage lint images smoke clean-demo
 help:        ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
@@ -28,6 +28,8 @@ $(VENV)/ready: $(VENV)/base
 
 demo: $(VENV)/base  ## make an archive (SKELETON=coco17: 2-D key points), train CTR-GCN (or ROOM=...) on it, report (CPU)
 	@DEMO=$(DEMO) SKELETON=$(SKELETON) PYTHON=$(VENV)/bin/python PYTHONDONTWRITEBYTECODE= bash tools/demo_room.sh $(ROOM)
+multimodal-demo: $(VENV)/base  ## synthetic clips with objects in hand, a small network, what descriptors add to it (CPU)
+	@PYTHON=$(VENV)/bin/python DEMO=$(DEMO)/multimodal bash tools/demo_multimodal.sh
 zero-shot-demo: setup  ## archive, backbone, features, texts, FS-VAE, gate: accuracy on unseen classes (CPU, minutes)
 	$(VENV)/bin/python dataset_tools/zero_shot_demo.py --out $(DEMO)/zero_shot
 clean-demo:  ## remove what `make demo` made

@@ -68,6 +68,8 @@ VERBS = {
     "one-shot": Verb("NTU RGB+D 120's one-shot protocol", "skeleton_lab.one_shot.program:main", of_room=True),
     "explain": Verb("which joints and moments a network's decision rests on",
                     "skeleton_lab.explain.program:main", of_room=True),
+    "multimodal": Verb("what descriptors of images, beside an archive, add to a trained network",
+                       "skeleton_lab.multimodal.program:main", of_room=True),
     "ensemble": Verb("add the scores of several streams", scripts=("ensemble.py",)),
     "convert": Verb("an archive from one layout to another", "skeleton_lab.data.archives.convert:main"),
     "convert-config": Verb("a PYSKL configuration (.py) as YAML", "skeleton_lab.engine.config.convert_config:main"),

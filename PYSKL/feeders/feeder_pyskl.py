@@ -20,7 +20,7 @@ from skeleton_lab.data.feeders.image_points import without_gaps
 from skeleton_lab.data.feeders.pipeline import Work
 from skeleton_lab.data.feeders.pyskl_compose import Chance, Compose
 from skeleton_lab.data.feeders.pyskl_frames import FormatGCNInput, UniformSample
-from skeleton_lab.data.feeders.pyskl_normalise import PreNormalize3D
+from skeleton_lab.data.feeders.pyskl_normalise import SOURCE, PreNormalize3D
 from skeleton_lab.data.feeders.pyskl_streams import GenSkeFeat
 from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons.layouts import Layout
@@ -147,12 +147,15 @@ class Feeder(base.Feeder):
         """The pipeline for every sample: ``x`` (B, clips, M, T, V, C) float32."""
         seeds = work.draws.bits("pipeline")[:, 0].tolist()
         made = [self._one(work.clips, int(clip), seed) for clip, seed in zip(work.sample, seeds)]
-        work.x = torch.from_numpy(np.stack(made))
+        work.x = torch.from_numpy(np.stack([x for x, _ in made]))
+        work.frames = np.stack([frames for _, frames in made]).astype(np.float64)
 
-    def _one(self, clips: Any, clip: int, seed: int) -> np.ndarray:
+    def _one(self, clips: Any, clip: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the pipeline makes of a clip, and which of its frames that is."""
         item = self.annotation(clips, clip)
-        x = self.compose(item, Chance.seeded(seed))["keypoint"]
-        return np.asarray(x, np.float32)
+        item[SOURCE] = np.arange(item["total_frames"])
+        made = self.compose(item, Chance.seeded(seed))
+        return np.asarray(made["keypoint"], np.float32), made[SOURCE]
 
     def annotation(self, clips: Clips, clip: int) -> dict[str, Any]:
         """A clip as an annotation of PYSKL's pickles."""

@@ -66,7 +66,11 @@ def all_pairs(rows: Sequence[Row]) -> list[Pair]:
 
 def by_class(a: Row, b: Row) -> list[ClassDifference]:
     """The classes that have clips, the largest difference first."""
-    labels, right_a, right_b = a.result.labels, a.result.right, b.result.right
+    return class_differences(a.result.labels, a.result.right, b.result.right)
+
+
+def class_differences(labels: np.ndarray, right_a: np.ndarray, right_b: np.ndarray) -> list[ClassDifference]:
+    """As ``by_class``, of classes (N,) and of which of these clips either has right, (N,) bool."""
     found = []
     for cls in np.unique(labels).tolist():
         there = labels == cls

@@ -9,13 +9,12 @@ import numpy as np
 
 from skeleton_lab.compare.comparison import SHOWN, Comparison, occurring
 from skeleton_lab.compare.figures import Group, Row, shown
-from skeleton_lab.reporting.html import line_chart
+from skeleton_lab.reporting.html.intervals import Scale
 from skeleton_lab.reporting.html.line_chart import Drawn
 from skeleton_lab.reporting.html.shell import Section, percent
 from skeleton_lab.reporting.run_report.headline import duration, energy, size
 
 TEMPLATES = "compare/templates"
-WIDTH, MARGIN = 190, 8  # of the picture of an interval
 LISTED = 500  # pairs of runs that the page lists; comparison.json has all
 KINDS = {"subject": "Subjects", "camera": "Cameras", "setup": "Setups", "length": "Length of the recording"}
 
@@ -35,13 +34,7 @@ def short_p(p: float) -> str:
 
 def accuracy(found: Comparison) -> Section:
     spans = [group.span for group in found.groups]
-    drawn = [*(end for span in spans for end in span), *(row.best.value for row in found.rows)]
-    ticks = line_chart.ticks(min(drawn), max(drawn))
-    low, high = max(0.0, ticks[0]), min(1.0, ticks[-1])
-
-    def x(value: float) -> float:
-        return round(MARGIN + (WIDTH - 2 * MARGIN) * (value - low) / ((high - low) or 1), 1)
-
+    scale = Scale([*(end for span in spans for end in span), *(row.best.value for row in found.rows)])
     rows = []
     for group, span in zip(found.groups, spans):
         published, alone = found.beside(group), len(group.rows) == 1
@@ -55,14 +48,13 @@ def accuracy(found: Comparison) -> Section:
             "top5": shown(group.over_seeds(lambda row: row.result.top5)),
             "macro": shown(group.over_seeds(lambda row: row.macro)), "f1": shown(group.over_seeds(lambda row: row.f1)),
             "published": "" if published is None else f"{100 * published.top1:.2f}",
-            "line": [x(max(low, span[0])), x(min(high, span[1]))],
-            "dots": [x(row.best.value) for row in group.rows],
+            "drawn": scale.drawn(span, [row.best.value for row in group.rows]),
         })  # fmt: skip
     single = [len(group.rows) == 1 for group in found.groups]
     return Section("accuracy", "Accuracy", f"{TEMPLATES}/accuracy.html.j2", {
-        "clips": len(found.clips), "rows": rows, "low": low, "high": high,
+        "clips": len(found.clips), "rows": rows, "scale": scale,
         "published": any(map(found.beside, found.groups)),
-        "grid": [x(tick) for tick in ticks if low <= tick <= high], "seeds": not all(single), "single": any(single),
+        "seeds": not all(single), "single": any(single),
     })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from skeleton_lab.data.archives.locate import default_archive, held
 from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.archives.readers import h5, npz
+from skeleton_lab.doctor import descriptors
 from skeleton_lab.doctor.examine import examine
 from skeleton_lab.errors import FAILURE, ArchiveError, ArchiveNotFoundError, UsageError, guarded, listing
 from skeleton_lab.utils.atomic import check_output, write_atomically
@@ -53,6 +54,8 @@ def parser(doctor: bool) -> Parser:
     add("--label-path", type=Path, metavar="FILE", help="labels of a .npy file or of a folder of Kinetics clips; "
         "default: the published name beside it")  # fmt: skip
     add("--layout", help="where the content does not tell: pyskl:xsub ...")
+    add("--descriptors", type=Path, metavar="PATH", help="descriptors beside the archive, to be examined too "
+        "(docs/multimodal.md)")  # fmt: skip
     add("--quiet", action="store_true", help="no progress bar")
     return made
 
@@ -78,6 +81,11 @@ def run(options: argparse.Namespace, doctor: bool) -> int:
     diagnosis = examine(
         path, expect=options.expect, label_path=options.label_path, layout=options.layout, show=not options.quiet
     )
+    if options.descriptors is not None:
+        descriptors.examine(
+            options.descriptors, path, diagnosis, label_path=options.label_path, layout=options.layout,
+            show=not options.quiet,
+        )  # fmt: skip
     text = json.dumps(diagnosis.as_json(), indent=1)
     print(text if to_screen else diagnosis.text())
     try:
@@ -96,7 +104,7 @@ def run(options: argparse.Namespace, doctor: bool) -> int:
 def main(argv: Sequence[str] | None = None, doctor: bool = True) -> int:
     """The command line; ``doctor=False``: the headers alone, unless a flag asks for more."""
     options = parser(doctor).parse_args(argv)
-    asked = doctor or options.doctor or options.json or options.picture or options.expect
+    asked = doctor or options.doctor or options.json or options.picture or options.expect or options.descriptors
     return guarded(lambda: run(options, bool(asked)))
 
 

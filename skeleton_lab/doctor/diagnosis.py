@@ -91,6 +91,7 @@ class Diagnosis:
     splits: dict[str, Facts] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     archive: str | None = None  # the published one that this is, row by row
+    descriptors: dict[str, Any] | None = None  # beside it, where they were asked for
     example: np.ndarray | None = None
     skeleton: Layout | None = None  # of the example
     scored: bool = False
@@ -124,6 +125,8 @@ class Diagnosis:
         ]
         for split, facts in self.splits.items():
             lines += _facts(split, facts)
+        if self.descriptors is not None:
+            lines += _beside(self.descriptors)
         lines.append("")
         for f in self.ordered():
             lines.append(f"{f.level.upper():7} {f.code}: {one_line(f.message)}")
@@ -133,6 +136,17 @@ class Diagnosis:
         told = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts)
         lines.append(f"{'SOUND' if self.sound else 'NOT SOUND'}: {told}")
         return "\n".join(lines)
+
+
+def _beside(facts: dict[str, Any]) -> list[str]:
+    low, middle, high = facts["vectors"]
+    per = f"{low} to {high} vectors of a clip, median {middle}" if high > 1 else "one vector of each clip"
+    missing = ", ".join(f"{count} of {split}" for split, count in facts["missing"].items())
+    return [
+        "", f"descriptors: {facts['clips']} of D={facts['D']}, {per}",
+        f"  clips    without one: {missing}; descriptors of no clip: {facts['surplus']}",
+        "  norms    {:.4g} to {:.4g}, median {:.4g}".format(*(facts["norm"][k] for k in (0, 2, 1))),
+    ]  # fmt: skip
 
 
 def _facts(split: str, facts: Facts) -> list[str]:

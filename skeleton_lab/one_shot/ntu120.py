@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives import sample_names
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.ntu_protocol import ONE_SHOT_NOVEL, anchor
-from skeleton_lab.data.archives.sample_names import last_part
 from skeleton_lab.engine.config import class_list
 from skeleton_lab.engine.config.options import Options
 from skeleton_lab.errors import ArchiveError, UsageError
@@ -41,16 +40,13 @@ def names_of(parts: Mapping[str, Clips], where: Path) -> dict[str, list[str]]:
     Raises:
         ArchiveError: neither tells them.
     """
-    names = {split: clips.names for split, clips in parts.items()}
-    if all(each is not None for each in names.values()):
-        return {split: [last_part(name) for name in each or ()] for split, each in names.items()}
-    known = ntu_published.names_of_rows({split: clips.labels for split, clips in parts.items()})
-    if known is None:
+    names = sample_names.of_parts(parts)
+    if names is None:
         raise ArchiveError(
             f"{where}: tells no names of its clips, and is none of the published files by its counts and labels, so "
             "the anchors cannot be found; make it from the raw recordings or from PYSKL's pickle (docs/data.md)"
         )
-    return known[1]
+    return {split: [sample_names.last_part(name) for name in each] for split, each in names.items()}
 
 
 def novel(parts: Mapping[str, Clips], where: Path) -> Rows:

@@ -170,7 +170,7 @@ def test_programs_of_the_package(tmp_path):
 def test_the_usage_line_has_the_verb(tmp_path):
     rooms = ("train CTR-GCN", "test ST-GCN", "train FS-VAE", "predict MS-G3D", "ensemble CTR-GCN")
     alone = ("convert", "check", "view", "report", "cost", "plan", "synthetic", "extract", "prepare")
-    for verb in (*alone, "calibrate", "explain", "few-shot", "one-shot", *rooms):
+    for verb in (*alone, "calibrate", "explain", "few-shot", "multimodal", "one-shot", *rooms):
         said = lab(*verb.split(), "--help", folder=tmp_path)
         assert said.returncode == 0 and said.stdout.startswith(f"usage: skeleton-lab {verb}"), said
 

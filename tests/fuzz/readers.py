@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 
 from skeleton_lab.data.archives.both_splits import open_source
+from skeleton_lab.data.archives.descriptors.files import open_descriptors
 from skeleton_lab.data.archives.opening import open_archive
 from tests.fuzz import keypoints, mutate, pickled, seeds, skeletons
 from tests.fuzz.reader import Reader, written
@@ -79,6 +80,20 @@ def _recording(ending: str) -> Callable[[Path, bytes], object]:
     return use
 
 
+def _descriptors(ending: str) -> Callable[[Path, bytes], object]:
+    def use(folder: Path, data: bytes) -> None:
+        found = open_descriptors(written(folder / f"file{ending}", data))
+        for entry in range(min(len(found), MOST_CLIPS)):
+            found.read(entry)
+
+    return use
+
+
+def _descriptor_folder(folder: Path, data: bytes) -> None:
+    found = open_descriptors(written(folder / "folder" / "clip.npy", data).parent, show=False)
+    found.read(0)
+
+
 def _config(folder: Path, data: bytes) -> None:
     from skeleton_lab.engine.config import yaml_file
 
@@ -117,6 +132,9 @@ READERS = (
     Reader(".skeleton.gz", (lambda: seeds.recording(True),), _recording(".skeleton.gz")),
     Reader(".skeleton in ZIP", (seeds.recordings_zip,), _recording(".zip")),
     Reader("HDF5", (seeds.h5, lambda: seeds.h5(chunks=True, compression="gzip")), _archive(".h5")),
+    Reader("descriptors", (seeds.descriptors,), _descriptors(".npz"), (seeds.strange_descriptors,)),
+    Reader("descriptors, rows", (lambda: seeds.npy(np.ones((3, 4))),), _descriptors(".npy"), (seeds.strange_npy,)),
+    Reader("descriptors, folder", (lambda: seeds.npy(np.ones(4)),), _descriptor_folder, (seeds.strange_npy,)),
     Reader("YAML", (lambda: seeds.CONFIG,), _config, (seeds.strange_yaml,)),
     Reader("weights", (seeds.weights,), _weights(".pt"), (pickled.make, pickled.weights)),
     Reader("key points", keypoints.SEEDS, keypoints.use("file.json"), (keypoints.strange_json,)),

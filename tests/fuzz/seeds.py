@@ -223,6 +223,29 @@ def strange_npz(draw: Random) -> bytes:
     return file.getvalue()
 
 
+def _descriptors() -> dict[str, np.ndarray]:
+    return {"names": np.array(["a", "b"]), "values": np.ones((3, 4), np.float32), "offsets": np.array([0, 1, 3])}
+
+
+def descriptors() -> bytes:
+    """Packed, of two clips."""
+    file = io.BytesIO()
+    np.savez(file, **_descriptors())
+    return file.getvalue()
+
+
+def strange_descriptors(draw: Random) -> bytes:
+    """Offsets that lead astray, and members of any kind."""
+    arrays = _descriptors()
+    arrays["offsets"] = np.array([draw.choice((-1, 0, 1, 2, 3, 10**12)) for _ in range(draw.choice((1, 3, 3, 4)))])
+    if draw.random() < 0.5:
+        arrays[draw.choice((*arrays, "data"))] = any_array(draw)
+    file = io.BytesIO()
+    with np.errstate(all="ignore"):
+        draw.choice((np.savez, np.savez_compressed))(file, **arrays)
+    return file.getvalue()
+
+
 def strange_npy(draw: Random) -> bytes:
     """A header that claims anything, in front of few data."""
     if draw.random() < 0.5:

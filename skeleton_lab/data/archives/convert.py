@@ -19,6 +19,8 @@ import numpy as np
 from skeleton_lab.data.archives import about
 from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.descriptors.files import Descriptors
+from skeleton_lab.data.archives.descriptors.pack import pack
 from skeleton_lab.data.archives.locate import held
 from skeleton_lab.data.archives.opening import SPLITS
 from skeleton_lab.data.archives.readers.pyskl import divisions_of
@@ -326,7 +328,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = common("Convert an archive of skeleton clips from any layout to any other.")
     add = parser.add_argument
-    add("--input", type=Path, required=True, metavar="PATH", help="archive, or folder of arrays or JSON clips")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", type=Path, metavar="PATH", help="archive, or folder of arrays or JSON clips")
+    source.add_argument("--descriptors", type=Path, metavar="FOLDER", help="descriptors beside an archive, NAME.npy of "
+        "each clip, to be packed in one .npz (docs/multimodal.md)")  # fmt: skip
     add("--output", type=Path, required=True, metavar="PATH", help="file, or folder for npy, ucla, kinetics")
     add("--to", choices=FORMATS, help="default: by the suffix of --output")
     add("--split", choices=SPLITS, help="only this one")
@@ -342,7 +347,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--compress", action="store_true", help="deflate NPZ and HDF5")
     options = vars(parser.parse_args(argv))
     source, target, quiet = options.pop("input"), options.pop("output"), options.pop("quiet")
+    folder = options.pop("descriptors")
+    if folder is not None:
+        given = [name for name, value in options.items() if value]
+        if given:
+            parser.error(f"--{given[0].replace('_', '-')} is about clips, and --descriptors has none")
+        return guarded(lambda: _say_packed(pack(folder, target, not quiet)))
     return run(source, target, quiet, **options)
+
+
+def _say_packed(made: Descriptors) -> None:
+    per = f"{made.lengths.min()} to {made.lengths.max()} of a clip" if made.per_frame else "one of each clip"
+    print(f"Wrote descriptors of {len(made)} clips, {per}, D={made.D}:")
+    print(f"  {made.path}  {made.path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

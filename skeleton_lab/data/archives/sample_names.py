@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.data.archives import ntu_published
+from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.errors import ArchiveError
 
 SPLIT = re.compile(r"(?:train|test|val|valid|validation|eval)[_-]+(?=.)", re.IGNORECASE)
@@ -31,6 +33,15 @@ def numbered(names: Sequence[Any]) -> bool:
     return len(words) == len(names) and all(
         NUMBER.fullmatch(word) and len(word) < 10 and int(word) < len(names) for word in words
     )
+
+
+def of_parts(parts: Mapping[str, Clips]) -> dict[str, list[str]] | None:
+    """The sample names of each split: of the archive, else those of the published file that it is; None for neither."""
+    names = {split: list(clips.names) for split, clips in parts.items() if clips.names is not None}
+    if len(names) == len(parts):
+        return names
+    known = ntu_published.names_of_rows({split: clips.labels for split, clips in parts.items()})
+    return None if known is None else known[1]
 
 
 def places(names: Sequence[Any], others: Sequence[Any], where: Path, other: Path) -> list[int] | None:

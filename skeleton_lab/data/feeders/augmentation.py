@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skeleton_lab.data.feeders import transforms
-from skeleton_lab.data.feeders.pipeline import Work
+from skeleton_lab.data.feeders.pipeline import NOT_YET, Work
 from skeleton_lab.data.feeders.sample_rng import Draws
 from skeleton_lab.utils.tensors import Tensor, torch
 
@@ -85,6 +85,8 @@ def mirror(work: Work, rows: np.ndarray, _: Draws) -> None:
 def reverse(work: Work, rows: np.ndarray, _: Draws) -> None:
     """Play backwards: the time of each frame changes its sign, but the order of times stays, as published."""
     work.x[rows] = work.x[rows].flip(-1)
+    if work.frames is not NOT_YET:
+        work.frames[rows] = work.frames[rows, ::-1]
     work.index_t[rows] *= -1
 
 

@@ -161,6 +161,10 @@ class Feeder(Dataset):
         """Clips as the steps read them."""
         return ImagePoints(clips, self.skeleton) if self.placed and self.skeleton is not None else clips
 
+    def shown(self, epoch: int) -> Any:
+        """The clips as far as they are observed."""
+        return self.clips if self.observe == (1, 1) else Observed(self.clips, self.observe, self.seed, epoch)
+
     def work(self, batch: Sequence[int]) -> Work:
         """Run the steps for the samples of a batch.
 
@@ -173,7 +177,7 @@ class Feeder(Dataset):
             raise IndexError(f"sample {index[wrong][0]} of a feeder of {len(self)} samples")
         index = np.where(index < 0, index + len(self), index)
         epoch = getattr(batch, "epoch", self.epoch)
-        clips = self.clips if self.observe == (1, 1) else Observed(self.clips, self.observe, self.seed, epoch)
+        clips = self.shown(epoch)
         if self.corruption is not None:
             clips = Corrupted(clips, self.corruption, self.stored_skeleton, self.seed)
         work = Work(self.seen(clips), index % len(self.label), Draws(self.seed, epoch, index), D=self.D)

@@ -62,6 +62,7 @@ class DrawClip:
         frames = np.where(
             n[:, None] < self.window, (start + np.arange(self.window)) % n[:, None], drawn(n, self.window, draws)
         )
+        work.frames = frames.astype(np.float64)
         work.x = transforms.frames_last(work.clips.gather(work.sample, frames))
 
 
@@ -104,4 +105,5 @@ class TimedFrames:
             others = work.clips.gather(work.sample[between], second[between])
             rows[between] = transforms.blend(rows[between], others, a[between])
         work.x = transforms.frames_last(rows)
-        work.index_t = transforms.clip_time(first + a.astype(np.float64) * (second - first), work.n)
+        work.frames = first + a.astype(np.float64) * (second - first)
+        work.index_t = transforms.clip_time(work.frames, work.n)

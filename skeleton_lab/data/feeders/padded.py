@@ -61,6 +61,7 @@ class ReadClip:
             frames = padded(frames, self.window, np.zeros(len(frames), np.int64))
         elif self.crop and 0 < self.window < frames.shape[1]:
             frames = self.cropped(work, frames)
+        work.frames = np.where(frames < work.clips.T, frames, -1).astype(np.float64)
         work.x = transforms.frames_last(work.clips.gather(work.sample, frames))
         if self.mean is not None and self.std is not None:
             mean, std = (torch.from_numpy(t.astype(np.float32))[..., None] for t in (self.mean, self.std))

@@ -34,6 +34,7 @@ class Work:
     start: np.ndarray = NOT_YET  # (B,) int64, first frame of the crop
     length: np.ndarray = NOT_YET  # (B,) int64, frames in the crop
     x: Tensor = NOT_YET  # (B, M, V, C, W), see transforms
+    frames: np.ndarray = NOT_YET  # (B, W) float64, place in the clip of each frame of x, in frames; -1: none
     index_t: np.ndarray = NOT_YET  # (B, W) float32, where in the clip each frame lies, -1..1
     D: int = 3  # coordinates of a joint; a channel behind them is a score
     skeleton: Layout = field(default_factory=lambda: layouts.layout("ntu25"))
@@ -71,6 +72,7 @@ class Resize:
 
     def __call__(self, work: Work) -> None:
         i0, i1, a = transforms.resize_positions(work.length, self.window)
+        work.frames = work.start[:, None] + i0 + a.astype(np.float64) * (i1 - i0)
         frames = np.concatenate([i0, i1], axis=1) + work.start[:, None]
         rows = np.ascontiguousarray(work.clips.gather(work.sample, frames))
         work.x = transforms.frames_last(transforms.blend(rows[:, : self.window], rows[:, self.window :], a))
@@ -80,6 +82,7 @@ def read_whole(work: Work) -> None:
     """Read all frames as float64; after its end a clip repeats its last frame, so extremes are those of the clip."""
     work.start, work.length = np.zeros_like(work.stored), np.maximum(work.stored, 1)
     frames = np.minimum(np.arange(work.length.max()), work.length[:, None] - 1)
+    work.frames = frames.astype(np.float64)
     work.x = transforms.frames_last(work.clips.gather(work.sample, frames)).double()
 
 
@@ -133,6 +136,8 @@ class PickFrames:
         else:
             frames = transforms.even_frames(work.length, self.count)
         work.x = transforms.pick_frames(work.x, frames)
+        if work.frames is not NOT_YET:
+            work.frames = np.take_along_axis(work.frames, frames, axis=1)
         work.index_t = transforms.clip_time(frames, work.length)
 
 

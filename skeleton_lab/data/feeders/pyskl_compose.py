@@ -35,7 +35,8 @@ class Collect:
         self.keys = [keys] if isinstance(keys, str) else list(keys)
 
     def __call__(self, item: Item, chance: Any = None) -> None:
-        kept = {key: item[key] for key in self.keys}
+        told = [pyskl_normalise.SOURCE] if pyskl_normalise.SOURCE in item else []
+        kept = {key: item[key] for key in (*self.keys, *told)}
         item.clear()
         item.update(kept)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.feeders.base import checked_count
-from skeleton_lab.data.feeders.pyskl_normalise import Item, join_score, real
+from skeleton_lab.data.feeders.pyskl_normalise import Item, join_score, keep_frames, real
 from skeleton_lab.errors import UsageError
 
 TEST_SEED = 255
@@ -75,6 +75,7 @@ class UniformSample:
 
     def __call__(self, item: Item, chance: Any) -> None:
         chosen = self.frames(item["total_frames"], item.get("test_mode", False), chance.np)
+        keep_frames(item, chosen)
         item["frame_inds"] = chosen + item.get("start_index", 0)
         item["clip_len"], item["num_clips"] = self.clip_len, self.num_clips
 
@@ -139,6 +140,7 @@ class PadTo:
                 if self.mode == "zero":
                     x[:, total:] = 0
                 item[key] = x
+        keep_frames(item, np.where(frames < total, frames, -1) if self.mode == "zero" else frames % total)
         item["total_frames"] = self.length
 
 

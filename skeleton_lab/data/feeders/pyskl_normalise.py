@@ -18,9 +18,17 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.skeletons.layouts import Point
 
 Item = dict[str, Any]
+SOURCE = "source_frames"  # (T,) int64 of items that tell it: the frame of the clip that each of theirs is, -1 for none
 EMPTY = 1e-8  # a frame whose values all lie within this of 0 shows nobody
 KINECT = 25  # joints; joint 1 of it, the middle of the spine, is the centre
 SMALLEST = 10  # pixels that a clip of 2-D points must extend over in both directions to be stretched (mode auto)
+
+
+def keep_frames(item: Item, chosen: np.ndarray) -> None:
+    """Note that the item's frames are now these of what they were: places, or a mask; -1 for an empty frame."""
+    if SOURCE in item:
+        kept = item[SOURCE][chosen]
+        item[SOURCE] = kept if chosen.dtype == bool else np.where(chosen < 0, -1, kept)
 
 
 def real(x: np.ndarray) -> np.ndarray:
@@ -66,6 +74,7 @@ class PreNormalize3D:
         if len(x) == 2 and there[1].sum() > there[0].sum():
             x, there = x[::-1], there[::-1]
         x = x[:, there[0]]
+        keep_frames(item, there[0])
         if self.align_center:
             centre = self.centre or [1 if x.shape[2] == KINECT else x.shape[2] - 1]
             item["body_center"] = x[0, 0, centre].mean(0)

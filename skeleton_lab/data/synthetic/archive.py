@@ -34,7 +34,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.archives import class_names
-from skeleton_lab.data.synthetic import pictures
+from skeleton_lab.data.synthetic import descriptors, pictures
 from skeleton_lab.data.synthetic.actions import ACTIONS, PAIRS, SINGLE, chosen
 from skeleton_lab.data.synthetic.recorder import Recorder, Resampled
 from skeleton_lab.errors import UsageError, guarded, nearest
@@ -273,13 +273,21 @@ def _parser() -> Parser:
     parser.add_argument("--resample", type=int, metavar="T", help="store each clip as T evenly spaced frames of it")
     parser.add_argument("--skeleton", choices=SKELETONS, default=KINECT, help="coco17: key points of pictures of the "
                         "same people, in pixels, with the errors and scores of an estimator")  # fmt: skip
+    parser.add_argument("--descriptors", type=Path, metavar="FILE", help="also an NPZ of descriptors of images that "
+                        "were never taken: objects, rooms, people (docs/multimodal.md)")  # fmt: skip
+    parser.add_argument("--descriptor-size", type=int, default=descriptors.SIZE, metavar="D", help="values of a vector")
+    parser.add_argument("--descriptor-noise", type=float, default=descriptors.NOISE, metavar="X", help="length of the "
+                        "noise of a clip, and of a frame; the object's direction has length 1")  # fmt: skip
+    parser.add_argument("--descriptor-wrong", type=float, default=descriptors.WRONG, metavar="P", help="share of the "
+                        "clips that show another object than their action's")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
 def _main(argv: list[str] | None) -> None:
     flags = vars(_parser().parse_args(argv))
-    out, quiet = flags.pop("out"), flags.pop("quiet")
+    out, quiet, beside = flags.pop("out"), flags.pop("quiet"), flags.pop("descriptors")
+    of_images = {key: flags.pop(f"descriptor_{key}") for key in ("size", "noise", "wrong")}
     made = write(out, progress=not quiet, **flags)
     own = flags["skeleton"] != KINECT  # whose classes are counted anew
     names = ", ".join(f"{k if own else label} {class_names.ntu()[label]}" for k, label in enumerate(made.labels))
@@ -287,6 +295,9 @@ def _main(argv: list[str] | None) -> None:
         f"{made.path}: {made.train} training and {made.test} test clips, {made.bytes / 1e6:.1f} MB,"
         f" {(made.train + made.test) / made.seconds:.0f} clips/s\nactions: {names}"
     )
+    if beside is not None:
+        descriptors.write(beside, out, seed=flags["seed"], **of_images)
+        print(f"{beside}: a vector of {of_images['size']} values for every frame, {beside.stat().st_size / 1e6:.1f} MB")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
 from skeleton_lab.zero_shot.features.ownership import whole
+from skeleton_lab.zero_shot.text import class_descriptors
 from skeleton_lab.zero_shot.text.sources import COUNTS, MODES, texts
 
 NOTES = "made_from.json"  # beside the features
@@ -36,6 +37,8 @@ def make_parser(ntu: int | None, arch: str) -> Parser:
     parser.add_argument("--weights", help="CLIP's file, or a state_dict (default: text_extractor/, $CLIP_WEIGHTS)")
     parser.add_argument("--bpe", help="bpe_simple_vocab_16e6.txt.gz (default: the one of open_clip_torch)")
     parser.add_argument("--sem_dir", default="./sem_info", help="folder of your own texts, <text>_<n>.csv")
+    parser.add_argument("--descriptors", type=Path, help="no texts: one vector of each class, of an image network say, "
+                        "as im_<n>.npy for --tm lb_im (docs/zero-shot.md)")  # fmt: skip
     return parser
 
 
@@ -50,6 +53,10 @@ def run(options: argparse.Namespace, room: Path) -> int:
     if options.ntu not in COUNTS:
         raise UsageError(f"--ntu {options.ntu}: there are texts for 60 and 120 classes")
     save_dir = Path(options.save_dir)
+    if options.descriptors is not None:
+        made = target(save_dir, options.arch, class_descriptors.MODE, options.ntu)
+        print(class_descriptors.write(options.descriptors, made, options.ntu, Path(options.sem_dir)))
+        return 0
     missing = [mode for mode in MODES if not target(save_dir, options.arch, mode, options.ntu).is_file()]
     notes, rows = save_dir / options.arch / NOTES, {}
     known = _read(notes)

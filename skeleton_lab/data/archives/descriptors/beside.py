@@ -1,0 +1,115 @@
+"""Which descriptor belongs to which clip of an archive: by the clips' names, or by the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from skeleton_lab.data.archives import sample_names
+from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.descriptors.files import Descriptors
+from skeleton_lab.errors import ArchiveError, one_line
+
+NONE = -1  # a clip without a descriptor
+SAMPLE = 16  # entries whose values a digest looks at
+FORMS = (str, sample_names.bare, sample_names.last_part)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Descriptors beside an archive.
+
+    Attributes:
+        entries: by split (N,) int64, the entry of each clip in ``descriptors``, ``NONE`` for a clip without one.
+        surplus: names (or rows) of descriptors that belong to no clip.
+    """
+
+    descriptors: Descriptors
+    entries: Mapping[str, np.ndarray]
+    surplus: Sequence[str]
+
+    def digest(self) -> str:
+        """Of whose descriptors there are and of the values of some of them: enough to tell when they were made anew."""
+        found = blake2b(repr([self.descriptors.D, *self.entries]).encode(), digest_size=16)
+        for entries in (*self.entries.values(), self.descriptors.lengths):
+            found.update(np.ascontiguousarray(entries, np.int64).tobytes())
+        for entry in np.unique(np.linspace(0, len(self.descriptors) - 1, SAMPLE).astype(int)).tolist():
+            found.update(np.ascontiguousarray(self.descriptors.raw(entry)).tobytes())
+        return found.hexdigest()
+
+    def missing(self, split: str) -> np.ndarray:
+        """Rows of the clips without a descriptor."""
+        return np.flatnonzero(self.entries[split] == NONE)
+
+
+def beside(descriptors: Descriptors, parts: Mapping[str, Clips], archive: Path) -> Beside:
+    """Find the descriptor of every clip.
+
+    Names are compared as they are, then without ending and split, then without folders, as ``sample_names.places``
+    does; the form counts in which the most clips have one. Clips may lack one, and descriptors may be of no clip.
+
+    Args:
+        parts: the clips of the splits; archive: their file, for messages.
+
+    Raises:
+        ArchiveError: no name is that of a clip, nothing tells the clips' names, or rows and clips differ in number.
+    """
+    if descriptors.names is None:
+        return _by_row(descriptors, parts, archive)
+    names = sample_names.of_parts(parts)
+    if names is None:
+        raise ArchiveError(
+            f"{archive} tells no names of its clips and is none of the published files, so descriptors cannot be found "
+            "by name; give one .npy in the order of its rows, training clips first"
+        )
+    found = _by_name(descriptors, names)
+    if not any((entries != NONE).any() for entries in found.values()):
+        first = next(name for each in names.values() for name in each)
+        raise ArchiveError(
+            f"{descriptors.path}: none of its {len(descriptors)} names is that of a clip of {archive}; its first is "
+            f"{one_line(descriptors.names[0])}, the first clip is {one_line(first)}"
+        )
+    used = np.zeros(len(descriptors), bool)
+    for entries in found.values():
+        used[entries[entries != NONE]] = True
+    return Beside(descriptors, found, [descriptors.names[k] for k in np.flatnonzero(~used)])
+
+
+def _by_name(descriptors: Descriptors, names: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    best: dict[str, np.ndarray] = {}
+    most = -1
+    for form in FORMS:
+        of_split = {split: [form(name) for name in each] for split, each in names.items()}
+        sets = [set(each) for each in of_split.values()]
+        place = {form(name): k for k, name in enumerate(descriptors.names or ())}
+        if len(place) < len(descriptors) or len(set().union(*sets)) < sum(map(len, sets)):
+            continue  # two descriptors, or a training and a test clip, would be called the same
+        found = {split: np.array([place.get(key, NONE) for key in each], int) for split, each in of_split.items()}
+        count = sum(int((entries != NONE).sum()) for entries in found.values())
+        if count > most:
+            best, most = found, count
+    if not best:
+        raise ArchiveError(
+            f"{descriptors.path}: two of its names are the same, or those of a training and of a test clip; names must "
+            "tell clips apart"
+        )
+    return best
+
+
+def _by_row(descriptors: Descriptors, parts: Mapping[str, Clips], archive: Path) -> Beside:
+    counts = {split: len(clips) for split, clips in parts.items()}
+    if len(descriptors) != sum(counts.values()):
+        told = " and ".join(f"{count} {split}" for split, count in counts.items())
+        raise ArchiveError(
+            f"{descriptors.path} has {len(descriptors)} rows; {archive} has {told} clips, and one row is expected for "
+            "each in this order"
+        )
+    entries, first = {}, 0
+    for split, count in counts.items():
+        entries[split] = np.arange(first, first + count)
+        first += count
+    return Beside(descriptors, entries, [])

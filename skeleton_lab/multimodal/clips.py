@@ -1,0 +1,243 @@
+"""Both splits of an archive as a trained network sees them: features, logits, and the descriptor of every clip."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skeleton_lab.data.archives import both_splits, clip_groups, sample_names
+from skeleton_lab.data.archives.clips import Clips
+from skeleton_lab.data.archives.descriptors.beside import NONE, Beside, beside
+from skeleton_lab.data.archives.descriptors.files import Descriptors, open_descriptors
+from skeleton_lab.data.archives.parsing import parsing
+from skeleton_lab.data.feeders.base import Feeder, checked_interval
+from skeleton_lab.data.feeders.described import Moments, NotingMoments, described
+from skeleton_lab.engine.dataloader import check_labels, observed, subjects_apart
+from skeleton_lab.errors import ArchiveError, UsageError
+from skeleton_lab.inference.network import Network
+from skeleton_lab.inference.penultimate import FeaturesAlone, WithFeatures
+from skeleton_lab.utils.atomic import write_atomically
+
+SPLITS = ("train", "test")
+IN_MEMORY = 512 << 20  # bytes of descriptors that are kept; of more each batch is read anew
+HELD_OUT = 0.2  # share of the training subjects who fit the weight of late fusion, where the run held out none
+
+
+@dataclass
+class Frozen:
+    """A split by the network as it is: nothing of this changes while heads are trained.
+
+    Attributes:
+        features: (N, F) float32 in front of the classifier; logits: (N, K) float32; labels: (N,) int64.
+        when: the moments that the network saw.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+    when: Moments
+
+    def of(self, rows: np.ndarray) -> Frozen:
+        return Frozen(self.features[rows], self.logits[rows], self.labels[rows], self.when.of(rows))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Frozen]) -> Frozen:
+        """One behind the other."""
+        features, logits, labels = (
+            np.concatenate([getattr(part, key) for part in parts]) for key in ("features", "logits", "labels")
+        )
+        return cls(features, logits, labels, Moments.joined([part.when for part in parts]))
+
+
+class Source:
+    """Descriptors of the items of a split, batch by batch.
+
+    Args:
+        entries: (N,) of the items in ``descriptors``; when: their moments; first: the first descriptor alone.
+    """
+
+    def __init__(self, descriptors: Descriptors, entries: np.ndarray, when: Moments, first: bool = False) -> None:
+        self._of = descriptors, first
+        self.entries, self._when = entries, when
+        W = 1 if first or not descriptors.per_frame else when.frames.shape[1]
+        fits = len(entries) * W * descriptors.D * 4 <= IN_MEMORY
+        self._all = self._read(np.arange(len(entries))) if fits else None
+
+    def _read(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        descriptors, first = self._of
+        made = described(descriptors, self.entries[rows], self._when.of(rows), first)
+        return torch.from_numpy(made[0]), torch.from_numpy(made[1])
+
+    def __call__(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(B, W, D) float32, and (B, W) bool where they exist."""
+        if self._all is None:
+            return self._read(rows)
+        at = torch.from_numpy(rows)
+        return self._all[0][at], self._all[1][at]
+
+
+@dataclass
+class Task:
+    """What a table is made of.
+
+    Attributes:
+        parts: clips by split; frozen: the same by the network; descriptors, entries: beside them, by split.
+        train: rows of the training split that heads learn from; held: rows by which late fusion is fitted, none where
+            nothing tells the subjects.
+        unseen: whether the network was not trained on ``held`` either.
+        names: of the clips by split, None where nothing tells.
+    """
+
+    parts: dict[str, Clips]
+    frozen: dict[str, Frozen]
+    descriptors: Descriptors
+    entries: dict[str, np.ndarray]
+    train: np.ndarray
+    held: np.ndarray
+    unseen: bool
+    names: dict[str, list[str]] | None
+
+    @property
+    def classes(self) -> int:
+        return self.frozen["test"].logits.shape[1]
+
+    def known(self, split: str) -> np.ndarray:
+        """(N,) bool, whether a clip's descriptor has been seen by the time that is observed."""
+        entries, when = self.entries[split], self.frozen[split].when
+        lengths = np.where(entries == NONE, 0, self.descriptors.lengths[entries])
+        seen = np.where(when.seen >= when.total, lengths, lengths * when.seen // np.maximum(when.total, 1))
+        return (seen > 0) & ((when.total > 0) | (not self.descriptors.per_frame))
+
+
+def found_beside(options: Namespace) -> tuple[dict[str, Clips], Beside]:
+    """The archive's splits, and the descriptors that belong to them.
+
+    Raises:
+        UsageError, ArchiveError and its kin: there are not both splits, or no clip of one of them has a descriptor; the
+            share that is observed leaves nothing of descriptors of whole clips.
+    """
+    parts = both_splits.open_source(options.data, layout=options.layout)
+    if set(parts) != set(SPLITS):
+        raise ArchiveError(f"--data {options.data}: has the {next(iter(parts))} split alone; both are needed")
+    found = beside(open_descriptors(options.descriptors), parts, options.data)
+    for split in SPLITS:
+        if len(found.missing(split)) == len(parts[split]):
+            raise ArchiveError(f"--descriptors {options.descriptors}: no {split} clip has one")
+    if options.observe < 1 and not found.descriptors.per_frame:
+        raise UsageError(
+            f"--observe {options.observe:g}: {options.descriptors} has one descriptor of each whole clip, which knows "
+            "its end; give one for each frame"
+        )
+    return parts, found
+
+
+def feeder_of(network: Network, options: Namespace, split: str) -> Feeder:
+    """The network's test feeder on a split, observed as far as asked."""
+    feeder = network.archive_feeder(options.data, split, None, None, options.layout)
+    check_labels(feeder, network.K, split)
+    if options.observe == 1:
+        return feeder
+    cut = observed(feeder, checked_interval(options.observe, "observe"))
+    assert isinstance(cut, Feeder)
+    return cut
+
+
+def frozen_of(network: Network, options: Namespace, split: str) -> Frozen:
+    """One pass over a split; two where a sample is several clips, whose logits are averaged in the test's own way.
+
+    Raises:
+        UsageError: features are not finite, or unknown.
+    """
+    feeder, plain = feeder_of(network, options, split), network.model
+    noting: Any = NotingMoments(feeder)
+    several = getattr(feeder, "num_clips", 1) > 1
+    try:
+        if several:
+            logits = network.logits(feeder, f"{split} clips")
+            network.model, noting.average_clips = FeaturesAlone(plain), "score"
+            features = network.logits(noting, f"{split} features")
+        else:
+            network.model = WithFeatures(plain)
+            both = network.logits(noting, f"{split} clips")
+            K = network.K if network.K is not None else int(feeder.label.max()) + 1
+            logits, features = both[:, :K], both[:, K:]
+    finally:
+        network.model = plain
+    if not (np.isfinite(features).all() and np.isfinite(logits).all()):
+        raise UsageError(f"--weights {network.weights}: features of {split} clips are not finite: damaged weights?")
+    return Frozen(features, logits, feeder.label.astype(np.int64), noting.moments)
+
+
+def kept(path: Path, make: Callable[[], dict[str, Frozen]]) -> dict[str, Frozen]:
+    """The splits of a file, made and written where it is not there."""
+    if not path.is_file():
+        made = make()
+        arrays: dict[str, Any] = {
+            f"{split}_{key}": value for split, each in made.items() for key, value in _arrays(each).items()
+        }
+        write_atomically(path, lambda file: np.savez(file, **arrays))
+        return made
+    with parsing(path), np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    return {split: _of_arrays({key: arrays[f"{split}_{key}"] for key in KEYS}) for split in SPLITS}
+
+
+KEYS = ("features", "logits", "labels", "frames", "total", "seen")
+
+
+def _arrays(each: Frozen) -> dict[str, np.ndarray]:
+    values = (each.features, each.logits, each.labels, each.when.frames, each.when.total, each.when.seen)
+    return dict(zip(KEYS, values))
+
+
+def _of_arrays(arrays: dict[str, np.ndarray]) -> Frozen:
+    features, logits, labels, *when = (arrays[key] for key in KEYS)
+    return Frozen(features, logits, labels, Moments(*when))
+
+
+def task_of(network: Network, options: Namespace, parts: dict[str, Clips], found: Beside, cache: Path) -> Task:
+    """Everything that heads are trained on.
+
+    Raises:
+        UsageError: the network was trained on some classes only, or what ``frozen_of`` raises.
+    """
+    if network.options.classes is not None:
+        raise UsageError(
+            f"--config {network.config}: the network was trained on some classes only (--classes); take one of all"
+        )
+    frozen = kept(cache, lambda: {split: frozen_of(network, options, split) for split in SPLITS})
+    order = {split: _order(feeder_of(network, options, split).clips, clips) for split, clips in parts.items()}
+    told = sample_names.of_parts(parts)
+    names = None if told is None else {split: [told[split][k] for k in rows] for split, rows in order.items()}
+    parts = {split: clips.subset(order[split]) for split, clips in parts.items()}
+    entries = {split: found.entries[split][rows] for split, rows in order.items()}
+    subjects = parts["train"].subjects
+    if subjects is None and names is not None:
+        subjects = clip_groups.subjects_of(names["train"])
+    rows = np.arange(len(parts["train"]))
+    unseen = network.options.val_split == "subjects" and _trained_on(network, options.data)
+    held = np.zeros(len(rows), bool)
+    if subjects is not None and len(np.unique(subjects)) > 1:
+        share, seed = (network.options.val_share, network.options.seed) if unseen else (HELD_OUT, 1)
+        held = subjects_apart(np.asarray(subjects), share, seed)
+    train = rows[~held] if unseen else rows  # what the network itself was trained on
+    return Task(parts, frozen, found.descriptors, entries, train, rows[held], unseen, names)
+
+
+def _order(fed: Clips, clips: Clips) -> np.ndarray:
+    """The row in ``clips`` of each of a feeder's: some feeders read a pickle in the order in which it is stored."""
+    row = {place: k for k, place in enumerate(clips.places(np.arange(len(clips))).tolist())}
+    return np.array([row[place] for place in fed.places(np.arange(len(fed))).tolist()], np.int64)
+
+
+def _trained_on(network: Network, data: Path) -> bool:
+    """Whether the network's training read the archive, by the file's name: it may lie elsewhere here."""
+    given = network.options.train_feeder_args
+    return any(Path(str(given.get(key, ""))).name == data.name for key in ("data_path", "root"))

@@ -1,0 +1,233 @@
+"""The whole table on synthetic clips whose actions look alike in pairs, by a network that is fitted and not trained."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import skeleton_lab
+from skeleton_lab import cli, registry
+from skeleton_lab.data.archives.descriptors.files import open_descriptors
+from skeleton_lab.data.synthetic import archive, descriptors
+from skeleton_lab.inference import opening
+from skeleton_lab.multimodal import clips, training, units
+
+ACTIONS = (0, 37, 9, 33, 38, 22, 6, 51)  # drinking and saluting, clapping and rubbing hands, ...
+CONFIG = "config/stgcnpp/ntu60_xsub_3dkp/j.yaml"
+SMALL = {"base_channels": 16, "num_stages": 3, "inflate_stages": [2], "down_stages": [2]}
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Namespace:
+    """An archive with descriptors, and a small ST-GCN++ whose classifier is that of least squares on its features."""
+    folder = tmp_path_factory.mktemp("multimodal")
+    data = folder / "my.npz"
+    archive.write(data, train=320, test=160, actions=ACTIONS, resample=FRAMES, two_person_share=0, progress=False)
+    descriptors.write(folder / "d.npz", data)
+    config = yaml.safe_load((registry.find("pyskl").path / CONFIG).read_text())
+    config |= {"device": "cpu", "val_split": "subjects", "seed": 1, "test_batch_size": 80}
+    config["model_args"] |= SMALL
+    for split in ("train", "test"):
+        told = {"data_path": str(data), "split": split, "times": 1, "window_size": FRAMES, "num_clips": 1}
+        config[f"{split}_feeder_args"] |= told
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with registry.room("pyskl"):
+        torch.manual_seed(0)
+        net = registry.load("pyskl", config["model"])(**config["model_args"]).eval()
+    feeder = skeleton_lab.create_dataset("stgcnpp", data, split="train", config=folder / "config.yaml")
+    feeder.test_mode = True
+    x, labels, _ = feeder.__getitems__(range(len(feeder)))
+    fit(net, x, np.eye(60)[labels.numpy()])
+    torch.save(net.state_dict(), folder / "net.pt")
+    return Namespace(folder=folder, data=data, weights=folder / "net.pt", descriptors=folder / "d.npz")
+
+
+@torch.no_grad()
+def fit(net: torch.nn.Module, x: torch.Tensor, y: np.ndarray) -> None:
+    """Weights of the classifier by ridge regression."""
+    seen: list[torch.Tensor] = []
+    layer = net.cls_head.fc_cls
+    handle = layer.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    net(x)
+    handle.remove()
+    f = seen[0].view(len(x), -1, layer.in_features).mean(1).double().numpy()
+    mean, scale = f.mean(0), f.std(0) + 1e-9
+    z = np.hstack([(f - mean) / scale, np.ones((len(f), 1))])
+    w = np.linalg.solve(z.T @ z + 10 * np.eye(z.shape[1]), z.T @ y) * 8
+    layer.weight.copy_(torch.from_numpy((w[:-1] / scale[:, None]).T))
+    layer.bias.copy_(torch.from_numpy(w[-1] - (mean / scale) @ w[:-1]))
+
+
+def words(lab: Namespace, out: Path, *more: object, **changed: object) -> list[str]:
+    flags = {"weights": lab.weights, "data": lab.data, "descriptors": lab.descriptors, "work-dir": out} | changed
+    given = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
+    return ["multimodal", "pyskl", *given, *map(str, more)]
+
+
+HEADS = ("--epochs", 20, "--lr", 0.01)
+QUICK = ("--epochs", 1, "--seeds", 1)
+
+
+@pytest.fixture(scope="module")
+def table(lab) -> Namespace:
+    """One run of everything; ``out``: its folder."""
+    out = lab.folder / "table"
+    assert cli.main(words(lab, out, "--seeds", 1, *HEADS)) == 0
+    content = json.loads((out / "multimodal.json").read_text())
+    return Namespace(out=out, content=content, rows={row["key"]: row for row in content["rows"]})
+
+
+def test_fusion_gains_clearly_and_shuffled_descriptors_nothing(table):
+    rows = table.rows
+    for points, p in (("points", "p"), ("points_head", "p_head")):
+        assert rows["F"][points] > 20 and rows["F"][p] < 1e-4
+        assert rows["F-shuffled"][points] < 3
+    assert rows["F"]["low"] > max(rows[key]["high"] for key in ("S", "S-head"))
+    assert rows["S"]["points"] is None is rows["S-head"]["points_head"]
+    assert rows["F-shuffled"]["high"] < rows["F"]["low"]
+    assert rows["F"]["top1"] > rows["F-missing-25"]["top1"] > rows["F-missing-100"]["top1"]
+    assert abs(rows["F-missing-100"]["points"]) < 15  # modality dropout: without descriptors it is as good as S
+    assert rows["L-fitted"]["p"] < 0.01 and 0 < table.content["late_weights"]["1"] < 1
+    assert rows["F-first"]["top1"] < rows["F"]["top1"] - 0.2  # the object comes into view later
+
+
+def test_figures_are_those_of_the_answers(lab, table):
+    data = skeleton_lab.create_dataset("stgcnpp", lab.data, config=lab.folder / "config.yaml")
+    net = skeleton_lab.create_model("stgcnpp", weights=lab.weights, config=lab.folder / "config.yaml")
+    alone = skeleton_lab.evaluate(net, data)
+    assert table.rows["S"]["top1"] == pytest.approx(alone.top1, abs=0.007)  # a clip may lie on the border
+    with np.load(table.out / "parts" / "F-seed1.npz") as file:
+        fused = file["test"].argmax(1) == data.label
+    skeleton = alone.logits.numpy().argmax(1) == data.label
+    assert table.rows["F"]["right"] == [int(fused.sum())]
+    told = {each["class"]: each for each in table.content["classes"]}
+    drinks = told["drink water"]
+    assert drinks["right_b"] == fused[data.label == 0].sum() and drinks["clips"] == (data.label == 0).sum()
+    assert sum(each["only_b"] for each in told.values()) == pytest.approx((fused & ~skeleton).sum(), abs=1)
+    held = table.content["held_out"]
+    assert held["unseen_by_network"] and table.content["trained_on"] + held["clips"] == 320
+    assert {row["title"] for row in table.content["divisions"]} == {"xsub", "xview"}
+    lines = (table.out / "multimodal.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(table.rows) + 2 and lines[1].startswith("S,")
+    page = (table.out / "multimodal.html").read_text()
+    assert "gated fusion of features" in page and "same rooms and by the same cameras" in page
+
+
+def without_times(content: dict) -> dict:
+    return {key: value for key, value in content.items() if key != "cost"}
+
+
+def test_a_table_goes_on_where_it_was_and_ends_the_same_bit_for_bit(lab, table):
+    again = lab.folder / "again"
+    shutil.copytree(table.out, again)
+    gone = ["F-seed1.npz", "I-linear-attention-seed1.npz"]
+    for name in gone:
+        (again / "parts" / name).unlink()
+    (again / "multimodal.json").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in (again / "parts").iterdir()}
+    assert cli.main(words(lab, again, "--seeds", 1, *HEADS)) == 0
+    for name in gone:
+        with np.load(table.out / "parts" / name) as first, np.load(again / "parts" / name) as second:
+            for key in set(first.files) - {"seconds"}:
+                assert np.array_equal(first[key], second[key]), (name, key)
+    assert before.items() <= {path.name: path.stat().st_mtime_ns for path in (again / "parts").iterdir()}.items()
+    assert without_times(json.loads((again / "multimodal.json").read_text())) == without_times(table.content)
+
+
+@pytest.mark.slow
+def test_a_network_that_learns_along_is_resumed_within_its_training(lab, monkeypatch):
+    few = {"data": lab.folder / "few.npz", "descriptors": lab.folder / "few_d.npz"}
+    archive.write(few["data"], train=32, test=16, actions=ACTIONS, resample=FRAMES, two_person_share=0, progress=False)
+    descriptors.write(few["descriptors"], few["data"])
+    flags = (*QUICK, "--tune", "--tune-epochs", 2, "--batch-size", 8, "--observe", 0.6)
+    assert cli.main(words(lab, lab.folder / "whole", *flags, **few)) == 0
+    keep, seen = training._keep, []
+
+    def interrupted(*arguments):
+        keep(*arguments)
+        seen.append(arguments[2])
+        if len(seen) == 3:  # the first epoch of the second network
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_keep", interrupted)
+        assert cli.main(words(lab, lab.folder / "broken", *flags, **few)) == 130
+    left = {path.name for path in (lab.folder / "broken" / "parts").iterdir()}
+    assert "F-tuned-seed1.pt" in left and "F-tuned-seed1.npz" not in left and seen == [1, 2, 1]
+    assert cli.main(words(lab, lab.folder / "broken", *flags, **few)) == 0
+    for name in ("S-tuned", "F-tuned", "K-tuned", "F-tuned-shuffled"):
+        made = [np.load(lab.folder / run / "parts" / f"{name}-seed1.npz")["test"] for run in ("whole", "broken")]
+        assert np.array_equal(*made) and np.isfinite(made[0]).all(), name
+    content = json.loads((lab.folder / "broken" / "multimodal.json").read_text())
+    assert "The first 60 % of every clip are seen" in content["notices"][-1]
+    assert {"F-tuned", "F-tuned-shuffled"} <= {row["key"] for row in content["rows"]}
+
+
+def test_descriptors_that_are_missing_and_of_whole_clips(lab, capsys):
+    found = open_descriptors(lab.descriptors)
+    folder = lab.folder / "folder"
+    folder.mkdir()
+    for entry, name in enumerate(found.names[:470]):
+        np.save(folder / f"{name}.npy", found.read(entry).mean(0))
+    assert cli.main(words(lab, lab.folder / "partly", *QUICK, descriptors=folder)) == 0
+    told = capsys.readouterr().out
+    assert "10 of 160 test clips have no descriptor" in told and "attention over time" not in told
+    assert cli.main(words(lab, lab.folder / "future", *QUICK, "--observe", 0.5, descriptors=folder)) == 2
+    assert "has one descriptor of each whole clip, which knows its end" in capsys.readouterr().err
+
+
+def test_descriptors_follow_the_clips_of_a_feeder_that_reads_them_in_another_order(lab):
+    """PYSKL reads a pickle as it is stored, its split lists may name the clips in any order."""
+    assert cli.main(["convert", "--input", str(lab.data), "--output", str(lab.folder / "plain.pkl")]) == 0
+    content = pickle.loads((lab.folder / "plain.pkl").read_bytes())
+    for names in content["split"].values():
+        np.random.default_rng(0).shuffle(names)
+    (lab.folder / "mixed.pkl").write_bytes(pickle.dumps(content))
+    options = Namespace(room="pyskl", weights=lab.weights, config=None, device="cpu", trust_code=False, observe=1.0,
+                        data=lab.folder / "mixed.pkl", layout=None, descriptors=lab.descriptors)  # fmt: skip
+    with opening.opened(options) as network:
+        parts, found = clips.found_beside(options)
+        task = clips.task_of(network, options, parts, found, lab.folder / "mixed_features.npz")
+    assert parts["train"].names != task.parts["train"].names
+    for split, each in task.frozen.items():
+        told = [found.descriptors.names[entry] for entry in task.entries[split]]
+        assert told == task.names[split] and [int(name[-3:]) - 1 for name in told] == each.labels.tolist()
+    names = [unit.name for unit in units.units(task, Namespace(tune=True))]
+    assert len(set(names)) == len(names) and {"I-rest", "I-xview", "K-tuned"} <= set(names)
+    assert not task.unseen and len(task.train) == 320 and 0 < len(task.held) < 160  # another file than it learned from
+
+
+def test_other_settings_do_not_mix_with_a_table(lab, table, capsys):
+    assert cli.main(words(lab, table.out, "--seeds", 1, "--epochs", 20, "--lr", 0.02)) == 2
+    assert "holds a table of other settings (lr: 0.01 there, 0.02 here)" in capsys.readouterr().err
+    again = descriptors.write(lab.folder / "moved" / "d.npz", lab.data, seed=7)
+    kept = lab.descriptors.read_bytes()
+    try:
+        lab.descriptors.write_bytes(again.read_bytes())  # made anew under the same name
+        assert cli.main(words(lab, table.out, "--seeds", 1, *HEADS)) == 2
+    finally:
+        lab.descriptors.write_bytes(kept)
+    assert "(descriptors_digest: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "line"), [
+    ({"descriptors": "nothing.npz"}, "nothing.npz: there is no such file or folder"),
+    ({"weights": "nothing.pt"}, "nothing.pt: there is no such file"),
+    ({"observe": 0}, "--observe 0 must be above 0"),
+    ({"seeds": -1}, "--seeds: different whole numbers"),
+    ({"lr": 0}, "--lr 0 must be above 0"),
+    ({"drop": 2}, "--drop 2 must lie between"),
+])  # fmt: skip
+def test_what_cannot_be_is_one_line(lab, flags, line, capsys, tmp_path):
+    assert cli.main(words(lab, tmp_path / "out", **flags)) == 2
+    told = capsys.readouterr().err
+    assert line in told and told.count("\n") == 1
