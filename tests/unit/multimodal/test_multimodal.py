@@ -219,6 +219,18 @@ def test_other_settings_do_not_mix_with_a_table(lab, table, capsys):
     assert "(--descriptors: another content there than here)" in capsys.readouterr().err
 
 
+def test_an_archive_is_known_by_its_content(lab, table, tmp_path, capsys):
+    network = Namespace(options=Namespace(train_feeder_args={"data_path": str(lab.data)}))
+    other = tmp_path / lab.data.name
+    shutil.copy(lab.data, other)
+    assert clips._trained_on(network, other)
+    with np.load(lab.data) as file:
+        np.savez(other, **{**file, "x_train": file["x_train"] * np.float32(1.01)})
+    assert not clips._trained_on(network, other)
+    assert cli.main(words(lab, table.out, "--seeds", 1, *HEADS, data=other)) == 2
+    assert "(--data: another content there than here)" in capsys.readouterr().err
+
+
 def test_damaged_files_of_an_earlier_start_are_told_and_not_believed(lab, table, capsys):
     out = lab.folder / "damaged"
     shutil.copytree(table.out, out)
