@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ from skeleton_lab.data.archives import both_splits, clip_groups, sample_names
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.descriptors.beside import NONE, Beside, beside
 from skeleton_lab.data.archives.descriptors.files import Descriptors, open_descriptors
-from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.feeders.base import Feeder, checked_interval
 from skeleton_lab.data.feeders.described import Moments, NotingMoments, described
 from skeleton_lab.engine.dataloader import check_labels, observed, subjects_apart
 from skeleton_lab.errors import ArchiveError, UsageError
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.penultimate import FeaturesAlone, WithFeatures
+from skeleton_lab.multimodal import kept
 from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.zero_shot.features.ownership import content
 
 SPLITS = ("train", "test")
 IN_MEMORY = 512 << 20  # bytes of descriptors that are kept; of more each batch is read anew
@@ -175,8 +176,12 @@ def frozen_of(network: Network, options: Namespace, split: str) -> Frozen:
     return Frozen(features, logits, feeder.label.astype(np.int64), noting.moments)
 
 
-def kept(path: Path, make: Callable[[], dict[str, Frozen]]) -> dict[str, Frozen]:
-    """The splits of a file, made and written where it is not there."""
+def frozen_in(path: Path, counts: Mapping[str, int], make: Callable[[], dict[str, Frozen]]) -> dict[str, Frozen]:
+    """The splits of a file, made and written where it is not there; ``counts``: clips by split.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
     if not path.is_file():
         made = make()
         arrays: dict[str, Any] = {
@@ -184,8 +189,7 @@ def kept(path: Path, make: Callable[[], dict[str, Frozen]]) -> dict[str, Frozen]
         }
         write_atomically(path, lambda file: np.savez(file, **arrays))
         return made
-    with parsing(path), np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = kept.arrays(path, {f"{split}_{key}": counts[split] for split in SPLITS for key in KEYS})
     return {split: _of_arrays({key: arrays[f"{split}_{key}"] for key in KEYS}) for split in SPLITS}
 
 
@@ -206,13 +210,15 @@ def task_of(network: Network, options: Namespace, parts: dict[str, Clips], found
     """Everything that heads are trained on.
 
     Raises:
-        UsageError: the network was trained on some classes only, or what ``frozen_of`` raises.
+        UsageError: the network was trained on some classes only, no descriptor is known at the share that is observed,
+            or what ``frozen_of`` raises.
     """
     if network.options.classes is not None:
         raise UsageError(
             f"--config {network.config}: the network was trained on some classes only (--classes); take one of all"
         )
-    frozen = kept(cache, lambda: {split: frozen_of(network, options, split) for split in SPLITS})
+    counts = {split: len(clips) for split, clips in parts.items()}
+    frozen = frozen_in(cache, counts, lambda: {split: frozen_of(network, options, split) for split in SPLITS})
     order = {split: _order(feeder_of(network, options, split).clips, clips) for split, clips in parts.items()}
     told = sample_names.of_parts(parts)
     names = None if told is None else {split: [told[split][k] for k in rows] for split, rows in order.items()}
@@ -228,7 +234,14 @@ def task_of(network: Network, options: Namespace, parts: dict[str, Clips], found
         share, seed = (network.options.val_share, network.options.seed) if unseen else (HELD_OUT, 1)
         held = subjects_apart(np.asarray(subjects), share, seed)
     train = rows[~held] if unseen else rows  # what the network itself was trained on
-    return Task(parts, frozen, found.descriptors, entries, train, rows[held], unseen, names)
+    task = Task(parts, frozen, found.descriptors, entries, train, rows[held], unseen, names)
+    for split, some in (("train", train), ("test", slice(None))):
+        if not task.known(split)[some].any():
+            raise UsageError(
+                f"--observe {options.observe:g}: of {split} clips no stretch that a descriptor is of is over by then; "
+                "observe more, or give descriptors of more frames"
+            )
+    return task
 
 
 def _order(fed: Clips, clips: Clips) -> np.ndarray:
@@ -238,6 +251,10 @@ def _order(fed: Clips, clips: Clips) -> np.ndarray:
 
 
 def _trained_on(network: Network, data: Path) -> bool:
-    """Whether the network's training read the archive, by the file's name: it may lie elsewhere here."""
+    """Whether the network's training read the archive: by the content where that is still there, else by its name."""
     given = network.options.train_feeder_args
-    return any(Path(str(given.get(key, ""))).name == data.name for key in ("data_path", "root"))
+    there = [Path(str(given[key])) for key in ("data_path", "root") if given.get(key)]
+    return any(
+        path.name == data.name and not (path.is_file() and data.is_file() and content(path) != content(data))
+        for path in there
+    )

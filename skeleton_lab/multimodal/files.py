@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data.archives import class_names
-from skeleton_lab.data.archives.descriptors.beside import Beside
+from skeleton_lab.data.archives.descriptors.beside import NONE, Beside
 from skeleton_lab.errors import UsageError
 from skeleton_lab.multimodal import page
 from skeleton_lab.multimodal.clips import Task
@@ -31,8 +31,17 @@ def notices(task: Task, found: Beside, table: Table, options: Namespace) -> list
                 f"{missing} of {len(found.entries[split])} {split} clips have no descriptor; models that see the "
                 "skeleton take them by it alone."
             )
+        late = int(((task.entries[split] != NONE) & ~task.known(split)).sum())
+        if late:
+            told.append(
+                f"Of {late} of {len(task.entries[split])} {split} clips no descriptor is known by the time that is "
+                "observed; models that see the skeleton take them by it alone."
+            )
     if not table.weights:
-        told.append("Late fusion with a fitted weight is left out: nothing tells the subjects of the training clips.")
+        told.append(
+            "Late fusion with a fitted weight is left out: nothing tells the subjects of the training clips, or all "
+            "are of one."
+        )
     elif not task.unseen:
         told.append(
             "The network was trained on the subjects by whom the weight of late fusion is fitted, so the weight trusts "

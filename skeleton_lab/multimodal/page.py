@@ -66,11 +66,13 @@ def _mean(row: Row) -> str:
 
 
 def _tiles(table: Table) -> list[Tile]:
-    best = max((row for row in table.rows if row.key.startswith("I-")), key=lambda row: row.top1[0])
+    alike = [row for row in table.rows if row.key.startswith("I-")]
+    best = max(alike, key=lambda row: row.top1[0])
+    which = f"the best of {len(alike)}: {best.title.partition(', ')[2]}"
     alone, anew = table.row(ALONE), table.row(ANEW)
     return [
         Tile("S, the skeleton alone", percent(alone.top1[0]), [f"with a new head {percent(anew.top1[0])}"]),
-        Tile("I, descriptors alone", percent(best.top1[0]), [best.title.partition(": ")[2]]),
+        Tile("I, descriptors alone", percent(best.top1[0]), [which]),
         _against("F, fused", table, table.row(FUSED)),
         _against("F, descriptors shuffled", table, table.row("F-shuffled")),
     ]

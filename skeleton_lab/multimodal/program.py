@@ -15,7 +15,9 @@ from skeleton_lab.utils.cli import Defaults, Parser, check_sizes
 
 SETTINGS, FEATURES, PARTS = "settings.json", "features.npz", "parts"  # in the work dir
 RESULT = "multimodal"
-NOT_SETTINGS = ("seeds", "device", "work_dir", "trust_code", "tune")  # what may change when a table is gone on with
+NOT_SETTINGS = (  # what may change when a table is gone on with; of files the content counts, not the place
+    "seeds", "device", "work_dir", "trust_code", "tune", "weights", "config", "data", "descriptors",
+)  # fmt: skip
 
 
 def _parser() -> Parser:
@@ -76,11 +78,13 @@ def run(options: argparse.Namespace) -> int:
     from skeleton_lab.inference import opening  # here: --help and mistakes need no PyTorch
     from skeleton_lab.multimodal import clips, cost, files, table, units
     from skeleton_lab.utils.progress import clip_bar
+    from skeleton_lab.zero_shot.features.ownership import content as digest_of
 
     parts, found = clips.found_beside(options)
     folder = options.work_dir
-    _same_settings(folder / SETTINGS, _settings(options, found))
+    content = {"data_digest": digest_of(options.data), "descriptors_digest": found.digest()}
     with opening.opened(options) as network:
+        _same_settings(folder, {**_settings(options, network), **content})
         task = clips.task_of(network, options, parts, found, folder / FEATURES)
         chosen = units.units(task, options)
         total = len(options.seeds) * sum(unit.epochs(options) for unit in chosen)
@@ -95,32 +99,32 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(options: argparse.Namespace, found: Any) -> dict[str, Any]:
+def _settings(options: argparse.Namespace, network: Any) -> dict[str, Any]:
     """What results depend on, as text and numbers."""
     from skeleton_lab.inference.calibrated import digest
 
-    given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     settings = {
-        key: value for key, value in given.items()
+        key: value for key, value in vars(options).items()
         if key not in NOT_SETTINGS and (options.tune or not key.startswith("tune_"))
     }  # fmt: skip
-    return {**settings, "weights_digest": digest(options.weights), "descriptors_digest": found.digest()}
+    return {**settings, "weights_digest": digest(options.weights), "config_digest": digest(network.config)}
 
 
-def _same_settings(path: Path, settings: dict[str, Any]) -> None:
+def _same_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Keep the settings of a table and of rows that come later; UsageError where the folder holds one of others."""
+    path = folder / SETTINGS
     before: dict[str, Any] = {}
-    if path.is_file():
+    if path.is_file() and (folder / FEATURES).exists():  # else a start failed before anything depended on them
         try:
-            before = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+            before = {**json.loads(path.read_text("utf-8"))}
+        except (ValueError, TypeError) as error:
             raise UsageError(f"{path}: is damaged ({error}); remove the folder, or give another --work-dir") from None
         for key, value in settings.items():
             if before.get(key, value) != value:
-                raise UsageError(
-                    f"--work-dir {path.parent} holds a table of other settings ({key}: {before[key]} there, "
-                    f"{value} here); give another folder"
-                )
+                told = f"{key}: {before[key]} there, {value} here"
+                if key.endswith("_digest"):
+                    told = f"--{key.removesuffix('_digest')}: another content there than here"
+                raise UsageError(f"--work-dir {folder} holds a table of other settings ({told}); give another folder")
     if not settings.keys() <= before.keys():
         results.write_json(path, {**before, **settings})
 

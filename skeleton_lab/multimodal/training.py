@@ -17,6 +17,7 @@ from skeleton_lab.engine.dataloader import BatchPlan, unpack
 from skeleton_lab.engine.evaluate import SEVERAL
 from skeleton_lab.engine.optim import half_cosine
 from skeleton_lab.inference.penultimate import WithFeatures
+from skeleton_lab.multimodal import kept
 from skeleton_lab.multimodal.clips import Frozen, Source
 from skeleton_lab.nn.fusion import Head
 from skeleton_lab.utils.atomic import write_atomically
@@ -122,15 +123,17 @@ def _keep(head: Head, optimizer: torch.optim.Optimizer, epochs: int, state: Path
 
 
 def _resumed(head: Head, optimizer: torch.optim.Optimizer, state: Path | None, tick: Callable[[], object]) -> int:
-    """Epochs that are done."""
+    """Epochs that are done; UsageError where the file is damaged."""
     if state is None or not state.is_file():
         return 0
-    content = torch.load(io.BytesIO(state.read_bytes()), map_location="cpu", weights_only=True)
-    head.load_state_dict(content["head"])
-    optimizer.load_state_dict(content["optimizer"])
-    for _ in range(content["epochs"]):
+    with kept.reading(state):
+        content = torch.load(io.BytesIO(state.read_bytes()), map_location="cpu", weights_only=True)
+        head.load_state_dict(content["head"])
+        optimizer.load_state_dict(content["optimizer"])
+        done = int(content["epochs"])
+    for _ in range(done):
         tick()
-    return int(content["epochs"])
+    return done
 
 
 @torch.no_grad()

@@ -16,11 +16,11 @@ import torch
 
 from skeleton_lab.data.archives.descriptors.beside import NONE
 from skeleton_lab.data.archives.ntu_protocol import DATASETS, PATTERN, Benchmark
-from skeleton_lab.data.archives.parsing import parsing
 from skeleton_lab.data.feeders.base import Feeder, checked_interval
 from skeleton_lab.data.feeders.described import WithDescriptors
 from skeleton_lab.engine.dataloader import observed
 from skeleton_lab.inference.network import Network
+from skeleton_lab.multimodal import kept
 from skeleton_lab.multimodal.clips import Frozen, Source, Task, feeder_of
 from skeleton_lab.multimodal.training import Cached, Read, Tuned, answers, train
 from skeleton_lab.nn.fusion import CoLearning, GatedFusion, Head, Probe
@@ -157,8 +157,7 @@ class Runner:
         path = self.path(unit, seed)
         if path.is_file():
             self.tick(unit.epochs(self.options))
-            with parsing(path), np.load(path, allow_pickle=False) as file:
-                return dict(file)
+            return kept.arrays(path, {**self._rows(unit), "seconds": None, "parameters": None})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if unit.tuned:
@@ -169,6 +168,12 @@ class Runner:
         write_atomically(path, lambda file: np.savez(file, **made))
         path.with_suffix(".pt").unlink(missing_ok=True)
         return made
+
+    def _rows(self, unit: Unit) -> dict[str, int]:
+        """Of the logits of a unit."""
+        task = self.task if unit.benchmark is None else divided(self.task, unit.benchmark)
+        tests = ["test", *(f"missing {percent}" for percent in MISSING if unit.missing)]
+        return {**dict.fromkeys(tests, len(task.entries["test"])), **({"held": len(task.held)} if unit.held else {})}
 
     def entries(self, task: Task, unit: Unit, seed: int, split: str) -> np.ndarray:
         entries = task.entries[split]
@@ -193,7 +198,8 @@ class Runner:
         if len(known):
             some = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), SCALES)).astype(int))]
             values, there = source(some)
-            head.descriptors.fit(values[there])
+            if there.any():  # else nothing of them has been seen yet
+                head.descriptors.fit(values[there])
         return head
 
     def _frozen(self, unit: Unit, seed: int) -> dict[str, Any]:

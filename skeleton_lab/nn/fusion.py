@@ -32,9 +32,10 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def fit(self, values: Tensor) -> None:
-        """By values (N, size); one that never changes stays 0."""
+        """By values (N, size), N > 0; one that never changes here is 0 for ever, whatever it is in a test."""
         deviation, self.mean = torch.std_mean(values.float(), 0, correction=0)
-        self.scale = 1 / deviation.clamp(min=1e-3 * float(deviation.max()) + 1e-12)
+        changes = deviation > 1e-6 * self.mean.abs()  # more than rounding makes of equal ones
+        self.scale = torch.where(changes, 1 / deviation.clamp(min=1e-3 * float(deviation.max())), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) * self.scale

@@ -131,11 +131,36 @@ def packed(path: Path, **changes) -> Path:
     ({"values": None}, "has no member 'values'"),
     ({"names": np.zeros(0, "<U1"), "offsets": np.zeros(1, int), "values": np.ones((0, D))}, "it is (N,) texts, N > 0"),
     ({"values": np.ones(3)}, "it is (R, D) numbers"),
+    ({"names": np.array(list("abcd")), "offsets": np.array([0, 2**63 - 1, 1 - 2**63, -1, 3])}, "with 0, grow, and end"),
+    ({"values": np.ones((D, 3)).T}, "in Fortran order; save np.ascontiguousarray of it"),
 ])  # fmt: skip
 def test_a_packed_file_that_cannot_be_is_one_line(changes, line, tmp_path):
     with pytest.raises(LabError) as error:
         open_descriptors(packed(tmp_path / "packed.npz", **changes))
     assert line in str(error.value)
+
+
+def test_names_that_are_the_same_are_told(clips, tmp_path):
+    with pytest.raises(LabError, match="two of its descriptors are called a; names must tell clips apart"):
+        beside(open_descriptors(packed(tmp_path / "packed.npz", names=np.array(["a", "a"]))), open_source(clips), clips)
+
+
+def test_a_digest_is_of_every_value_and_of_no_file(clips, vectors, tmp_path):
+    def digest(path: Path) -> str:
+        return beside(open_descriptors(path), open_source(clips), clips).digest()
+
+    folder = folder_of(vectors, tmp_path / "folder")
+    (folder / "._hidden.npy").write_bytes(b"what macOS leaves on other file systems")
+    whole = digest(folder)
+    assert cli.main(["convert", "--descriptors", str(folder), "--output", str(tmp_path / "packed.npz")]) == 0
+    np.save(folder / "a stray one.npy", np.ones(D))
+    assert digest(folder) == whole == digest(tmp_path / "packed.npz")
+    for name in (names_in(clips)[9], names_in(clips)[22]):
+        np.save(folder / f"{name}.npy", vectors[name] + np.float32(0.01))
+        assert digest(folder) != whole
+        np.save(folder / f"{name}.npy", vectors[name])
+    (folder / f"{name}.npy").unlink()
+    assert digest(folder) != whole
 
 
 def test_rows_must_be_as_many_as_clips(clips, tmp_path, capsys):

@@ -216,7 +216,73 @@ def test_other_settings_do_not_mix_with_a_table(lab, table, capsys):
         assert cli.main(words(lab, table.out, "--seeds", 1, *HEADS)) == 2
     finally:
         lab.descriptors.write_bytes(kept)
-    assert "(descriptors_digest: " in capsys.readouterr().err
+    assert "(--descriptors: another content there than here)" in capsys.readouterr().err
+
+
+def test_an_archive_is_known_by_its_content(lab, table, tmp_path, capsys):
+    network = Namespace(options=Namespace(train_feeder_args={"data_path": str(lab.data)}))
+    other = tmp_path / lab.data.name
+    shutil.copy(lab.data, other)
+    assert clips._trained_on(network, other)
+    with np.load(lab.data) as file:
+        np.savez(other, **{**file, "x_train": file["x_train"] * np.float32(1.01)})
+    assert not clips._trained_on(network, other)
+    assert cli.main(words(lab, table.out, "--seeds", 1, *HEADS, data=other)) == 2
+    assert "(--data: another content there than here)" in capsys.readouterr().err
+
+
+def test_damaged_files_of_an_earlier_start_are_told_and_not_believed(lab, table, capsys):
+    out = lab.folder / "damaged"
+    shutil.copytree(table.out, out)
+
+    def told(change) -> str:
+        file, content = out / change[0], (out / change[0]).read_bytes()
+        change[1](file)
+        assert cli.main(words(lab, out, "--seeds", 1, *HEADS)) == 2
+        file.write_bytes(content)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert lines[-1].startswith("error: ")
+        return lines[-1]
+
+    def fewer(file: Path) -> None:
+        with np.load(file) as old:
+            arrays = {key: value[:9] if value.ndim else value for key, value in old.items()}
+        np.savez(file, **arrays)
+
+    for name in ("features.npz", "parts/F-seed1.npz"):
+        for change in (fewer, lambda file: np.savez(file, other=1), lambda file: file.write_bytes(b"PK")):
+            assert f"{name} is damaged" in told((name, change)), (name, change)
+    assert "settings.json: is damaged" in told(("settings.json", lambda file: file.write_text("[1]")))
+    state = out / "parts" / "S-tuned-seed1.pt"
+    state.write_bytes(b"of another program")
+    assert cli.main(words(lab, out, "--seeds", 1, *HEADS, "--tune", "--tune-epochs", 1)) == 2
+    assert "S-tuned-seed1.pt is damaged" in capsys.readouterr().err
+
+
+def test_a_start_that_fails_early_leaves_its_settings_to_nobody(lab, capsys):
+    out = lab.folder / "early"
+    kept = lab.weights.read_bytes()
+    try:
+        content = torch.load(lab.weights, weights_only=True)
+        torch.save({**content, next(iter(content)): torch.zeros(3)}, lab.weights)
+        assert cli.main(words(lab, out, *QUICK)) == 2
+    finally:
+        lab.weights.write_bytes(kept)
+    assert cli.main(words(lab, out, *QUICK, "--lr", 0.02)) == 0
+
+
+def test_what_is_over_by_the_time_that_is_observed(lab, capsys):
+    found = open_descriptors(lab.descriptors)
+    folder = lab.folder / "halves"
+    folder.mkdir()
+    for entry, name in enumerate(found.names):
+        np.save(folder / f"{name}.npy", found.read(entry)[: 1 if entry % 3 == 0 else 2])  # of all of it, of its halves
+    assert cli.main(words(lab, lab.folder / "early_half", *QUICK, "--observe", 0.5, descriptors=folder)) == 0
+    told = capsys.readouterr().out
+    assert "Of 53 of 160 test clips no descriptor is known by the time that is observed" in told
+    assert cli.main(words(lab, lab.folder / "early_tenth", *QUICK, "--observe", 0.1, descriptors=folder)) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith("error: --observe 0.1: of train clips no stretch that a descriptor is of is over by then")
 
 
 @pytest.mark.parametrize(("flags", "line"), [

@@ -104,3 +104,6 @@ def test_scales_are_those_of_the_training_clips_and_constant_values_do_no_harm()
         np.delete(made, 2, 1), np.delete(((x - x.mean(0)) / x.std(0, correction=0)).numpy(), 2, 1), atol=1e-5
     )
     assert not made[:, 2].any()
+    assert not scale(x + torch.arange(D))[:, 2].any()  # nor where it is another in a test: nothing was learned about it
+    scale.fit(x[:1])
+    assert not scale(x).any()

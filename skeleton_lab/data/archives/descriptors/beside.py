@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,9 +14,9 @@ from skeleton_lab.data.archives import sample_names
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.descriptors.files import Descriptors
 from skeleton_lab.errors import ArchiveError, one_line
+from skeleton_lab.utils.progress import clip_bar
 
 NONE = -1  # a clip without a descriptor
-SAMPLE = 16  # entries whose values a digest looks at
 FORMS = (str, sample_names.bare, sample_names.last_part)
 
 
@@ -32,13 +33,27 @@ class Beside:
     entries: Mapping[str, np.ndarray]
     surplus: Sequence[str]
 
-    def digest(self) -> str:
-        """Of whose descriptors there are and of the values of some of them: enough to tell when they were made anew."""
-        found = blake2b(repr([self.descriptors.D, *self.entries]).encode(), digest_size=16)
-        for entries in (*self.entries.values(), self.descriptors.lengths):
-            found.update(np.ascontiguousarray(entries, np.int64).tobytes())
-        for entry in np.unique(np.linspace(0, len(self.descriptors) - 1, SAMPLE).astype(int)).tolist():
-            found.update(np.ascontiguousarray(self.descriptors.raw(entry)).tobytes())
+    def digest(self, show: bool = True) -> str:
+        """Of the values of all clips' descriptors, whatever kind of file they are in; reads each of them once.
+
+        Raises:
+            ArchiveError: one holds NaN or Inf.
+        """
+        entries = np.concatenate(list(self.entries.values()))
+        used, place = np.unique(entries, return_inverse=True)
+        told = [
+            self.descriptors.D,
+            *((split, len(each)) for split, each in self.entries.items()),
+            bool(used[0] == NONE),
+        ]
+        found = blake2b(repr(told).encode(), digest_size=16)
+        found.update(place.astype(np.int64).tobytes())
+        with clip_bar(len(used), f"reading {self.descriptors.path.name}", show=show, delay=1) as bar:
+            for entry in used[used != NONE].tolist():
+                values = self.descriptors.read(entry)
+                found.update(b"%d" % len(values))
+                found.update(values.tobytes())
+                bar.update()
         return found.hexdigest()
 
     def missing(self, split: str) -> np.ndarray:
@@ -93,9 +108,11 @@ def _by_name(descriptors: Descriptors, names: Mapping[str, Sequence[str]]) -> di
         if count > most:
             best, most = found, count
     if not best:
+        twice = [name for name, count in Counter(descriptors.names or ()).items() if count > 1]
         raise ArchiveError(
-            f"{descriptors.path}: two of its names are the same, or those of a training and of a test clip; names must "
-            "tell clips apart"
+            f"{descriptors.path}: two of its descriptors are called {one_line(twice[0])}; names must tell clips apart"
+            if twice
+            else f"{descriptors.path} cannot go by names: a training and a test clip of the archive are called the same"
         )
     return best
 

@@ -98,11 +98,11 @@ def open_descriptors(path: Path, show: bool = True) -> Descriptors:
 
 
 class Folder(Descriptors):
-    """``NAME.npy`` of each clip; names are those of the files, sorted."""
+    """``NAME.npy`` of each clip; names are those of the files, sorted; hidden ones (macOS makes some) are none."""
 
     def __init__(self, path: Path, show: bool = True) -> None:
         with parsing(path):
-            files = sorted(each for each in path.iterdir() if each.suffix == ".npy")
+            files = sorted(each for each in path.iterdir() if each.suffix == ".npy" and not each.name.startswith("."))
         if not files:
             raise ArchiveError(f"{path} holds no .npy file; a folder of descriptors has NAME.npy for each clip")
         self._arrays = []
@@ -133,7 +133,8 @@ class Packed(Descriptors):
         if len(values.shape) != 2 or not values.shape[1] or values.dtype.kind not in "fiu":
             raise ArchiveError(f"{path}: values has shape {values.shape}, type {values.dtype}; it is (R, D) numbers")
         if not values.mappable:
-            raise ArchiveError(f"{path}: values is compressed, and cannot be mapped; write it with np.savez")
+            how = "in Fortran order; save np.ascontiguousarray of it" if values.fortran else "compressed; use np.savez"
+            raise ArchiveError(f"{path}: values cannot be mapped, it is {how}")
         N = names.shape[0]
         if offsets.shape != (N + 1,) or offsets.dtype.kind not in "iu":
             raise ArchiveError(
@@ -141,14 +142,15 @@ class Packed(Descriptors):
                 "whole numbers"
             )
         self._first = offsets.read().astype(np.int64)
-        steps = np.diff(self._first)
-        if self._first[0] != 0 or self._first[-1] != values.shape[0] or (steps < 1).any():
+        first, end = self._first[:-1], self._first[1:]
+        grows = (end > first).all()  # compared, since differences may overflow
+        if self._first[0] != 0 or self._first[-1] != values.shape[0] or not grows:
             raise ArchiveError(
                 f"{path}: offsets must begin with 0, grow, and end with {values.shape[0]}, the rows of values"
             )
         self._rows = _mapped(values)
         with parsing(path, "names"):
-            super().__init__(path, names.read().astype(str).tolist(), steps, values.shape[1], values.dtype)
+            super().__init__(path, names.read().astype(str).tolist(), end - first, values.shape[1], values.dtype)
 
     def raw(self, entry: int) -> np.ndarray:
         return self._rows[self._first[entry] : self._first[entry + 1]]
