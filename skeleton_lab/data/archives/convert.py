@@ -332,7 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source.add_argument("--input", type=Path, metavar="PATH", help="archive, or folder of arrays or JSON clips")
     source.add_argument("--descriptors", type=Path, metavar="FOLDER", help="descriptors beside an archive, NAME.npy of "
         "each clip, to be packed in one .npz (docs/multimodal.md)")  # fmt: skip
-    add("--output", type=Path, required=True, metavar="PATH", help="file, or folder for npy, ucla, kinetics")
+    add("--output", type=Path, metavar="PATH", help="file, or folder for npy, ucla, kinetics")
     add("--to", choices=FORMATS, help="default: by the suffix of --output")
     add("--split", choices=SPLITS, help="only this one")
     add("--label-path", type=Path, metavar="FILE", help="labels of a .npy file or of a folder of Kinetics clips; "
@@ -347,6 +347,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--compress", action="store_true", help="deflate NPZ and HDF5")
     options = vars(parser.parse_args(argv))
     source, target, quiet = options.pop("input"), options.pop("output"), options.pop("quiet")
+    if target is None:  # behind --input, which argparse would pass over in silence where this lacks too
+        parser.error("the following arguments are required: --output")
     folder = options.pop("descriptors")
     if folder is not None:
         given = [name for name, value in options.items() if value]
