@@ -54,7 +54,8 @@ def test_one_epoch(room, folder):
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     report = folder / room.replace("-", "").lower() / "report.html"
     assert report.is_file() and f"Report: {report}" in ran.stdout + ran.stderr
-    assert_next_command_works(ran.stdout, report.parent)
+    if room in ("CTR-GCN", "ST-GCN"):  # of the others it differs in names alone
+        assert_next_command_works(ran.stdout, report.parent)
 
 
 def assert_next_command_works(out: str, work_dir: Path) -> None:
