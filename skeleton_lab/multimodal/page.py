@@ -110,7 +110,7 @@ def _classes(table: Table, names: Sequence[str]) -> Section:
     head = ("class", "clips", "S, %", "F, %", "points", "S alone right", "F alone right", "p", "p, all classes")
     lines = [
         (names[each.cls], str(each.clips), f"{100 * each.right_a / each.clips:.1f}",
-         f"{100 * each.right_b / each.clips:.1f}", f"{100 * each.change:+.1f}", str(each.only_a), str(each.only_b),
+         f"{100 * each.right_b / each.clips:.1f}", each.points, str(each.only_a), str(each.only_b),
          short_p(each.p), short_p(each.adjusted))
         for each in table.classes
     ]  # fmt: skip
