@@ -31,6 +31,10 @@ first_person() {  # clips of 16 frames
         "$python" "$root/dataset_tools/convert.py" --input "$demo/whole16$of.npz" --output "$demo/$clips" --persons 1
 }
 
+seen_from_room() {  # PATH
+    case $1 in /*) echo "$1" ;; *) echo "$root/$room/$1" ;; esac
+}
+
 next() {  # NAME of the archive: what to try with the network that the run has left
     local weights
     weights=$(ls -t "$work"/{runs-*,weights/weights-*,epoch*_model,epoch_*}.pt 2>/dev/null | head -n 1 || true)
@@ -42,8 +46,11 @@ next() {  # NAME of the archive: what to try with the network that the run has l
 
 clips=NTU60_CS$of.npz
 work=$demo/$(echo "$room" | tr -d - | tr '[:upper:]' '[:lower:]')$of
-for ((i = 1; i < $#; i++)); do  # its flags win
-    [[ ${!i} != --work[-_]dir ]] || { next=$((i + 1)); work=$(cd "$root/$room" && realpath -m "${!next}"); }
+before=
+for flag in "$@"; do  # they win
+    case $before in --work[-_]dir) work=$(seen_from_room "$flag") ;; esac
+    case $flag in --work[-_]dir=*) work=$(seen_from_room "${flag#*=}") ;; esac
+    before=$flag
 done
 data="data_path='$demo/$clips'"
 gently="p_interval=[0.9,1],random_rot=False"

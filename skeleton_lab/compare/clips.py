@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skeleton_lab.compare import finding
 from skeleton_lab.compare.reading import Result
 from skeleton_lab.data.archives import sample_names
 from skeleton_lab.errors import UsageError
@@ -71,12 +72,7 @@ def _by_position(first: Result, unlike: Sequence[str]) -> list[str]:
     if not unlike:
         return []
     name = "names its" if len(unlike) == 1 else "name their"
-    return [f"{some(unlike)} {name} clips unlike {first.name}: matched by position, as all classes agree."]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first five, and how many more."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [f"{finding.some(unlike)} {name} clips unlike {first.name}: matched by position, as all classes agree."]
 
 
 def _left_out(results: Sequence[Result], left: int) -> list[str]:

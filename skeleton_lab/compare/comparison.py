@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.compare import clips as test_clips
-from skeleton_lab.compare import figures, pairs, parts, published
+from skeleton_lab.compare import figures, finding, pairs, parts, published
 from skeleton_lab.compare.clips import Clips
 from skeleton_lab.compare.figures import Group, Row
 from skeleton_lab.compare.finding import Place
@@ -140,7 +140,7 @@ def _other_epochs(results: Sequence[Result]) -> list[str]:
     if not names:
         return []
     return [
-        f"Of their best epoch these runs have kept the accuracy alone: {test_clips.some(names)}. Their classes, pairs, "
+        f"Of their best epoch these runs have kept the accuracy alone: {finding.some(names)}. Their classes, pairs, "
         "parts of the test set, top-5 and macro figures are those of the last epoch or test."
     ]
 

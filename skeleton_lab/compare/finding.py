@@ -77,6 +77,11 @@ def find(words: Sequence[Path | str]) -> tuple[list[Place], list[str]]:
     return list(found.values()), notices
 
 
+def some(names: Sequence[str]) -> str:
+    """The first five, and how many more."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def holds_run(folder: Path) -> bool:
     return folder.is_dir() and any((folder / name).is_file() for name in FILES)
 
@@ -108,8 +113,7 @@ def _of_study(folder: Path, notices: list[str]) -> list[Place]:
         ))  # fmt: skip
     for kind, names in left.items():
         if names:
-            some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            notices.append(f"{folder}: {len(names)} of the study's runs {WHY[kind]}: {some}.")
+            notices.append(f"{folder}: {len(names)} of the study's runs {WHY[kind]}: {some(names)}.")
     if not places:
         raise UsageError(f"{folder}: none of the {sum(map(len, left.values()))} runs of its {STUDY} can be compared")
     return places

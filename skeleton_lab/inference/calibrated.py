@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.errors import UsageError
-from skeleton_lab.utils import unknown
+from skeleton_lab.utils import file_digests, unknown
 from skeleton_lab.utils.atomic import refuse_special
 
 FILE = "calibration.json"
@@ -45,11 +44,7 @@ class Calibration:
 
 def digest(weights: Path) -> str:
     """Of the file's bytes, 32 hexadecimal digits."""
-    with open(weights, "rb") as file:
-        found = hashlib.blake2b(digest_size=16)
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+    return file_digests.whole(weights, 16)
 
 
 def beside(weights: Path, say: Callable[[str], Any]) -> Calibration | None:

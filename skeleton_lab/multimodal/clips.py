@@ -24,7 +24,7 @@ from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.penultimate import FeaturesAlone, WithFeatures
 from skeleton_lab.multimodal import kept
 from skeleton_lab.utils.atomic import write_atomically
-from skeleton_lab.zero_shot.features.ownership import content
+from skeleton_lab.utils.file_digests import content
 
 SPLITS = ("train", "test")
 IN_MEMORY = 512 << 20  # bytes of descriptors that are kept; of more each batch is read anew

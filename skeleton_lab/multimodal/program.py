@@ -77,8 +77,8 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     from skeleton_lab.inference import opening  # here: --help and mistakes need no PyTorch
     from skeleton_lab.multimodal import clips, cost, files, table, units
+    from skeleton_lab.utils.file_digests import content as digest_of
     from skeleton_lab.utils.progress import clip_bar
-    from skeleton_lab.zero_shot.features.ownership import content as digest_of
 
     parts, found = clips.found_beside(options)
     folder = options.work_dir

@@ -13,11 +13,10 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
-import yaml
-
 from skeleton_lab.errors import UsageError, nearest
 from skeleton_lab.skeletons import parts, tree
 from skeleton_lab.skeletons.tree import Edges
+from skeleton_lab.utils import safe_yaml
 
 UNITS = ("m", "cm", "mm", "px", "image")  # image: shares of its width and height
 KEYS = (
@@ -52,10 +51,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def parsed(text: str, name: str, where: str) -> dict[str, Any]:
     """The completed entry of a text; ``name`` is that of a skeleton that has none of its own."""
-    try:
-        entry = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: this is no YAML ({' '.join(str(error).split())})") from None
+    entry = safe_yaml.parsed(text, where)
     if not isinstance(entry, dict):
         raise UsageError(
             f"{where}: a skeleton is a table of keys, with joints: and bones: at least (docs/skeletons.md)"

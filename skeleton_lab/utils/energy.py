@@ -6,6 +6,7 @@ Both count what the whole device takes, whoever uses it. The counter of processo
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 POWERCAP = Path("/sys/class/powercap")
+PAUSE = 60.0  # seconds between looks: to ask a GPU takes milliseconds, and no counter goes round within minutes
 FAULTS = (OSError, ValueError, *(() if pynvml is None else (pynvml.NVMLError,)))
 
 
@@ -30,13 +32,10 @@ class Counter(NamedTuple):
 
 
 class Meter:
-    """Joules since it was made.
-
-    ``look`` is to be called every few minutes: a processor's counter goes round within the hour.
-    """
+    """Joules since it was made; ``look`` is for the loop: a processor's counter goes round within the hour."""
 
     def __init__(self, device: torch.device) -> None:
-        self._joules, self._before = 0.0, []
+        self._joules, self._before, self._looked = 0.0, [], time.monotonic()
         try:
             self._counters = _gpu(device) if device.type == "cuda" else _processors()
             self._before = [counter.read() for counter in self._counters]
@@ -44,7 +43,13 @@ class Meter:
             self._counters = []
 
     def look(self) -> None:
+        """May be called at every batch: it looks once a minute."""
+        if time.monotonic() - self._looked >= PAUSE:
+            self._look()
+
+    def _look(self) -> None:
         """Add what has gone since the last look."""
+        self._looked = time.monotonic()
         try:
             now = [counter.read() for counter in self._counters]
         except FAULTS:
@@ -57,7 +62,7 @@ class Meter:
     @property
     def joules(self) -> float | None:
         """None where no device tells."""
-        self.look()
+        self._look()
         return self._joules if self._counters else None
 
 
@@ -77,5 +82,9 @@ def _gpu(device: torch.device) -> list[Counter]:
     from torch import cuda
 
     pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(cuda._get_nvml_device_index(device))  # past CUDA_VISIBLE_DEVICES
+    try:  # past CUDA_VISIBLE_DEVICES; PyTorch's own and not public, and at a loss with parts of a GPU (MIG)
+        index = cuda._get_nvml_device_index(device)
+    except (AttributeError, LookupError, RuntimeError, ValueError):
+        return []
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     return [Counter(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)]

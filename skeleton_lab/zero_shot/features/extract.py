@@ -24,6 +24,7 @@ from skeleton_lab.engine.dataloader import subjects_apart
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.penultimate import WithFeatures
+from skeleton_lab.utils import file_digests
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.zero_shot.features import ownership
 
@@ -268,9 +269,9 @@ def _fingerprint(network: Network, order: Order, rows: dict[str, tuple[str, np.n
         order.split.seen,
     )
     digest.update(repr(told).encode())
-    digest.update(ownership.content(order.archive).encode())
+    digest.update(file_digests.content(order.archive).encode())
     if order.label_path is not None:
-        digest.update(ownership.content(order.label_path).encode())
+        digest.update(file_digests.content(order.label_path).encode())
     for name, value in network.net.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     for part in ("train", "test"):

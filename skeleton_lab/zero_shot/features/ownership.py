@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from skeleton_lab.data.preprocessing.spool import locked
 from skeleton_lab.engine.work_dir import next_previous
 from skeleton_lab.errors import LabError, UsageError
 from skeleton_lab.utils.atomic import write_atomically
+from skeleton_lab.utils.file_digests import whole
 
 MADE = "made_from.json"  # written first: to what the folder belongs; and last: the files, with their digests
-SAMPLES, SAMPLE = 64, 1 << 16  # pieces of a file, bytes of each
 
 
 @contextlib.contextmanager
@@ -36,31 +35,6 @@ def writing(folder: Path) -> Iterator[None]:
             raise
         why = error.strerror or error
         raise UsageError(f"{folder}: cannot be written to ({why}); what is whole stays, --resume goes on") from error
-
-
-def content(path: Path) -> str:
-    """A digest of a file, or of the files of a folder: sizes, and pieces spread evenly from head to tail."""
-    digest = hashlib.sha256()
-    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
-    for one in files:
-        size = one.stat().st_size
-        name = one.relative_to(path).as_posix() if one != path else ""
-        digest.update(f"{name} {size}\n".encode(errors="surrogateescape"))
-        last = max(size - SAMPLE, 0)
-        with one.open("rb") as stream:
-            for start in sorted({last * piece // (SAMPLES - 1) for piece in range(SAMPLES)}):
-                stream.seek(start)
-                digest.update(stream.read(SAMPLE))
-    return digest.hexdigest()
-
-
-def whole(path: Path) -> str:
-    """The digest of all of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def put_away(folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ import numpy as np
 from skeleton_lab.errors import UsageError, guarded
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
-from skeleton_lab.zero_shot.features.ownership import whole
+from skeleton_lab.utils.file_digests import whole
 from skeleton_lab.zero_shot.text import class_descriptors
 from skeleton_lab.zero_shot.text.sources import COUNTS, MODES, texts
 

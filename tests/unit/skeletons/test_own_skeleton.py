@@ -118,8 +118,8 @@ WRONG = {
     "joints: 3\nbones: [[1, 0], [2, 0]]\naliases: [[1]]": r"aliases: short texts are needed",
     "joints: 3\nbones: [[1, 0], [{}, 0]]": r"bones: there is no joint \{\}",
     "[1, 2]": r"a skeleton is a table of keys",
-    "joints: [a": r"this is no YAML",
-    "joints: !!python/object/apply:os.system ['true']": r"this is no YAML",
+    "joints: [a": r"not valid YAML",
+    "joints: !!python/object/apply:os.system ['true']": r"not valid YAML",
 }
 
 

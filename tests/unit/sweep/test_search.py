@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import studies
 import yaml
 
 from skeleton_lab.compare import finding
@@ -25,16 +26,8 @@ STUDY = {
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.npz").write_bytes(b"")
-    (tmp_path / "b.npz").write_bytes(b"")
-
-    def write(**changes):
-        content = {key: value for key, value in (STUDY | changes).items() if value is not None}
-        Path("study.yaml").write_text(yaml.safe_dump(content))
-        return study.read(Path("study.yaml"))
-
-    return write
+    to_file = studies.writer(tmp_path, monkeypatch, STUDY)
+    return lambda **changes: study.read(to_file(**changes))
 
 
 def test_ranges_are_even_and_keep_their_bounds():

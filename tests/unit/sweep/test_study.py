@@ -6,7 +6,7 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
-import yaml
+import studies
 
 from skeleton_lab import registry
 from skeleton_lab.engine.config.options import parse
@@ -17,17 +17,7 @@ STUDY = {"out": "out", "rooms": ["CTR-GCN"], "flags": {"num_epoch": 2}}
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.npz").write_bytes(b"")
-    (tmp_path / "b.npz").write_bytes(b"")
-
-    def write(**changes):
-        content = {key: value for key, value in (STUDY | changes).items() if value is not None}
-        path = tmp_path / "study.yaml"
-        path.write_text(yaml.safe_dump(content))
-        return path.relative_to(tmp_path)
-
-    return write
+    return studies.writer(tmp_path, monkeypatch, STUDY)
 
 
 WRONG = [

@@ -21,6 +21,7 @@ def package(folder, name, joules, most):
 @pytest.fixture
 def powercap(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy, "PAUSE", 0.0)
     return tmp_path
 
 
@@ -54,6 +55,9 @@ def test_a_gpu_tells_in_millijoules(monkeypatch):
     class Error(Exception):
         pass
 
+    def unknown(device):
+        raise RuntimeError("device 0 is not visible")
+
     told = iter([1_000, 3_500, Error()])
 
     def total(handle):
@@ -72,5 +76,17 @@ def test_a_gpu_tells_in_millijoules(monkeypatch):
     meter = energy.Meter(GPU)
     assert meter.joules == 2.5
     assert meter.joules is None
+    monkeypatch.setattr(torch.cuda, "_get_nvml_device_index", unknown)
+    assert energy.Meter(GPU).joules is None
     monkeypatch.setattr(energy, "pynvml", None)
     assert energy.Meter(GPU).joules is None
+
+
+def test_a_loop_of_quick_batches_asks_seldom(powercap, monkeypatch):
+    monkeypatch.setattr(energy, "PAUSE", 60.0)
+    package(powercap, "intel-rapl:0", 0, 1000)
+    meter = energy.Meter(CPU)
+    (powercap / "intel-rapl:0" / "energy_uj").write_text("none of your business\n")
+    meter.look()
+    package(powercap, "intel-rapl:0", 7, 1000)
+    assert meter.joules == pytest.approx(7)
