@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from skeleton_lab.errors import UsageError
+from skeleton_lab.errors import UsageError, one_line
 
 MOST = 100_000  # entries of a configuration
 DEEPEST = 50  # brackets within brackets; the time that the scanner needs for them grows with the square
@@ -60,9 +60,9 @@ def parsed(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{where}{line}: not valid YAML: {error.problem}") from None
+        raise UsageError(f"{where}{line}: not valid YAML: {one_line(error.problem)}") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise UsageError(f"{where}: not valid YAML: {error}") from None
+        raise UsageError(f"{where}: not valid YAML: {one_line(error)}") from None  # of a character: two lines
     if _entries(result, {}) > MOST:
         raise UsageError(f"{where}: written out, its anchors make more than {MOST:,} entries")
     return copy.deepcopy(result)

@@ -89,7 +89,8 @@ def test_a_plain_archive_says_what_its_format_says(tmp_path):
     [
         (dict(skeleton="cocoo17"), "my.npz: skeleton is no skeleton: .*coco17"),
         (dict(skeleton="own.yaml"), "my.npz: skeleton names the file 'own.yaml'"),
-        (dict(skeleton="joints: [a\nb"), "my.npz: skeleton: .*YAML"),
+        (dict(skeleton="joints: [a\nb"), "my.npz: skeleton, line 2: not valid YAML"),
+        (dict(skeleton="joints: \x01"), "my.npz: skeleton: not valid YAML"),
         (dict(skeleton="- 1\n- 2"), "my.npz: skeleton"),
         (dict(skeleton="x" * 100_001), "skeleton has 400004 bytes; a text of 100000 characters is read"),
         (dict(skeleton=["coco17", "ntu25"]), r"my.npz: skeleton has shape \(2,\)"),
