@@ -34,7 +34,9 @@ class Place:
     Attributes:
         name: its folder's, with folders above where those are alike; in a study the run's.
         study: whether a study names it; then ``seed`` and ``stream`` are the study's, and runs of one ``family`` differ
-            by their seed alone.
+            by their seed alone; of one ``group`` by seed and stream.
+        archive: the study's word for the run's archive, where it has several.
+        num_epoch: of the study; a run that was trained for fewer has not finished.
     """
 
     folder: Path
@@ -43,6 +45,9 @@ class Place:
     seed: int | None = None
     stream: str = ""
     family: str = ""
+    group: str = ""
+    archive: str = ""
+    num_epoch: int = 0
 
 
 def find(words: Sequence[Path | str]) -> tuple[list[Place], list[str]]:
@@ -107,10 +112,9 @@ def _of_study(folder: Path, notices: list[str]) -> list[Place]:
         if kind:
             left[kind].append(name)
             continue
-        seed = run.get("seed")
-        places.append(Place(
-            path, name, True, seed if isinstance(seed, int) else None, str(run.get("stream") or ""), SEED.sub("", name),
-        ))  # fmt: skip
+        seed, epochs = (value if isinstance(value := run.get(key), int) else None for key in ("seed", "num_epoch"))
+        stream, group, archive = (str(run.get(key) or "") for key in ("stream", "group", "archive"))
+        places.append(Place(path, name, True, seed, stream, SEED.sub("", name), group, archive, epochs or 0))
     for kind, names in left.items():
         if names:
             notices.append(f"{folder}: {len(names)} of the study's runs {WHY[kind]}: {some(names)}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,12 @@ class Fusion:
     fitted: tuple[float, float | None] | None
 
 
-def read(folders: Sequence[Path]) -> tuple[list[Fusion], list[str]]:
-    """The fusions of studies, best first, and notices of those that are lacking; a folder need not have any."""
+def read(folders: Sequence[Path], groups: Container[str] | None = None) -> tuple[list[Fusion], list[str]]:
+    """The fusions of studies, best first, and notices of those that are lacking; a folder need not have any.
+
+    Args:
+        groups: of these alone: names of what runs have in common but for stream and seed.
+    """
     found: list[Fusion] = []
     notices: list[str] = []
     for path in (folder / FILE for folder in folders):
@@ -39,7 +43,7 @@ def read(folders: Sequence[Path]) -> tuple[list[Fusion], list[str]]:
         if not path.is_file():
             continue
         try:
-            told = json.loads(path.read_text("utf-8"))
+            told = [each for each in json.loads(path.read_text("utf-8")) if groups is None or each["group"] in groups]
             notices += [f"{each['name']} was not fused: {each['why']}" for each in told if each["top1"] is None]
             found += _groups([each for each in told if each["top1"] is not None])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

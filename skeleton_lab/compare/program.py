@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from skeleton_lab.compare import files, finding, fusions, page
 from skeleton_lab.compare.comparison import Comparison, compare
 from skeleton_lab.compare.figures import Group, shown
+from skeleton_lab.compare.finding import Place
 from skeleton_lab.errors import UsageError, guarded, one_line
 from skeleton_lab.utils.atomic import write_atomically
 from skeleton_lab.utils.cli import Parser
@@ -59,9 +60,40 @@ def program(flags: Namespace) -> None:
     folder = flags.output or _output(flags.runs)
     check_folder(folder)
     places, notices = finding.find(flags.runs)
+    archives = _archives(places) if len(flags.runs) == 1 and not flags.common else {}
+    if len(archives) < 2:
+        return _write(flags, places, folder, notices)
+    refused = []
+    asked = {word: mine for word, mine in archives.items() if {*(flags.pair or ())} <= {place.name for place in mine}}
+    for word, mine in (asked or archives).items():
+        try:
+            _write(flags, mine, Path(f"{folder}-{word}"), notices, {place.group for place in mine})
+        except UsageError as error:
+            refused.append(f"{word}: {error}")
+    if refused:
+        raise UsageError("; ".join(refused))
+
+
+def _archives(places: Sequence[Place]) -> dict[str, list[Place]]:
+    """The runs of a study by its words for the archives, whose test clips differ; none where it has one archive."""
+    found: dict[str, list[Place]] = {}
+    for place in places:
+        if place.archive:
+            found.setdefault(place.archive, []).append(place)
+    return found
+
+
+def _write(
+    flags: Namespace,
+    places: Sequence[Place],
+    folder: Path,
+    notices: Sequence[str],
+    groups: Container[str] | None = None,
+) -> None:
+    """The files and the page of runs on the same clips, into the folder; ``groups``: whose fusions belong there."""
     found = compare(places, common=flags.common, pair=flags.pair and tuple(flags.pair), archive=flags.archive)
-    found.fusions, lacking = fusions.read([Path(word) for word in flags.runs])
-    found.notices = notices + found.notices + lacking
+    found.fusions, lacking = fusions.read([Path(word) for word in flags.runs], groups)
+    found.notices = [*notices, *found.notices, *lacking]
     if flags.flops:
         count_flops(found)
     files.write(found, folder)

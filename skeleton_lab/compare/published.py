@@ -43,17 +43,25 @@ class Published:
 
 
 def of(result: Result) -> Published | None:
-    """The figure of the configuration and stream that the run was started with; None where there is none."""
+    """The figure of the configuration and stream that the run was started with; None where there is none.
+
+    Where flags made another stream of a configuration, it is that of the stream's own configuration in the same folder.
+    """
     this = _room(result.room)
     config = str(result.run.config.get("config") or "").replace("\\", "/")
     if this is None or not config:
         return None
-    for figure in figures(this):
-        if (f"/{config}").endswith(f"/{figure['config']}") and result.stream == _stream(this, figure):
-            top1, benchmark = figure["top1"] / 100, figure["benchmark"]
-            unlike = (*_clips(result, benchmark), *differences(this, figure["config"], result.run.config))
-            return Published(figure["config"], benchmark, top1, figure["source"], unlike)
-    return None
+    own = [figure for figure in figures(this) if f"/{config}".endswith(f"/{figure['config']}")]
+    beside = [figure for figure in figures(this) if own and _folder(figure["config"]) == _folder(own[0]["config"])]
+    figure = next((each for each in (*own, *beside) if result.stream == _stream(this, each)), None)
+    if figure is None:
+        return None
+    unlike = (*_clips(result, figure["benchmark"]), *differences(this, figure["config"], result.run.config))
+    return Published(figure["config"], figure["benchmark"], figure["top1"] / 100, figure["source"], unlike)
+
+
+def _folder(config: str) -> str:
+    return config.rpartition("/")[0]
 
 
 def _room(name: str) -> Room | None:

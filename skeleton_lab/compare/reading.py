@@ -56,7 +56,8 @@ class Result:
     @property
     def finished(self) -> bool:
         """A training that has come to its end, or a test; with predictions."""
-        return len(self.predicted) > 0 and bool(self.run.result or not self.run.epochs)
+        fewer = (number(self.run.config.get("num_epoch")) or self.place.num_epoch) < self.place.num_epoch
+        return len(self.predicted) > 0 and not fewer and bool(self.run.result or not self.run.epochs)
 
     @property
     def right(self) -> np.ndarray:

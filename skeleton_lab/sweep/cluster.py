@@ -107,28 +107,33 @@ def _submitit(path: Path) -> Any:
 
 
 def run_all(study: Study, runs: Sequence[Run], told: Told, tick: Callable[[], None]) -> int:
-    """Submit what is neither done nor in the queue, watch all of it; the signal that ended the watching, or 0."""
+    """Submit what is neither done nor in the queue, watch all of it; the signal that ended the watching, or 0.
+
+    A run whose folder another process is at work in (what a job that was killed left behind) is waited for.
+    """
     made = executor(study)
     numbers = _numbers(study)
     local = study.slurm.get("cluster") == "local"
-    queued = _queued(numbers.values(), local)
-    fresh = [run for run in runs if numbers.get(run.name) not in queued]
-    jobs = _submit(study, made, fresh)
-    numbers |= {name: job.job_id for name, job in jobs.items()}
-    write_json(study.out / NUMBERS, numbers)
-    left = {run.name: run for run in runs}
+    left, jobs = {run.name: run for run in runs}, dict[str, Any]()
+    tried = {name for name in left if numbers.get(name) in _queued(numbers.values(), local)}
     for run in runs:
         told(run, State(state.RUNNING, why="in the queue"))
     with Stop() as stop:
         stop.patient = True
         while left and not stop.signum:
-            queued = _queued((numbers[name] for name in left), local)
+            queued = _queued((numbers[name] for name in left if name in tried), local)
             for job in jobs.values() if local else ():
                 job.done()  # reaps it: a process that has ended is not at work
-            for name, run in list(left.items()):
-                if numbers[name] not in queued:
-                    told(run, state.of(study, run))
-                    del left[name]
+            now = {name: state.of(study, run) for name, run in left.items() if numbers.get(name) not in queued}
+            fresh = [left[name] for name, each in now.items() if each.to_do and name not in tried]
+            if fresh:
+                jobs |= _submit(study, made, fresh)
+                numbers |= {run.name: jobs[run.name].job_id for run in fresh}
+                write_json(study.out / NUMBERS, numbers)
+                tried |= {run.name for run in fresh}
+            for name, each in now.items():
+                if left[name] not in fresh and each.kind != state.RUNNING:
+                    told(left.pop(name), each)
             tick()
             _sleep(PAUSE if local else LOOK, stop)
     return stop.signum

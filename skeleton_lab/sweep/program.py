@@ -129,7 +129,9 @@ def _work(asked: Study, found: Sequence[Run]) -> int:
 
 
 def _finish(asked: Study, found: Sequence[Run]) -> int:
-    """The table, the best trial, the fusions, the comparison; 1 where a run has failed."""
+    """The table, the best trial, the fusions, the comparison; 1 where a run has failed or they cannot be compared."""
+    from skeleton_lab.compare import program as compare  # here: --help and --dry-run need none of it
+
     now = states_of(asked, found)
     state.write_table(asked, found, now)
     print("\n".join(_lines(asked, found, now)))
@@ -138,28 +140,21 @@ def _finish(asked: Study, found: Sequence[Run]) -> int:
     fused = fusion.of(found, now)
     if fused or (asked.out / fusion.FILE).exists():  # that of an earlier sweep is of other runs
         print("\n".join(table.fused(fused, fusion.write(asked.out, fused))))
-    _compare(asked, [run for run, each in zip(found, now) if each.kind == state.FINISHED])
+    finished = [run.folder for run, each in zip(found, now) if each.kind == state.FINISHED]
+    tested = [folder for folder in finished if (folder / fusion.EVALUATION).is_file()]
+    compared = len(tested) < 2 or compare.main([str(asked.out)]) == 0
     lacking = [run for run, each in zip(found, now) if each.kind not in (state.FINISHED, state.STOPPED)]
     if lacking:
         print(
             f"{len(lacking)} of {table.counted_runs(len(found))} not finished; logs: {asked.out / state.LOGS}",
             file=sys.stderr,
         )
-    return FAILURE if lacking else 0
-
-
-def _compare(asked: Study, finished: Sequence[Run]) -> None:
-    """The page of the finished runs; of several archives, whose test clips differ, a page each."""
-    from skeleton_lab.compare import program  # here: --help and --dry-run need none of it
-
-    if len(set(asked.data.values())) == 1 and len(finished) > 1:
-        program.main([str(asked.out)])
-    for word, data in asked.data.items() if len(set(asked.data.values())) > 1 else ():
-        folders = [str(run.folder) for run in finished if run.data == data]
-        if len(folders) > 1:
-            program.main([*folders, "--output", str(asked.out / f"{program.OUTPUT}-{word}")])
+    return FAILURE if lacking or not compared else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0 all runs are finished, 1 some are not, 2 a mistake, 128 + signal."""
+    """The command line; returns the exit status.
+
+    0 all runs are finished and compared, 1 they are not, 2 a mistake, 128 + the number of a signal.
+    """
     return guarded(lambda: program(argv))

@@ -166,10 +166,12 @@ def _why(study: Study, run: Run, code: Any) -> str:
 
 def write_table(study: Study, runs: Sequence[Run], states: Sequence[State]) -> None:
     """``study.json``: the runs with what tells them apart, their folders below the study's and their states."""
+    words = {path: word for word, path in reversed(list(study.data.items()))}
     told = [
         {
             "name": run.name, "room": run.room, "stream": run.stream, "seed": run.seed, "group": run.group,
-            "data": run.data, "flags": dict(run.flags), "folder": run.folder.relative_to(study.out).as_posix(),
+            "data": run.data, "archive": words[run.data] if len(words) > 1 else "", "flags": dict(run.flags),
+            "folder": run.folder.relative_to(study.out).as_posix(), "num_epoch": run.epochs,
             "state": state.kind, "epochs": state.epochs, "best": state.best, "last": state.last,
         }
         for run, state in zip(runs, states)

@@ -11,6 +11,7 @@ from pathlib import Path
 import many_runs
 import numpy as np
 import pytest
+import yaml
 from many_runs import answers
 from scipy import stats
 
@@ -265,6 +266,51 @@ def test_the_runs_of_a_study(own, tmp_path, monkeypatch, capsys):
     assert told["notices"][-1] == "b-seed1 was not fused: clips have equal names"
     page = (tmp_path / "study" / "comparison" / "comparison.html").read_text()
     assert "<td>76.00 ± 1.41</td><td>81.00 ± 1.41</td>" in page
+
+
+def of_archives(folder: Path) -> dict[str, str]:
+    """A study of two archives, whose test clips are others, in the folder: name of a run -> its archive's word."""
+    runs = []
+    for word, clips in (("a", 240), ("b", 200)):
+        many_runs.make(folder / word, 2, 1, clips=clips)
+        for path in sorted((folder / word).iterdir()):
+            name = f"{path.name}-{word}"
+            runs.append({"name": name, "folder": f"{word}/{path.name}", "archive": word, "group": f"net-{word}"})
+    (folder / "study.json").write_text(json.dumps({"runs": runs}))
+    fused = {"seed": 1, "weights": {"joint": 1.0, "bone": 0.5}, "top1": 0.75, "fitted_top1": 0.8, "why": ""}
+    fusions = [fused | {"name": f"net-{word}-seed1", "group": f"net-{word}"} for word in "ab"]
+    (folder / "fusion.json").write_text(json.dumps(fusions))
+    return {run["name"]: run["archive"] for run in runs}
+
+
+def test_a_study_of_several_archives_has_a_page_for_each(tmp_path, monkeypatch, capsys):
+    runs = of_archives(tmp_path)
+    assert program(monkeypatch, tmp_path) == 0
+    for word in "ab":
+        told = json.loads((tmp_path / f"comparison-{word}" / "comparison.json").read_text())
+        assert {run["run"] for run in told["runs"]} == {name for name, its in runs.items() if its == word}
+        assert [fusion["name"] for fusion in told["fusions"]] == [f"net-{word}"], "fusions of its own runs"
+    assert not (tmp_path / "comparison").exists()
+    capsys.readouterr()
+    (tmp_path / "b" / "network1-joint-seed1" / "evaluation.npz").unlink()
+    (tmp_path / "b" / "network0-joint-seed1" / "evaluation.npz").unlink()
+    assert program(monkeypatch, tmp_path, "--output", tmp_path / "new") == 2
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1 and error[0].startswith("error: b: none of the 2 runs has finished"), error
+    assert (tmp_path / "new-a" / "comparison.html").exists(), "the other archive's runs are compared nevertheless"
+
+
+def test_a_run_that_lacks_epochs_of_its_study_has_not_finished(own, tmp_path, monkeypatch, capsys):
+    """More epochs were asked for, and the run failed before its start: what it left is of fewer."""
+    names = sorted(path.name for path in own.iterdir())
+    epochs = [yaml.safe_load((own / name / "config.yaml").read_text())["num_epoch"] for name in names]
+    runs = [{"name": name, "folder": name, "num_epoch": n} for name, n in zip(names, epochs)]
+    runs[1]["num_epoch"] += 1
+    (own / "study.json").write_text(json.dumps({"runs": runs}))
+    assert program(monkeypatch, own, "--output", tmp_path / "page") == 0
+    assert f"{names[1]}: not finished, not compared" in capsys.readouterr().out
+    told = json.loads((tmp_path / "page" / "comparison.json").read_text())
+    assert sorted(run["run"] for run in told["runs"]) == [names[0], *names[2:]]
 
 
 @pytest.mark.parametrize(

@@ -51,17 +51,21 @@ def resolved(folder: Path, file: str, name: str = "CTR-GCN", **changes) -> Resul
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "by_flag", "figure"),
-    [("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", {"bone": True}, 0.816),
-     ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", {"bone": True}, 0.894),
-     ("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", {"data_type": "b"}, 0.926),
-     ("SkateFormer", "config/train/ntu_cs/SkateFormer_b.yaml", {"data_type": "jm"}, 0.921),
-     ("PYSKL", "config/protogcn/ntu60_xsub/k.yaml", {"data_type": "b"}, 0.9159)],
+    ("name", "file", "figure", "by_flag", "other"),
+    [("ST-GCN", "config/st_gcn/ntu-xsub/train.yaml", 0.816, {"bone": True}, None),
+     ("MS-G3D", "config/nturgbd-cross-subject/train_joint_kaggle.yaml", 0.894, {"bone": True}, 0.901),
+     ("SkateFormer", "config/train/ntu_cs/SkateFormer_j.yaml", 0.926, {"data_type": "b"}, 0.921),
+     ("SkateFormer", "config/train/ntu_cs/SkateFormer_b.yaml", 0.921, {"data_type": "jm"}, None),
+     ("PYSKL", "config/protogcn/ntu60_xsub/k.yaml", 0.9159, {"data_type": "b"}, 0.9198)],
 )  # fmt: skip
-def test_a_figure_is_of_one_stream(tmp_path, name, file, by_flag, figure):
+def test_a_figure_is_of_one_stream(tmp_path, name, file, figure, by_flag, other):
     found = published.of(resolved(tmp_path / "a", file, name))
-    assert found is not None and found.top1 == pytest.approx(figure)
-    assert published.of(resolved(tmp_path / "b", file, name, test=by_flag)) is None, "that is another stream"
+    assert found is not None and found.config == file and found.top1 == pytest.approx(figure)
+    found = published.of(resolved(tmp_path / "b", file, name, test=by_flag))
+    if other is None:
+        assert found is None, "no figure of that stream is known"
+    else:  # that of the stream's own configuration
+        assert found is not None and found.config != file and found.top1 == pytest.approx(other)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 import slurm_here
 import yaml
 from places import ROOT, TESTS
-from test_pool import epochs_done, starts, told, wait_for
+from test_pool import HOLDER, epochs_done, starts, told, wait_for
 
 from skeleton_lab.errors import UsageError
 from skeleton_lab.sweep import cluster, program, runs, state, study
@@ -168,6 +168,21 @@ def test_local_jobs_outlive_the_sweep_and_are_not_submitted_twice(here, capsys):
     assert done.returncode == 0, done.stderr
     assert [run["state"] for run in told()] == ["finished"] * 2
     assert starts(NAME) == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_what_a_killed_job_left_at_work_is_waited_for(here):
+    """Else its new job would only say that another run is at work there."""
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    folder, begun = Path("out/runs") / NAME, Path("out/runs/CTR-GCN-joint-seed2/last.ckpt")
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-S", "-c", HOLDER, str(folder / ".lock"), str(begun)]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    done = subprocess.run(FAKE, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert other.wait() == 0
+    assert starts(NAME) == ["0"] and [run["state"] for run in told()] == ["finished"] * 2
 
 
 @pytest.mark.slow
