@@ -12,7 +12,7 @@ import numpy as np
 from skeleton_lab.data.archives import both_splits
 from skeleton_lab.data.archives.clips import Clips
 from skeleton_lab.data.archives.descriptors.beside import NONE, Beside, beside
-from skeleton_lab.data.archives.descriptors.files import Descriptors, open_descriptors
+from skeleton_lab.data.archives.descriptors.files import LARGEST, Descriptors, open_descriptors, usable
 from skeleton_lab.doctor.diagnosis import ERROR, NOTE, WARNING, Diagnosis
 from skeleton_lab.doctor.intake import fault
 from skeleton_lab.errors import LabError, listing
@@ -26,7 +26,7 @@ UNIT = 1e-3  # so near to 1 the norms of normalised vectors are
 class Seen:
     """What one pass over the values finds; places are entries."""
 
-    bad: list[int] = field(default_factory=list)  # with NaN or Inf
+    bad: list[int] = field(default_factory=list)  # with NaN, Inf or values that nobody can compute with
     constant: list[int] = field(default_factory=list)  # all values of all vectors the same: zeros, mostly
     still: list[int] = field(default_factory=list)  # several vectors, all the same
     repeated: list[tuple[int, int]] = field(default_factory=list)  # the entry, and the earlier one that it repeats
@@ -59,7 +59,7 @@ def _scan(descriptors: Descriptors, show: bool) -> Seen:
             with np.errstate(over="ignore", invalid="ignore"):
                 values = np.asarray(descriptors.raw(entry), np.float32)
             bar.update()
-            if not np.isfinite(values).all():
+            if not usable(values):
                 seen.bad.append(entry)
                 continue
             seen.norms.append(float(np.linalg.norm(values, axis=1).mean()))
@@ -110,7 +110,8 @@ def _values(descriptors: Descriptors, seen: Seen, diagnosis: Diagnosis) -> None:
 
     if seen.bad:
         diagnosis.add(
-            ERROR, "descriptors-nan", f"{len(seen.bad)} descriptors hold NaN or Inf: {told(seen.bad)}",
+            ERROR, "descriptors-nan", f"{len(seen.bad)} descriptors hold NaN, Inf or values beyond "
+            f"{LARGEST:g}: {told(seen.bad)}",
             "make them again or leave them out",
         )  # fmt: skip
     if seen.constant:
@@ -153,5 +154,5 @@ def _frames(found: Beside, parts: dict[str, Clips], diagnosis: Diagnosis) -> Non
             WARNING, "descriptors-frames", f"{more} of {total} clips have more vectors than recorded frames: {first}",
             "vectors are taken as evenly spread over the clip; was the archive cut or resampled?",
         )  # fmt: skip
-    diagnosis.add(NOTE, "descriptors-time", f"{same} of {total} clips have a vector for every recorded frame; those of "
-                  "the others are taken as evenly spread over the clip")  # fmt: skip
+    rest = "" if same == total else "; those of the others are taken as evenly spread over the clip"
+    diagnosis.add(NOTE, "descriptors-time", f"{same} of {total} clips have a vector for every recorded frame{rest}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from skeleton_lab.cost.counting import SavedTensors, storage_key
 from skeleton_lab.data.feeders.base import Batch
 from skeleton_lab.data.feeders.described import WithDescriptors
 from skeleton_lab.engine.logging import peak_memory
@@ -21,9 +24,10 @@ from skeleton_lab.nn.fusion import GatedFusion
 CLIPS, TURNS = 16, 4
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def measured(network: Network, task: Task, options: Namespace) -> dict[str, Any]:
-    """Of S and of F: parameters, least milliseconds a test clip of network and reading, on a GPU the peak of the step.
+    """Of S and of F: parameters, least milliseconds a test clip of network and reading, what a training step keeps for
+    its backward pass (MB a clip, counted), on a GPU the peak of the step (MiB).
 
     And what F holds beside that: parameters and a batch's descriptors, in MB; peaks of the whole program, in MiB.
     """
@@ -31,10 +35,9 @@ def measured(network: Network, task: Task, options: Namespace) -> dict[str, Any]
     feeder = feeder_of(network, options, "test")
     batch = Batch(range(min(CLIPS, len(feeder))))
     head = GatedFusion(task.frozen["test"].features.shape[1], task.descriptors.D, task.classes, options.hidden)
-    fused = Tuned(network.net, head.to(device)).eval()
+    fused = Tuned(copy.deepcopy(network.net), head.to(device)).eval()  # a training step moves running means
     described = Read(feeder, WithDescriptors(feeder, task.descriptors, task.entries["test"]))
     arguments = moved(described(batch)[0], device)
-    network.net.eval()
 
     def skeleton() -> Any:
         return fused.of_network(arguments[0])
@@ -50,13 +53,25 @@ def measured(network: Network, task: Task, options: Namespace) -> dict[str, Any]
     count = sum(each.numel() for each in network.net.parameters())
     more = sum(each.numel() for each in head.parameters())
     whole = peak_memory(device)  # before the peaks of steps are counted anew
+    peaks = [_peak(turn, device) for turn in (skeleton, lambda: fused(*arguments))]
+    kept = [_kept(fused.train(), turn) / len(batch) for turn in (skeleton, lambda: fused(*arguments))]
     return {
         "clips": len(batch), "device": str(device),
-        "S": {"parameters": count, "network_ms": alone, "reading_ms": reading, "gpu_mb": _peak(skeleton, device)},
+        "S": {"parameters": count, "network_ms": alone, "reading_ms": reading, "kept_mb": kept[0], "gpu_mb": peaks[0]},
         "F": {"parameters": count + more, "network_ms": both, "reading_ms": reading_both,
-              "gpu_mb": _peak(lambda: fused(*arguments), device)},
+              "kept_mb": kept[1], "gpu_mb": peaks[1]},
         "more_mb": 4 * (more + arguments[1].numel()) / 1e6, **whole,
     }  # fmt: skip
+
+
+def _kept(model: nn.Module, turn: Callable[[], Any]) -> float:
+    """MB that the forward pass keeps for the backward one, without parameters."""
+    saved = SavedTensors({storage_key(each) for each in model.parameters()})
+    with torch.enable_grad(), saved:
+        made = turn()  # held until it is counted
+    total = saved.total() / 1e6
+    del made
+    return total
 
 
 def _peak(turn: Callable[[], Any], device: torch.device) -> float | None:

@@ -39,8 +39,10 @@ def build(
     task: Task, table: Table, spent: dict[str, Any], notices: Sequence[str], names: Sequence[str], options: Namespace
 ) -> str:
     """The whole page as text."""
+    weights = ", ".join(f"{weight:g}" for weight in table.weights.values())
+    fitted = f" Late fusion's fitted weight of the descriptors, by seed: {weights}." if weights else ""
     sections = [
-        _rows("models", "Models", MODELS, [row for row in table.rows if not row.control], table),
+        _rows("models", "Models", MODELS + fitted, [row for row in table.rows if not row.control], table),
         _rows("controls", "Controls", CONTROLS, [row for row in table.rows if row.control], table),
         _classes(table, names),
     ]
@@ -130,17 +132,19 @@ def _cost(table: Table, spent: dict[str, Any]) -> Section:
         "parameters",
         "network, ms a clip",
         "reading, ms a clip",
+        "kept for a training step, MB a clip",
         *(["peak of a step, MiB"] if gpu else []),
     )
     lines = [
-        (name, f"{each['parameters']:,}", f"{each['network_ms']:.2f}", f"{each['reading_ms']:.2f}",
+        (name, f"{each['parameters']:,}", *(f"{each[key]:.2f}" for key in ("network_ms", "reading_ms", "kept_mb")),
          *([f"{each['gpu_mb']:.1f}"] if gpu else []))
         for name, each in ((key, spent[key]) for key in ("S", "F"))
     ]  # fmt: skip
     trained = [(name, f"{each['parameters']:,}", f"{each['seconds']:.1f}") for name, each in table.cost.items()]
     about = (
         f"Least of several turns with {spent['clips']} test clips on {spent['device']}, S and F one after the other. F "
-        f"holds {spent['more_mb']:.1f} MB more than S, its parameters and the descriptors of these clips. The whole "
+        f"holds {spent['more_mb']:.1f} MB more than S, its parameters and the descriptors of these clips. Kept is what "
+        "the backward pass needs where the network is trained along; heads alone keep next to nothing. The whole "
         f"program took {spent['peak_rss_mb']:,.0f} MiB at most."
     )
     tables = [

@@ -181,7 +181,7 @@ def test_the_doctor_says_what_was_planted(clips, vectors, tmp_path, capsys):
     code, told = check(["check", clips, "--descriptors", folder_of(vectors, tmp_path / "f"), "--quiet"], capsys)
     assert code == 1
     for line in (
-        f"descriptors-nan: 1 descriptors hold NaN or Inf: {first}",
+        f"descriptors-nan: 1 descriptors hold NaN, Inf or values beyond 1e+15: {first}",
         f"descriptors-constant: 1 descriptors are constant: {second}",
         f"descriptors-still: 1 clips have one vector all the time: {third}",
         "descriptors-repeated: 1 descriptors repeat",
@@ -192,10 +192,11 @@ def test_the_doctor_says_what_was_planted(clips, vectors, tmp_path, capsys):
     assert "descriptors" not in " ".join(examine(clips).codes())
 
 
-def test_reading_a_descriptor_with_nan_names_it(tmp_path, vectors):
-    vectors["bad"] = np.array([[0, np.inf] * (D // 2)], np.float32)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3e38])
+def test_reading_a_descriptor_that_nobody_can_compute_with_names_it(tmp_path, vectors, value):
+    vectors["bad"] = np.array([[0, value] * (D // 2)], np.float32)
     found = open_descriptors(folder_of(vectors, tmp_path / "folder"))
-    with pytest.raises(LabError, match="the descriptor of bad holds NaN or Inf"):
+    with pytest.raises(LabError, match="the descriptor of bad holds NaN, Inf or values beyond"):
         found.read(found.names.index("bad"))
 
 

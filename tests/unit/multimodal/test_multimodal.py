@@ -118,7 +118,10 @@ def test_figures_are_those_of_the_answers(lab, table):
     assert {row["title"] for row in table.content["divisions"]} == {"xsub", "xview"}
     lines = (table.out / "multimodal.csv").read_text().splitlines()
     assert len(lines) == 1 + len(table.rows) + 2 and lines[1].startswith("S,")
+    skeleton, fused = (table.content["cost"][key]["kept_mb"] for key in "SF")
+    assert 0 < skeleton < fused < skeleton + 0.1, "of a training step a head adds little"
     page = (table.out / "multimodal.html").read_text()
+    assert f"fitted weight of the descriptors, by seed: {table.content['late_weights']['1']:g}." in page
     assert "gated fusion of features" in page and "same rooms and by the same cameras" in page
 
 

@@ -24,6 +24,7 @@ from skeleton_lab.errors import ArchiveError, ArchiveNotFoundError, one_line
 from skeleton_lab.utils.progress import clip_bar
 
 MEMBERS = ("names", "values", "offsets")
+LARGEST = 1e15  # of a value: squares and sums of larger ones end beyond float32
 SLOW = 3  # seconds of looking into a folder's files before a bar shows
 
 
@@ -65,16 +66,21 @@ class Descriptors:
         """(t, D) float32 of an entry.
 
         Raises:
-            ArchiveError: a value is NaN or infinite, or the file has become shorter.
+            ArchiveError: a value is NaN, infinite or beyond ``LARGEST``, or the file has become shorter.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.ascontiguousarray(self.raw(entry), np.float32)
-        if not np.isfinite(values).all():
+        if not usable(values):
             raise ArchiveError(
-                f"{self.path}: the descriptor of {self.shown(entry)} holds NaN or Inf; make it again or leave it out "
-                "(skeleton-lab check ARCHIVE --descriptors PATH finds all of them)"
+                f"{self.path}: the descriptor of {self.shown(entry)} holds NaN, Inf or values beyond {LARGEST:g}; make "
+                "it again or leave it out (skeleton-lab check ARCHIVE --descriptors PATH finds all of them)"
             )
         return values
+
+
+def usable(values: np.ndarray) -> bool:
+    """Whether heads can compute with all of these."""
+    return bool((np.abs(values) <= LARGEST).all())  # not so of NaN
 
 
 def open_descriptors(path: Path, show: bool = True) -> Descriptors:
