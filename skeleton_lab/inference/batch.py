@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeleton_lab.errors import LabError, UsageError, one_line
-from skeleton_lab.inference import predictions
+from skeleton_lab.inference import calibrated, predictions
 from skeleton_lab.inference.clips.folder import ENDINGS, Folder
 from skeleton_lab.inference.predict import predict
 from skeleton_lab.inference.wishes import Wishes
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 TABLE, JOURNAL = "predictions.csv", "batch.jsonl"
 COLUMNS = ("file", "recording", "label", "who", "first_frame", "last_frame", "begin_s", "end_s",
-           *(f"{what}{k}" for k in range(1, predictions.TOP + 1) for what in ("class", "p")), "error")  # fmt: skip
+           *(f"{what}{k}" for k in range(1, predictions.TOP + 1) for what in ("class", "p")),
+           "known", "error")  # fmt: skip
 
 
 class Journal:
@@ -115,8 +116,11 @@ def run(
         UsageError: no recording, the output is that of another batch, another process is at it, or no recording can be
             read: then the reason of the first.
     """
+    known = network.calibration
     settings = {
-        "weights": digest(network.weights), "config": digest(Path(network.options.config)),
+        "weights": digest(network.weights), "calibration": None if known is None else calibrated.statement(known),
+        "usual window": network.window_of_recordings,
+        "config": digest(Path(network.options.config)),
         "classes": None if names is None else digest(names), "fps": fps,
         **{f"--{key.replace('_', '-')}": value for key, value in asdict(wishes).items()},
     }  # fmt: skip
@@ -183,6 +187,7 @@ def _rows(name: str, entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 **{key: window[key] for key in COLUMNS[3:8]},
                 **{f"class{k}": each["name"] for k, each in enumerate(best, 1)},
                 **{f"p{k}": each["probability"] for k, each in enumerate(best, 1)},
+                "known": {True: "yes", False: "perhaps not"}.get(window.get("known"), ""),
             }  # fmt: skip
 
 

@@ -163,7 +163,7 @@ class Feeder(Dataset):
 
     @property
     def filled(self) -> Any:
-        """The clips without missing joints, otherwise as they are stored: what a file takes that does the steps itself."""
+        """The clips as they are stored, but without missing joints: what a file takes that does the steps itself."""
         return ImagePoints(self.clips, self.skeleton, filled) if self.placed and self.skeleton else self.clips
 
     def shown(self, epoch: int) -> Any:
