@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from skeleton_lab.utils.locks import locked
 from skeleton_lab.utils.progress import clip_bar
 
 if TYPE_CHECKING:
-    from skeleton_lab.inference.network import Network
+    from skeleton_lab.inference.feeding import Fed
 
 TABLE, JOURNAL = "predictions.csv", "batch.jsonl"
 COLUMNS = ("file", "recording", "label", "who", "first_frame", "last_frame", "begin_s", "end_s",
@@ -102,12 +102,14 @@ def digest(path: Path) -> str:
 
 
 def run(
-    network: Network, root: Path, wishes: Wishes, names: Path | None, fps: float, output: Path, config: str
-) -> list[str]:
+    network: Fed, source: Mapping[str, str], root: Path, wishes: Wishes, names: Path | None, fps: float, output: Path,
+    config: str,
+) -> list[str]:  # fmt: skip
     """Predict every recording below ``root`` that is not done yet, and write the table.
 
     Args:
-        names: file of the classes' names; output: folder of table and journal; config: how messages call it.
+        source: the files that the network comes from, by flag; names: file of the classes' names; output: folder of
+            table and journal; config: how messages call the configuration.
 
     Returns:
         Lines that say what was done.
@@ -118,10 +120,9 @@ def run(
     """
     known = network.calibration
     settings = {
-        "weights": digest(network.weights), "calibration": None if known is None else calibrated.statement(known),
-        "usual window": network.window_of_recordings,
-        "config": digest(Path(network.options.config)),
-        "classes": None if names is None else digest(names), "fps": fps,
+        **{flag: digest(Path(file)) for flag, file in source.items()},
+        "calibration": None if known is None else calibrated.statement(known),
+        "usual window": network.window_of_recordings, "classes": None if names is None else digest(names), "fps": fps,
         **{f"--{key.replace('_', '-')}": value for key, value in asdict(wishes).items()},
     }  # fmt: skip
     settings = json.loads(json.dumps(settings, default=str))  # as the journal will have it
@@ -144,7 +145,7 @@ def run(
 
 
 def _predict_all(
-    network: Network, journal: Journal, paths: dict[str, Path], wishes: Wishes, names: Path | None, fps: float,
+    network: Fed, journal: Journal, paths: dict[str, Path], wishes: Wishes, names: Path | None, fps: float,
     config: str,
 ) -> None:  # fmt: skip
     with clip_bar(len(paths), "batch", unit=" recordings") as bar:
@@ -158,7 +159,7 @@ def _predict_all(
             bar.update()
 
 
-def _predicted(network: Network, path: Path, wishes: Wishes, names: Path | None, fps: float, config: str) -> list[dict]:
+def _predicted(network: Fed, path: Path, wishes: Wishes, names: Path | None, fps: float, config: str) -> list[dict]:
     """The clips of one file as ``predictions.as_json`` has them."""
     answer = predict(network, path, wishes, config)
     told = network.class_names or answer.recordings.class_names
