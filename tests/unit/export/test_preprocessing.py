@@ -16,6 +16,7 @@ from skeleton_lab.errors import UsageError
 from skeleton_lab.export import comparing, example, tracing
 from skeleton_lab.export.preprocessing import preprocessing
 from skeleton_lab.inference.keypoints.normalise import centred
+from skeleton_lab.inference.onnx_network import OnnxNetwork
 from skeleton_lab.skeletons import layouts
 
 LENGTHS = (40, 23, 31)
@@ -120,6 +121,17 @@ def test_whole_clips_are_padded():
     feeder = WholeClipFeeder(stored([centred(clip) for clip in raw]), ReadClip())
     made, expected = both(feeder, raw, network())
     torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_of_whole_clips_takes_no_longer_ones():
+    """It would leave out their end, where the feeder leaves out nothing."""
+    feeder = WholeClipFeeder(stored([centred(clip) for clip in people(25, 3)]), ReadClip())
+    takes = SimpleNamespace(get_inputs=lambda: [SimpleNamespace(shape=["batch", "frames", 2, 25, 3])])
+    file = SimpleNamespace(session=takes, padded=40, persons=2, path="net.onnx")
+    assert OnnxNetwork.keypoints(file, feeder, Batch([0])).shape == (1, 40, 2, 25, 3)
+    file.padded = 39
+    with pytest.raises(UsageError, match="takes clips of up to 39 frames, and one has 40"):
+        OnnxNetwork.keypoints(file, feeder, Batch([0]))
 
 
 def test_keypoints_of_clips_are_as_stored():
