@@ -56,8 +56,9 @@ def _layers(step: Any, network: Network, feeder: Feeder) -> list[nn.Module]:
     if type(step) is ReadClip and not (step.shift or step.choose or step.crop):
         return [Padded(max(network.padded, step.window))]
     name = getattr(step, "__name__", type(step).__name__)
+    does = "has a pipeline of its own" if name.startswith("_") else f"does '{name}'"  # PYSKL's is one method
     raise UsageError(
-        f"--with-preprocessing: the test feeder {network.options.feeder} does '{name}', which no file does; leave it "
+        f"--with-preprocessing: the test feeder {network.options.feeder} {does}, which no file does; leave it "
         "out: skeleton-lab predict --onnx makes the clips by the feeder"
     )
 
