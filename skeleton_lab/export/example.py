@@ -89,11 +89,12 @@ def inputs(feeder: Feeder, count: int) -> dict[str, Tensor]:
 
 
 def keypoints(feeder: Feeder, count: int) -> dict[str, Tensor]:
-    """The same clips as key points (N, T, M, V, C) as they are stored, by name; behind a shorter one zeros."""
+    """The same clips as key points (N, T, M, V, C) as they are stored, by name, but without missing joints, which the
+    caller of a file fills in; behind a shorter one zeros."""
     rows = np.arange(count) % len(feeder)
     _, ends = feeder.clips.lengths(rows)
     whole = np.broadcast_to(np.arange(max(int(ends.max()), 1)), (count, max(int(ends.max()), 1)))
-    x = torch.from_numpy(feeder.clips.gather(rows, whole)).transpose(1, 2)
+    x = torch.from_numpy(feeder.filled.gather(rows, whole)).transpose(1, 2)
     return {KEYPOINTS: people(x, feeder.num_person or x.shape[1]).transpose(1, 2).contiguous()}
 
 

@@ -3,7 +3,8 @@
 Input ``keypoints`` (N, T, M, V, C): clips, frames, persons, joints, channels; zeros where a person is not there and
 behind the end of a shorter clip. Of the published archives' joints these are metres with y up, moved as
 ``keypoints.normalise.centred`` moves them; of another skeleton any one unit, placed as ``image_points`` places them.
-Joints that were not found are not filled in: that takes the frames around them, and is the caller's part.
+Joints that were not found are not filled in: that takes the frames around them, and is the caller's part
+(``image_points.filled``), who leaves their scores as they are.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def preprocessing(network: Network, feeder: Feeder) -> nn.Sequential:
     """
     if network.generated or network.arguments.get("normalization") or str(network.arguments.get("layout", "")):
         raise UsageError("--with-preprocessing: the archive of this configuration was changed before; leave it out")
-    made: list[nn.Module] = [Placed(feeder.skeleton, feeder.D) if feeder.placed and feeder.skeleton else Centred()]
+    made: list[nn.Module] = [Centred()]
+    if feeder.placed and feeder.skeleton:
+        made = [Placed(feeder.skeleton, feeder.D, feeder.clips.scored)]
     for step in feeder.steps:
         made += _layers(step, network, feeder)
     return nn.Sequential(*made, Turned(feeder.axes))
@@ -53,8 +56,9 @@ def _layers(step: Any, network: Network, feeder: Feeder) -> list[nn.Module]:
     if type(step) is ReadClip and not (step.shift or step.choose or step.crop):
         return [Padded(max(network.padded, step.window))]
     name = getattr(step, "__name__", type(step).__name__)
+    does = "has a pipeline of its own" if name.startswith("_") else f"does '{name}'"  # PYSKL's is one method
     raise UsageError(
-        f"--with-preprocessing: the test feeder {network.options.feeder} does '{name}', which no file does; leave it "
+        f"--with-preprocessing: the test feeder {network.options.feeder} {does}, which no file does; leave it "
         "out: skeleton-lab predict --onnx makes the clips by the feeder"
     )
 
@@ -90,37 +94,54 @@ class Centred(nn.Module):
 
 
 class Placed(nn.Module):
-    """Clips about the body, in lengths of the torso, upright (``image_points``), of people without missing joints."""
+    """Clips about the body, in lengths of the torso, upright (``image_points``), of people without missing joints.
 
-    def __init__(self, skeleton: Layout, D: int) -> None:
+    Args:
+        scored: the last channel is a score; joints with a low one are filled in, and tell no length.
+    """
+
+    def __init__(self, skeleton: Layout, D: int, scored: bool) -> None:
         super().__init__()
         self.origin, self.ends = list(skeleton.origin), [list(end) for end in skeleton.scale]
-        self.D, self.turns = D, not skeleton.y_up
+        self.D, self.turns, self.scored = D, not skeleton.y_up, scored
 
     def forward(self, x: Tensor) -> Tensor:
         there, points = present(x), x[..., : self.D]
         frame = there.amax(2).argmax(1)
         body = at(at(points, 1, frame), 1, at(there, 1, frame).argmax(1))  # (N, V, D)
         points = points - body[:, self.origin].mean(1)[:, None, None, None]
-        points = points / self.size(points, there)[:, None, None, None, None]
+        points = points / self.size(points, there, self.both(x) * there)[:, None, None, None, None]
         if self.turns:
             points = torch.cat([points[..., :1], -points[..., 1:]], 4)
         return torch.cat([points * there[..., None, None], x[..., self.D :]], 4)
 
-    def size(self, points: Tensor, there: Tensor) -> Tensor:
-        """(N,) median length of the first person's torso; the spread of the joints where that is too short."""
+    def both(self, x: Tensor) -> Tensor:
+        """(N, T, M) 1 where both ends of the torso were found (``image_points.joints_found``), else 0."""
+        if self.scored:
+            good = (x[..., -1] >= image_points.SCORE).float()
+            found = torch.where(good.amax((1, 3), keepdim=True) > 0, good, (x[..., -1] > 0).float())
+        else:
+            found = (x.abs().amax(4) > 0).float()
+        return found[..., [*self.ends[0], *self.ends[1]]].amin(3)
+
+    def size(self, points: Tensor, there: Tensor, both: Tensor) -> Tensor:
+        """(N,) median length of the torso, of the first person whose is long enough; else the spread of the joints.
+
+        Args:
+            there, both: (N, T, M) 1 where a person is seen, and both ends of the torso.
+        """
         away = points - points.mean(3, keepdim=True)
         bodies = there.sum((1, 2)).clamp(min=1)
         spread = ((away.square().sum(4).mean(3) * there).sum((1, 2)) / bodies).sqrt()
         low, high = (points[:, :, :, end].mean(3) for end in self.ends)
-        person = there.amax(1).argmax(1)
-        seen = at(there, 2, person)  # (N, T)
-        torso = at((high - low).square().sum(3).sqrt(), 2, person)
-        ordered = torch.sort(torch.where(seen > 0, torso, torch.full_like(torso, torch.inf)), 1)[0]
-        count = seen.sum(1).long().clamp(min=1)
-        middle = [at(ordered, 1, torch.div(k, 2, rounding_mode="floor")) for k in (count - 1, count)]
-        median = (middle[0] + middle[1]) / 2
-        length = torch.where(median > image_points.SHORTEST * spread, median, spread)
+        torso = (high - low).square().sum(3).sqrt()
+        ordered = torch.sort(torch.where(both > 0, torso, torch.full_like(torso, torch.inf)), 1)[0]
+        count = both.sum(1).long().clamp(min=1)  # (N, M)
+        places = [torch.div(k, 2, rounding_mode="floor") for k in (count - 1, count)]
+        median = sum(ordered.gather(1, place[:, None]).squeeze(1) for place in places) / 2
+        fits = (both.amax(1) > 0) & (median > image_points.SHORTEST * spread[:, None])
+        median = torch.where(fits, median, torch.zeros_like(spread)[:, None])  # no file can pick beside infinity
+        length = torch.where(fits.any(1), at(median, 1, fits.float().argmax(1)), spread)
         return torch.where(length > 0, length, torch.ones_like(length))
 
 

@@ -109,9 +109,12 @@ def _zeros_like(g: Any, x: Any, dtype: Any = None, *others: Any) -> Any:
     return g.op("Cast", zeros, to_i=KINDS[wanted]) if wanted in KINDS else zeros
 
 
-def _sort(g: Any, x: Any, stable: Any, dim: Any, descending: Any) -> Any:
-    """``x.sort(stable=True)``: of equal entries ONNX's TopK takes the first; PyTorch's knows no such flag."""
-    axis, falling = (symbolic_helper._get_const(value, "i", "sort") for value in (dim, descending))
+def _sort(g: Any, x: Any, *flags: Any) -> Any:
+    """``x.sort(dim, descending)``, also with ``stable`` before them, which the exporter's own does not take.
+
+    Of equal entries ONNX's TopK takes the first, so every one is stable.
+    """
+    axis, falling = (symbolic_helper._get_const(value, "i", "sort") for value in flags[-2:])
     return symbolic_helper._sort_helper(g, x, axis, falling)
 
 

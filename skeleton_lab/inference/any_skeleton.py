@@ -89,7 +89,7 @@ def of_keypoints(
         ArchiveError and its kin: missing, damaged, or of nobody.
         UsageError: another skeleton, or other coordinates than the network takes.
     """
-    skeletons = Skeletons(skeleton, of_network=True)
+    skeletons = Skeletons(skeleton, True, wishes.keypoints is not None, notices)
     if wishes.keypoints is not None and layouts.layout(wishes.keypoints) != skeleton:
         raise UsageError(f"--keypoints {wishes.keypoints}: the network takes {skeleton.name}; leave it out")
     read = _read(given, skeletons, notices)

@@ -12,13 +12,13 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeleton_lab.errors import LabError, UsageError, one_line
-from skeleton_lab.inference import predictions
+from skeleton_lab.inference import calibrated, predictions
 from skeleton_lab.inference.clips.folder import ENDINGS, Folder
 from skeleton_lab.inference.predict import predict
 from skeleton_lab.inference.wishes import Wishes
@@ -28,11 +28,12 @@ from skeleton_lab.utils.locks import locked
 from skeleton_lab.utils.progress import clip_bar
 
 if TYPE_CHECKING:
-    from skeleton_lab.inference.network import Network
+    from skeleton_lab.inference.feeding import Fed
 
 TABLE, JOURNAL = "predictions.csv", "batch.jsonl"
 COLUMNS = ("file", "recording", "label", "who", "first_frame", "last_frame", "begin_s", "end_s",
-           *(f"{what}{k}" for k in range(1, predictions.TOP + 1) for what in ("class", "p")), "error")  # fmt: skip
+           *(f"{what}{k}" for k in range(1, predictions.TOP + 1) for what in ("class", "p")),
+           "known", "error")  # fmt: skip
 
 
 class Journal:
@@ -101,12 +102,14 @@ def digest(path: Path) -> str:
 
 
 def run(
-    network: Network, root: Path, wishes: Wishes, names: Path | None, fps: float, output: Path, config: str
-) -> list[str]:
+    network: Fed, source: Mapping[str, str], root: Path, wishes: Wishes, names: Path | None, fps: float, output: Path,
+    config: str,
+) -> list[str]:  # fmt: skip
     """Predict every recording below ``root`` that is not done yet, and write the table.
 
     Args:
-        names: file of the classes' names; output: folder of table and journal; config: how messages call it.
+        source: the files that the network comes from, by flag; names: file of the classes' names; output: folder of
+            table and journal; config: how messages call the configuration.
 
     Returns:
         Lines that say what was done.
@@ -115,9 +118,11 @@ def run(
         UsageError: no recording, the output is that of another batch, another process is at it, or no recording can be
             read: then the reason of the first.
     """
+    known = network.calibration
     settings = {
-        "weights": digest(network.weights), "config": digest(Path(network.options.config)),
-        "classes": None if names is None else digest(names), "fps": fps,
+        **{flag: digest(Path(file)) for flag, file in source.items()},
+        "calibration": None if known is None else calibrated.statement(known),
+        "usual window": network.window_of_recordings, "classes": None if names is None else digest(names), "fps": fps,
         **{f"--{key.replace('_', '-')}": value for key, value in asdict(wishes).items()},
     }  # fmt: skip
     settings = json.loads(json.dumps(settings, default=str))  # as the journal will have it
@@ -140,7 +145,7 @@ def run(
 
 
 def _predict_all(
-    network: Network, journal: Journal, paths: dict[str, Path], wishes: Wishes, names: Path | None, fps: float,
+    network: Fed, journal: Journal, paths: dict[str, Path], wishes: Wishes, names: Path | None, fps: float,
     config: str,
 ) -> None:  # fmt: skip
     with clip_bar(len(paths), "batch", unit=" recordings") as bar:
@@ -154,7 +159,7 @@ def _predict_all(
             bar.update()
 
 
-def _predicted(network: Network, path: Path, wishes: Wishes, names: Path | None, fps: float, config: str) -> list[dict]:
+def _predicted(network: Fed, path: Path, wishes: Wishes, names: Path | None, fps: float, config: str) -> list[dict]:
     """The clips of one file as ``predictions.as_json`` has them."""
     answer = predict(network, path, wishes, config)
     told = network.class_names or answer.recordings.class_names
@@ -183,6 +188,7 @@ def _rows(name: str, entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 **{key: window[key] for key in COLUMNS[3:8]},
                 **{f"class{k}": each["name"] for k, each in enumerate(best, 1)},
                 **{f"p{k}": each["probability"] for k, each in enumerate(best, 1)},
+                "known": {True: "yes", False: "perhaps not"}.get(window.get("known"), ""),
             }  # fmt: skip
 
 

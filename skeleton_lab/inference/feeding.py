@@ -139,8 +139,14 @@ class Fed:
         made = []
         for first in range(0, total, BLOCK):
             block = [next(clips) for _ in range(min(BLOCK, total - first))]
-            made.append(self.logits(self.fed(block, describe), f"{title} {first}/{total}"))
-        return np.concatenate(made)
+            lengths = np.array([max(self.padded, len(clip)) for clip in block])
+            answers: dict[int, np.ndarray] = {}
+            for length in np.unique(lengths):  # a longer clip is no reason to fill the others up to it
+                rows = np.flatnonzero(lengths == length).tolist()
+                feeder = self.fed([block[row] for row in rows], describe)
+                answers |= zip(rows, self.logits(feeder, f"{title} {first}/{total}"))
+            made += [answers[row] for row in range(len(block))]
+        return np.stack(made)
 
     def fed(self, block: list[np.ndarray], describe: Callable[[Clips], Clips] = lambda clips: clips) -> Feeder:
         """The test feeder on clips (T, M, V, C) float32 that are in no archive; ``describe`` as of ``clips_logits``.

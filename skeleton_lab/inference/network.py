@@ -140,7 +140,7 @@ class Network(Fed):
     @property
     def padded(self) -> int:
         """Frames that clips in memory are filled up to, as those of its archives are."""
-        return FRAMES if self.skeleton is None or self.trained_on is None else self.trained_on.T
+        return FRAMES if self.trained_on is None else self.trained_on.T
 
     def _feeder(self, given: dict[str, Any]) -> Feeder:
         feeder = make_feeder(self.options, self.arguments | without_unknown(self.feeder_class, given))

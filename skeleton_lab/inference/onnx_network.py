@@ -12,6 +12,7 @@ import numpy as np
 
 from skeleton_lab import registry
 from skeleton_lab.data.feeders.base import Batch, Feeder
+from skeleton_lab.data.feeders.padded import ReadClip
 from skeleton_lab.errors import LabError, UsageError, one_line
 from skeleton_lab.inference import calibrated, onnx_about
 from skeleton_lab.inference.feeding import Fed, without_unknown
@@ -101,12 +102,19 @@ class OnnxNetwork(Fed):
         return [x.reshape(-1, *x.shape[2:]) for x in made] if made[0].ndim == SEVERAL else made
 
     def keypoints(self, feeder: Feeder, batch: Batch) -> np.ndarray:
-        """(N, T, M, V, C) as they are stored, for a file that does the feeder's part itself; behind a shorter clip, and
-        where the file takes more frames or persons, zeros."""
+        """(N, T, M, V, C) as they are stored, for a file that does the feeder's part itself, but for filling in joints
+        that are missing; behind a shorter clip, and where the file takes more frames or persons, zeros."""
         rows = np.asarray(batch, np.int64)
         takes = self.session.get_inputs()[0].shape[1]
-        length = max(int(feeder.clips.lengths(rows)[1].max()), takes if isinstance(takes, int) else 1)
-        x = feeder.clips.gather(rows, np.broadcast_to(np.arange(length), (len(rows), length)))[:, :, : self.persons]
+        longest = int(feeder.clips.lengths(rows)[1].max())
+        kept = max([self.padded, *(step.window for step in feeder.steps if isinstance(step, ReadClip))])
+        if longest > kept and any(isinstance(step, ReadClip) for step in feeder.steps):
+            raise UsageError(
+                f"--onnx {self.path} takes clips of up to {kept} frames, and one has {longest}: cut recordings with "
+                "--window, or export the network without --with-preprocessing"
+            )
+        length = max(longest, takes if isinstance(takes, int) else 1)
+        x = feeder.filled.gather(rows, np.broadcast_to(np.arange(length), (len(rows), length)))[:, :, : self.persons]
         missing = self.persons - x.shape[2]
         return np.pad(x, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0)))
 

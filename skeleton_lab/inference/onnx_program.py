@@ -33,9 +33,7 @@ def run(argv: Sequence[str]) -> None:
     options = _parser().parse_args(normalise.spelled(argv))
     wishes = program.checked(options)
     from skeleton_lab.inference import onnx_network  # here: --help and mistakes need no onnxruntime
-    from skeleton_lab.inference.predict import predict
 
     with trust.trusting(options.trust_code), onnx_network.opened(options.onnx) as network:
         predictions.class_names(network.about.num_class, network.ucla, options.classes)  # a wrong file shows at once
-        answer = predict(network, options.input, wishes, f"--onnx {options.onnx}")
-        program.write(options, network, answer, {"onnx": str(options.onnx)})
+        program.answer(options, network, wishes, {"onnx": str(options.onnx)}, f"--onnx {options.onnx}")

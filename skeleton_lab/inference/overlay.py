@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_lab.errors import UsageError
 from skeleton_lab.inference import timeline
-from skeleton_lab.inference.predictions import main_row, top
+from skeleton_lab.inference.predictions import DOUBT, main_row, top
 from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.reporting.html import clip_json, shell
 from skeleton_lab.reporting.viewer import page as view_page
@@ -138,7 +138,7 @@ def _said(row: Row, names: Sequence[str], fps: float) -> dict[str, Any]:
     best = top(row.probabilities, names)
     who = "" if row.who == ALL else f"{row.who}, "
     return {
-        "who": f"{who}{clock(row.first / fps)} to {clock(row.last / fps)}",
+        "who": f"{who}{clock(row.first / fps)} to {clock(row.last / fps)}" + f", {DOUBT}" * (row.known is False),
         "best": [[each["name"], each["probability"]] for each in best],
     }
 
@@ -157,7 +157,8 @@ def html(
     }  # fmt: skip
     return shell.render(
         TEMPLATE, title=f"Predictions: {subtitles[0].partition(':')[0]}", data=data, styles=STYLES, scripts=SCRIPTS,
-        subtitles=subtitles, notices=list(_left_out(chosen, len(recordings))), legend=list(view_page.legend(clips)),
+        subtitles=subtitles, doubts=any(row.known is False for row in rows),
+        notices=list(_left_out(chosen, len(recordings))), legend=list(view_page.legend(clips)),
         cards=clips[:PER_PAGE],
     ).encode()  # fmt: skip
 
@@ -200,6 +201,7 @@ def png(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], fps: 
         frame = int(present[np.abs(present - middle).argmin()])
         title = f"{100 * best['probability']:.0f} % {best['name']}"
         details = f"{recordings.names[k]}, {clock(first / fps)} to {clock(last / fps)}"
+        details += f", {DOUBT}" * (row.known is False)
         panels.append(Shown(**shown(points[frame : frame + 1], recordings, frame, len(points), title, details)))
     told = f"{len(panels)} of {len(spans)} windows, evenly spaced" if len(panels) < len(spans) else ""
     return Sheet(panels, SIDE).picture(0), told

@@ -16,6 +16,7 @@ from skeleton_lab.inference.windows import ALL, Recordings, Row
 from skeleton_lab.utils.atomic import refuse_special
 from skeleton_lab.utils.reliability import probabilities as probabilities  # of whoever has logits and no rows
 
+DOUBT = "perhaps none of these"  # of what looks like no class of the training
 TOP = 5
 
 
@@ -147,7 +148,7 @@ def table(content: dict[str, Any], most: int = 60) -> Iterator[str]:
         frames = f"{row['first_frame']}-{row['last_frame']}"
         seconds = f"{row['begin_s']:.1f}-{row['end_s']:.1f}"
         best = ", ".join(f"{each['name']} {100 * each['probability']:.1f} %" for each in row["top"])
-        best += "; perhaps none of these" if row.get("known") is False else ""
+        best += f"; {DOUBT}" if row.get("known") is False else ""
         yield f"{name:{width}}  {frames:>11}  {seconds:>13}  {row['who']:8}  {best}"
     if len(rows) > most:
         yield f"... and {len(rows) - most} more rows, all of them in the JSON file"

@@ -20,7 +20,6 @@ from skeleton_lab.utils.cli import Parser
 
 if TYPE_CHECKING:
     from skeleton_lab.inference.feeding import Fed
-    from skeleton_lab.inference.network import Network
     from skeleton_lab.inference.predict import Answer
 
 TABLE, PAGE, PICTURE = "predictions.json", "predictions.html", "predictions.png"
@@ -36,28 +35,23 @@ def _parser(name: str) -> Parser:
     add("--config", type=Path, required=True, help="YAML file of the training: the published one, or config.yaml of "
         "the run's work dir")  # fmt: skip
     add("--weights", type=Path, required=True, help="weights file of that training")
-    add_recording_flags(made, batches=True)
+    add_recording_flags(made)
     add("--device", default="cpu", help="cpu, 0, cuda:0; default: cpu")
     return made
 
 
-def add_recording_flags(parser: Parser, batches: bool = False) -> None:
-    """What is asked about, and where the answer goes: the flags that do not depend on who computes.
-
-    ``batches``: whether whole folders may be asked about.
-    """
+def add_recording_flags(parser: Parser) -> None:
+    """What is asked about, and where the answer goes: the flags that do not depend on who computes."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--input", type=Path, help=flags.INPUT)
-    if batches:
-        what.add_argument("--batch", type=Path, metavar="FOLDER", help="all recordings below a folder, in one table; "
-                          "the same command goes on where it was interrupted")  # fmt: skip
+    what.add_argument("--batch", type=Path, metavar="FOLDER", help="all recordings below a folder, in one table; "
+                      "the same command goes on where it was interrupted")  # fmt: skip
     flags.of_recordings(parser)
     add = parser.add_argument
     add("--together", action="store_true", help="of two people only both together, not each of them alone")
     add("--index", type=int, nargs="+", metavar="ROW", help="only these clips of an archive, from 0")
-    of_batches = ", of --batch predictions.csv" * batches
     add("--output", type=Path, default=Path("work_dir/predict"), metavar="DIR",
-        help=f"for {TABLE}, {PAGE}, {PICTURE}{of_batches}; default: work_dir/predict")  # fmt: skip
+        help=f"for {TABLE}, {PAGE}, {PICTURE}, of --batch predictions.csv; default: work_dir/predict")  # fmt: skip
     add("--trust-code", action="store_true", help=trust.HELP)
 
 
@@ -68,6 +62,25 @@ def checked(options: argparse.Namespace) -> Wishes:
     if options.input is None and options.index is not None:
         raise UsageError("--index is for one archive, and --batch reads many files: leave it out")
     return wishes
+
+
+def answer(options: argparse.Namespace, network: Fed, wishes: Wishes, source: dict[str, str], config: str) -> None:
+    """Ask the network about the recordings, or the folder of them, that the flags name; print and write what it says.
+
+    Args:
+        source: the files that the network comes from, by flag, its own the last. config: how messages call it.
+    """
+    from skeleton_lab.inference import batch
+    from skeleton_lab.inference.predict import predict
+
+    if options.batch is None:
+        write(options, network, predict(network, options.input, wishes, config), source)
+        return
+    told = batch.run(
+        network, source, options.batch, wishes, options.classes, options.fps, options.output, config
+    )  # fmt: skip
+    print(*told, sep="\n")
+    print(f"written to {options.output}: {batch.TABLE}, {batch.JOURNAL}")
 
 
 def write(options: argparse.Namespace, network: Fed, answer: Answer, source: dict[str, str]) -> None:
@@ -110,22 +123,11 @@ def write(options: argparse.Namespace, network: Fed, answer: Answer, source: dic
     print(f"written to {folder}: {TABLE}, {PAGE}{drawn}")
 
 
-def _batch(options: argparse.Namespace, network: Network, wishes: Wishes) -> None:
-    from skeleton_lab.inference import batch
-
-    said = batch.run(
-        network, options.batch, wishes, options.classes, options.fps, options.output, str(options.config)
-    )  # fmt: skip
-    print(*said, sep="\n")
-    print(f"written to {options.output}: {batch.TABLE}, {batch.JOURNAL}")
-
-
 def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
     """Raises ``LabError`` for what the user can put right."""
     options = _parser(recipe.name).parse_args(normalise.spelled(sys.argv[1:] if argv is None else argv))
     wishes = checked(options)
     from skeleton_lab.inference.network import Network  # here: --help and mistakes need no PyTorch
-    from skeleton_lab.inference.predict import predict
 
     with trust.opened(room), trust.trusting(options.trust_code):
         network = Network(recipe, room, options.config, options.weights, options.device)
@@ -133,11 +135,8 @@ def main(recipe: Recipe, room: Path, argv: Sequence[str] | None = None) -> None:
             print(notice, file=sys.stderr)
         if network.K is not None:
             predictions.class_names(network.K, network.ucla, options.classes)  # a wrong file shows before the work
-        if options.batch is not None:
-            _batch(options, network, wishes)
-            return
         source = {"config": str(options.config), "weights": str(options.weights)}
-        write(options, network, predict(network, options.input, wishes, str(options.config)), source)
+        answer(options, network, wishes, source, str(options.config))
 
 
 def run(recipe: Recipe, main_file: str, argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,10 @@ def nearest(spans: Sequence[tuple[int, int]], frames: np.ndarray) -> np.ndarray:
 
 
 def stretches(rows: Sequence[Row]) -> list[list[float]]:
-    """[first, end, class, mean probability] of one person's windows, where each is the nearest; equal ones joined."""
+    """[first, end, class, mean probability, doubt] of one person's windows, where each is the nearest.
+
+    Equal ones are joined. Doubt is 1 where a calibrated network knows no such class, else 0.
+    """
     rows = sorted(rows, key=lambda row: row.first + row.last)
     made: list[list[float]] = []
     weight = 0
@@ -39,14 +42,14 @@ def stretches(rows: Sequence[Row]) -> list[list[float]]:
             after = rows[place + 1]
             end = (row.first + row.last + after.first + after.last) // 4
         p = row.probabilities
-        best = int(p.argmax())
-        if made and made[-1][1] == first and made[-1][2] == best:
+        best, doubt = int(p.argmax()), int(row.known is False)
+        if made and made[-1][1:3] == [first, best] and made[-1][4] == doubt:
             made[-1][3] = (made[-1][3] * weight + float(p[best])) / (weight + 1)
             made[-1][1], weight = end, weight + 1
         else:
-            made.append([first, end, best, float(p[best])])
+            made.append([first, end, best, float(p[best]), doubt])
             weight = 1
-    return [[first, end, best, round(p, 4)] for first, end, best, p in made]
+    return [[first, end, best, round(p, 4), doubt] for first, end, best, p, doubt in made]
 
 
 def as_json(recordings: Recordings, rows: Sequence[Row], names: Sequence[str], totals: dict[int, int]) -> list[dict]:

@@ -89,7 +89,7 @@ def _judge(
     elif told is not None and layouts.layout(told) != own:
         raise UsageError(f"--keypoints {told}: the network takes {own.name}; leave it out")
     else:
-        choose = Skeletons(own, of_network=True).choose
+        choose = Skeletons(own, True, told is not None, notices).choose
     least = wishes.least_score if own is None else 0.0  # feeders of such networks look at scores themselves
     reader = Reader(choose, least, options.fps, where, notices)
     config = "--config" if options.config is None else f"--config {options.config}"

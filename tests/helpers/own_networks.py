@@ -13,14 +13,17 @@ from skeleton_lab.engine.network import make_net
 from skeleton_lab.engine.skeleton import fit
 
 
-def stgcn(folder: Path, classes: int) -> None:
-    """An ST-GCN for ``own.npz`` there, of COCO's 17 joints: ``config.yaml`` as a run leaves it, and ``net.pt``."""
+def stgcn(folder: Path, classes: int, skeleton: str | None = "coco17") -> None:
+    """An ST-GCN for ``own.npz`` there: ``config.yaml`` as a run leaves it, and ``net.pt``.
+
+    ``skeleton``: None for a Kinect's 25 joints, which the configuration is for.
+    """
     room = registry.find("ST-GCN")
     config = yaml.safe_load((room.path / "config/st_gcn/ntu-xsub/train.yaml").read_text())
     for part in ("train", "test"):
         config[f"{part}_feeder_args"] = {"data_path": str(folder / "own.npz"), "split": part}
     config["model_args"] |= {"num_class": classes}
-    (folder / "given.yaml").write_text(yaml.safe_dump(config | {"skeleton": "coco17"}))
+    (folder / "given.yaml").write_text(yaml.safe_dump(config | ({"skeleton": skeleton} if skeleton else {})))
     with registry.room("ST-GCN"):
         options = settings.from_values(room.recipe, {"config": str(folder / "given.yaml")}, room.path)
         fit(options)

@@ -15,7 +15,7 @@ import numpy as np
 from skeleton_lab.data.feeders import skeleton as skeletons
 from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.corruption import Corrupted, Corruption
-from skeleton_lab.data.feeders.image_points import ImagePoints
+from skeleton_lab.data.feeders.image_points import ImagePoints, filled
 from skeleton_lab.data.feeders.observation import Observed
 from skeleton_lab.data.feeders.pipeline import Step, Work
 from skeleton_lab.data.feeders.sample_rng import Draws
@@ -160,6 +160,11 @@ class Feeder(Dataset):
     def seen(self, clips: Any) -> Any:
         """Clips as the steps read them."""
         return ImagePoints(clips, self.skeleton) if self.placed and self.skeleton is not None else clips
+
+    @property
+    def filled(self) -> Any:
+        """The clips as they are stored, but without missing joints: what a file takes that does the steps itself."""
+        return ImagePoints(self.clips, self.skeleton, filled) if self.placed and self.skeleton else self.clips
 
     def shown(self, epoch: int) -> Any:
         """The clips as far as they are observed."""

@@ -16,6 +16,7 @@ in from the frames around (``skeletons.missing``).  Scores stay what they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,17 +29,17 @@ SHORTEST = 0.01  # of the spread of the joints: what is shorter is no size, and 
 
 
 class ImagePoints:
-    """Clips whose frames are ``placed``; whatever else is asked is answered by the clips.
+    """Clips whose frames are ``placed``, or only ``filled``; whatever else is asked is answered by the clips.
 
     A joint is filled in from frames of the clip as it is here: under ``observation.Observed``, of the frames seen.
 
     Args:
         clips: of a two-dimensional skeleton (``Clips``, or ``Observed`` ones).
-        skeleton: their order of joints.
+        skeleton: their order of joints. made: ``placed`` or ``filled``.
     """
 
-    def __init__(self, clips: Any, skeleton: Layout) -> None:
-        self._clips, self._skeleton = clips, skeleton
+    def __init__(self, clips: Any, skeleton: Layout, made: Callable[..., np.ndarray] | None = None) -> None:
+        self._clips, self._skeleton, self._made = clips, skeleton, made or placed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._clips, name)
@@ -55,7 +56,7 @@ class ImagePoints:
         for row, clip in enumerate(idx):
             shape = None if shapes is None else shapes[clip]
             e = max(int(ends[row]), 1)
-            x = placed(whole[row, :e], self._skeleton, self._clips.scored, shape)
+            x = self._made(whole[row, :e], self._skeleton, self._clips.scored, shape)
             inside = (frames[row] >= 0) & (frames[row] < e)
             out[row, inside] = x[frames[row, inside]]
         return out
@@ -68,15 +69,38 @@ def placed(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.
         x: coordinates, of an absent person zeros. scored: the last channel is a score.
         img_shape: (2,) height and width that the coordinates are shares of; None where x and y have one unit.
     """
-    D = x.shape[3] - scored
-    points, there, found = without_gaps(x, skeleton, scored)
-    if img_shape is not None:
-        points[..., :2] *= img_shape[::-1]
-    out = np.zeros(x.shape, np.float32)
+    points, there, found = _in_one_unit(x, skeleton, scored, img_shape)
     if there.any():
         points = (points - origin(points, there, skeleton)) / size(points, found, there, skeleton)
         if not skeleton.y_up:
             points[..., 1:] *= -1
+    return _with_scores(points, there, x)
+
+
+def filled(x: np.ndarray, skeleton: Layout, scored: bool = False, img_shape: np.ndarray | None = None) -> np.ndarray:
+    """One clip whose missing joints are filled in, in one unit, where it is: ``placed`` makes the same of it.
+
+    Arguments and result as of ``placed``.
+    """
+    points, there, _ = _in_one_unit(x, skeleton, scored, img_shape)
+    return _with_scores(points, there, x)
+
+
+def _in_one_unit(
+    x: np.ndarray, skeleton: Layout, scored: bool, img_shape: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As ``without_gaps``; x and y in pixels where they were shares of an image of that height and width."""
+    points, there, found = without_gaps(x, skeleton, scored)
+    if img_shape is not None:
+        points[..., :2] *= img_shape[::-1]
+    return points, there, found
+
+
+def _with_scores(points: np.ndarray, there: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(T, M, V, C) float32: coordinates (T, M, V, D) of those who are there, and the scores of ``x``."""
+    out = np.zeros(x.shape, np.float32)
+    if there.any():
+        D = points.shape[3]
         out[..., :D] = points * there[..., None, None]
         out[..., D:] = x[..., D:]
     return out

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from skeleton_lab.errors import UsageError, listing
+from skeleton_lab.inference.keypoints.notices import Notices
 from skeleton_lab.inference.keypoints.reading import Keypoints
 from skeleton_lab.skeletons import layouts
 from skeleton_lab.skeletons.layouts import Layout
@@ -18,11 +19,15 @@ class Skeletons:
     """Tells the layout of each recording, and that all have the same.
 
     Args:
-        wish: of ``--skeleton``, or None. of_network: it is a network's, and no flag's.
+        wish: of ``--skeleton``, or None. of_network: it is a network's, and no flag's; told: and the user has
+            named it as that of the recordings, by ``--keypoints``. notices: where it is said that they are taken to
+            have a longer one.
     """
 
-    def __init__(self, wish: Layout | None, of_network: bool = False) -> None:
-        self.wish = wish
+    def __init__(
+        self, wish: Layout | None, of_network: bool = False, told: bool = False, notices: Notices | None = None
+    ) -> None:
+        self.wish, self._told, self._notices = wish, told, notices
         self._of_network = of_network
         self._first: tuple[Layout, str] | None = None
 
@@ -52,7 +57,7 @@ class Skeletons:
                 return self.wish
             longer = [each for each in fitting if set(self.wish.joints) <= set(each.joints)]
             if longer:
-                return longer[0]
+                return self._longer(longer[0], self.wish, where)
             names = f" ({' or '.join(each.name for each in fitting)})" if fitting else ""
             raise UsageError(f"{where} has {V} joints{names}{self._wished}")
         if V in LONGER:
@@ -65,6 +70,19 @@ class Skeletons:
             + (f"can be {known}; name it with --skeleton" if fitting else "are those of no known skeleton")
             + ("" if fitting else "; describe them in a file and give it with --skeleton FILE.yaml")
         )
+
+    def _longer(self, found: Layout, wish: Layout, where: str) -> Layout:
+        """Say what recordings are taken for, unless it begins with the wish's joints, as Halpe's does with COCO's."""
+        if found.joints[: wish.V] != wish.joints:
+            if self._told:
+                raise UsageError(
+                    f"{where} has {found.V} joints, and --keypoints {wish.name} has {wish.V}; leave it out if they are "
+                    f"{found.name}'s, which has all of the network's"
+                )
+            if self._notices is not None:
+                line = f"{where}: {found.V} joints are taken for {found.name}'s, of which those of {wish.name} are read"
+                self._notices.add("longer", where, line)
+        return found
 
     def named(self, names: Sequence[str], where: str) -> tuple[Layout, list[int]] | None:
         """The layout with joints of these names, and the place of each of its joints among them.

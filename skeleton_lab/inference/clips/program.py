@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
     wish = None if options.skeleton is None else layouts.layout(options.skeleton)
     folder = Folder(options.input, (options.labels, options.output))
     notices = Notices()
-    reader = Reader(folder, Skeletons(wish), notices)
+    reader = Reader(folder, Skeletons(wish, notices=notices), notices)
     files, lost = matched(folder, reader, labels.rows)
     _refuse_lost(options, labels, folder, lost)
     reader.skipped += [(row, "there is no such recording") for row in lost]

@@ -38,7 +38,7 @@ function jump(recording, frame) {
   players[place].canvas.focus({ preventScroll: true });
 }
 
-function stretch(recording, total, [first, end, kind, share]) {
+function stretch(recording, total, [first, end, kind, share, doubt]) {
   const part = element("button", "stretch", data.classes[kind]);
   part.type = "button";
   part.tabIndex = -1;
@@ -46,6 +46,8 @@ function stretch(recording, total, [first, end, kind, share]) {
   part.style.width = `${(100 * (end - first)) / total}%`;
   part.style.background = inks.get(kind);
   const lines = [`${clock(first / data.fps)} to ${clock(end / data.fps)}`, `${(100 * share).toFixed(1)} % ${data.classes[kind]}`];
+  if (doubt) lines.push("perhaps none of these");
+  part.classList.toggle("doubt", Boolean(doubt));
   part.setAttribute("aria-label", lines.join(", "));
   const tell = () => {
     const box = part.getBoundingClientRect();

@@ -14,7 +14,7 @@ from tiny_data import make_all
 
 from skeleton_lab import inference, registry
 from skeleton_lab.errors import UsageError
-from skeleton_lab.inference import batch
+from skeleton_lab.inference import batch, calibrated
 from skeleton_lab.utils import locks
 
 pytestmark = pytest.mark.slow
@@ -101,6 +101,26 @@ def test_a_folder_becomes_one_table_and_is_gone_on_with(bench, tmp_path, capsys,
         error = capsys.readouterr().err
         assert told in error and error.count("\n") == 1, error
     assert len(table(bench)) == len({tuple(row.values()) for row in table(bench)}) == 3, "windows of two files"
+
+
+def test_probabilities_of_one_table_are_all_calibrated_or_none(bench, tmp_path, capsys):
+    folder, plain = tmp_path / "films", bench.output
+    folder.mkdir()
+    np.save(folder / "a.npy", walkers(24, 1))
+    assert predict(bench, folder) == 0
+    [before] = table(bench)
+    told = {"temperature": 1e4, "classes": None, "reject": {"score": "energy", "threshold": 1e6}}
+    told |= {"digest": calibrated.digest(bench.weights), "weights": bench.weights.name}
+    (bench.weights.parent / calibrated.FILE).write_text(json.dumps(told))
+    np.save(folder / "b.npy", walkers(24, 1))
+    capsys.readouterr()
+    assert predict(bench, folder) == 2 and "a batch with another calibration" in capsys.readouterr().err
+    bench.output = tmp_path / "calibrated"
+    assert predict(bench, folder) == 0
+    first, second = table(bench)
+    assert {before["known"], first["known"], second["known"]} == {"", "perhaps not"} and not before["known"]
+    assert first["class1"] == before["class1"] and float(first["p1"]) < float(before["p1"])
+    assert plain != bench.output and first["p1"] == second["p1"]
 
 
 def test_what_cannot_be_is_said(bench, tmp_path, capsys):

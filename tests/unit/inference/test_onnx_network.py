@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -124,6 +125,10 @@ def answers(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
         ["predict", "--onnx", str(folder / "CTR-GCN.onnx"), "--input", str(folder / "data/NTU60_CS.npz"), "--output",
          str(folder / "archive")]
     )  # fmt: skip
+    (folder / "films").mkdir()
+    np.save(folder / "films" / "walk.npy", walkers())
+    jobs["programs"].append(["predict", "--batch", str(folder / "films"), *walk[3:], "--onnx",
+                             str(folder / "CTR-GCN.onnx"), "--output", str(folder / "films-out")])  # fmt: skip
     (folder / "jobs.json").write_text(json.dumps(jobs))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -135,6 +140,17 @@ def answers(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.mark.slow
+def test_a_folder_of_recordings_is_answered_as_one_recording(answers):
+    """``--batch``, without PyTorch: the table has the windows that ``--input`` of that file has."""
+    folder = answers["folder"]
+    [clip] = json.loads((folder / "walk-CTR-GCN/predictions.json").read_text())["clips"]
+    with open(folder / "films-out/predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [(w["who"], w["first_frame"], w["top"][0]["name"], w["top"][0]["probability"]) for w in clip["windows"]]
+    assert [(r["who"], int(r["first_frame"]), r["class1"], float(r["p1"])) for r in rows] == told
+    assert len(rows) > 2 and {row["file"] for row in rows} == {"walk.npy"}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_without_pytorch_feeders_make_the_same_bits(answers, case):
     made = np.load(answers["folder"] / f"{case}.npz")

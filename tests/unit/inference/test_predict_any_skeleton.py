@@ -110,6 +110,15 @@ def test_a_longer_skeleton_with_all_of_its_joints_is_cut_to_it(lab):
     np.testing.assert_allclose(made.logits, lab.predictor(lab.clips[0], window=0)[0].logits, rtol=1e-4, atol=1e-5)
 
 
+def test_a_longer_skeleton_in_another_order_is_said(lab, capsys):
+    """25 joints may be a Kinect's: nobody has said that they are OpenPose's, which has COCO's in another order."""
+    x = np.ones((12, 25, 3)) * np.arange(25)[:, None]
+    lab.predictor(x, window=0)
+    assert "25 joints are taken for body25's, of which those of coco17 are read" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"has 25 joints, and --keypoints coco17 has 17; leave it out if .* body25's"):
+        lab.predictor(x, window=0, keypoints="coco17")
+
+
 def test_scores_are_made_or_left_out_as_the_network_takes_them(lab):
     sure = lab.clips[1].copy()
     sure[..., 2] = 1

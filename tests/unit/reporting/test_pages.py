@@ -119,6 +119,20 @@ def test_stretches_of_windows_against_asking_every_frame():
                 assert said[0] in best
 
 
+def test_stretches_that_look_like_no_class_are_drawn_apart():
+    """Of calibrated weights; and the caption of their window says it."""
+    known = (True, False, False)
+    rows = [Row(0, 30 * k, 30 * k + 30, "all", np.eye(3)[1], known=told) for k, told in enumerate(known)]
+    assert [part[:3] + part[4:] for part in timeline.stretches(rows)] == [[0, 30, 1, 0], [30, 90, 1, 1]]
+    text = overlay.html(Arrays([walk(90)]), rows, "abc", 30.0, ["x"]).decode()
+    assert "Hatched" in text and text.count("1.0 s to 2.0 s, perhaps none of these") == 1
+    assert "0.0 s to 1.0 s, perhaps" not in text
+    for row in rows:
+        row.known = None
+    plain = overlay.html(Arrays([walk(90)]), rows, "abc", 30.0, ["x"]).decode()
+    assert "Hatched" not in plain and ", perhaps none of these" not in plain
+
+
 @pytest.fixture(scope="module")
 def report_120(tmp_path_factory) -> Path:
     return report(tmp_path_factory.mktemp("report"), num_class=120)
