@@ -124,7 +124,8 @@ def _values(descriptors: Descriptors, seen: Seen, diagnosis: Diagnosis) -> None:
             WARNING, "descriptors-still", f"{len(seen.still)} clips have one vector all the time: {told(seen.still)}",
             "one vector of the clip, (D,), says that and takes less room",
         )  # fmt: skip
-    repeated = [pair for pair in seen.repeated if pair[0] not in set(seen.constant)]
+    constant = set(seen.constant)
+    repeated = [pair for pair in seen.repeated if pair[0] not in constant]
     if repeated:
         later, first = repeated[0]
         diagnosis.add(
@@ -143,7 +144,7 @@ def _frames(found: Beside, parts: dict[str, Clips], diagnosis: Diagnosis) -> Non
     more, same, total, first = 0, 0, 0, ""
     for split, clips in parts.items():
         rows = np.flatnonzero(found.entries[split] != NONE)
-        vectors, frames = found.descriptors.lengths[found.entries[split][rows]], clips.lengths(rows)[1]
+        vectors, frames = found.descriptors.lengths[found.entries[split][rows]], clips.recorded(rows)
         total, same, beyond = total + len(rows), same + int((vectors == frames).sum()), vectors > frames
         more += int(beyond.sum())
         if beyond.any() and not first:

@@ -43,7 +43,12 @@ class WithFeatures(nn.Module):
 
     Args:
         model: the network, or what is called in its place.
+
+    Attributes:
+        K: logits of the last call.
     """
+
+    K = 0
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -67,6 +72,7 @@ class WithFeatures(nn.Module):
         """Logits (N, K) and features (N, F), float32."""
         with _Noting() as noted:
             logits = logits_of(self._model[0](*inputs)).float()
+        self.K = logits.shape[1]
         return logits, _features(logits, noted.seen)
 
 

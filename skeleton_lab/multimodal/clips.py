@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from skeleton_lab.data.archives.descriptors.beside import NONE, Beside, beside
 from skeleton_lab.data.archives.descriptors.files import Descriptors, open_descriptors
 from skeleton_lab.data.feeders.base import Feeder, checked_interval
 from skeleton_lab.data.feeders.described import Moments, NotingMoments, described
-from skeleton_lab.engine.dataloader import check_labels, observed, subjects_apart
-from skeleton_lab.errors import ArchiveError, UsageError
+from skeleton_lab.engine.dataloader import check_labels, make_feeder, observed, subjects_apart
+from skeleton_lab.engine.shots import drawn
+from skeleton_lab.errors import ArchiveError, LabError, UsageError
 from skeleton_lab.inference.network import Network
 from skeleton_lab.inference.penultimate import FeaturesAlone, WithFeatures
 from skeleton_lab.multimodal import kept
@@ -93,7 +96,8 @@ class Task:
         train: rows of the training split that heads learn from; held: rows by which late fusion is fitted, none where
             nothing tells the subjects.
         unseen: whether the network was not trained on ``held`` either.
-        names: of the clips by split, None where nothing tells.
+        names: of the clips by split, None where nothing tells. known_before: test clips that the network was trained
+            on, as far as names tell.
     """
 
     parts: dict[str, Clips]
@@ -104,10 +108,17 @@ class Task:
     held: np.ndarray
     unseen: bool
     names: dict[str, list[str]] | None
+    known_before: int = 0
 
     @property
     def classes(self) -> int:
         return self.frozen["test"].logits.shape[1]
+
+    @property
+    def learned_from(self) -> str:
+        """Digest of the clips that heads learn from, and of those that late fusion is fitted by."""
+        rows = repr((self.train.tolist(), self.held.tolist(), self.unseen))
+        return blake2b(rows.encode(), digest_size=16).hexdigest()
 
     def known(self, split: str) -> np.ndarray:
         """(N,) bool, whether a clip's descriptor has been seen by the time that is observed."""
@@ -144,6 +155,9 @@ def feeder_of(network: Network, options: Namespace, split: str) -> Feeder:
     feeder = network.archive_feeder(options.data, split, None, None, options.layout)
     check_labels(feeder, network.K, split)
     if options.observe == 1:
+        if feeder.observe != (1, 1):
+            told = network.arguments["observe"]
+            raise UsageError(f"--config {network.config}: its test feeder has observe={told}; give --observe the share")
         return feeder
     cut = observed(feeder, checked_interval(options.observe, "observe"))
     assert isinstance(cut, Feeder)
@@ -165,10 +179,9 @@ def frozen_of(network: Network, options: Namespace, split: str) -> Frozen:
             network.model, noting.average_clips = FeaturesAlone(plain), "score"
             features = network.logits(noting, f"{split} features")
         else:
-            network.model = WithFeatures(plain)
+            network.model = wrapped = WithFeatures(plain)
             both = network.logits(noting, f"{split} clips")
-            K = network.K if network.K is not None else int(feeder.label.max()) + 1
-            logits, features = both[:, :K], both[:, K:]
+            logits, features = both[:, : wrapped.K], both[:, wrapped.K :]
     finally:
         network.model = plain
     if not (np.isfinite(features).all() and np.isfinite(logits).all()):
@@ -217,9 +230,9 @@ def task_of(network: Network, options: Namespace, parts: dict[str, Clips], found
         raise UsageError(
             f"--config {network.config}: the network was trained on some classes only (--classes); take one of all"
         )
-    counts = {split: len(clips) for split, clips in parts.items()}
-    frozen = frozen_in(cache, counts, lambda: {split: frozen_of(network, options, split) for split in SPLITS})
     order = {split: _order(feeder_of(network, options, split).clips, clips) for split, clips in parts.items()}
+    counts = {split: len(rows) for split, rows in order.items()}  # a feeder may leave clips out
+    frozen = frozen_in(cache, counts, lambda: {split: frozen_of(network, options, split) for split in SPLITS})
     told = sample_names.of_parts(parts)
     names = None if told is None else {split: [told[split][k] for k in rows] for split, rows in order.items()}
     parts = {split: clips.subset(order[split]) for split, clips in parts.items()}
@@ -228,13 +241,18 @@ def task_of(network: Network, options: Namespace, parts: dict[str, Clips], found
     if subjects is None and names is not None:
         subjects = clip_groups.subjects_of(names["train"])
     rows = np.arange(len(parts["train"]))
-    unseen = network.options.val_split == "subjects" and _trained_on(network, options.data)
+    learned = _training_clips(network)
+    trained_here = _trained_on(network, learned, options.data, parts["train"])
+    unseen = network.options.val_split == "subjects" and trained_here
     held = np.zeros(len(rows), bool)
     if subjects is not None and len(np.unique(subjects)) > 1:
         share, seed = (network.options.val_share, network.options.seed) if unseen else (HELD_OUT, 1)
         held = subjects_apart(np.asarray(subjects), share, seed)
     train = rows[~held] if unseen else rows  # what the network itself was trained on
-    task = Task(parts, frozen, found.descriptors, entries, train, rows[held], unseen, names)
+    if network.options.shots is not None and trained_here:
+        train = train[drawn(parts["train"].labels[train], network.options.shots, network.options.seed)]
+    before = _known_before(learned, None if names is None else names["test"])
+    task = Task(parts, frozen, found.descriptors, entries, train, rows[held], unseen, names, before)
     for split, some in (("train", train), ("test", slice(None))):
         if not task.known(split)[some].any():
             raise UsageError(
@@ -250,11 +268,37 @@ def _order(fed: Clips, clips: Clips) -> np.ndarray:
     return np.array([row[place] for place in fed.places(np.arange(len(fed))).tolist()], np.int64)
 
 
-def _trained_on(network: Network, data: Path) -> bool:
-    """Whether the network's training read the archive: by the content where that is still there, else by its name."""
-    given = network.options.train_feeder_args
-    there = [Path(str(given[key])) for key in ("data_path", "root") if given.get(key)]
-    return any(
-        path.name == data.name and not (path.is_file() and data.is_file() and content(path) != content(data))
-        for path in there
-    )
+def _training_clips(network: Network) -> Clips | None:
+    """What the network was trained on, before any subjects were held out; None where that is not here any more."""
+    with contextlib.suppress(LabError, OSError):
+        feeder = make_feeder(network.options, network.options.train_feeder_args)
+        return feeder.clips if isinstance(feeder, Feeder) else None
+    return None
+
+
+def _trained_on(network: Network, learned: Clips | None, data: Path, train: Clips) -> bool:
+    """Whether the network learned from the clips ``train`` of an archive; by its name where ``learned`` is not here."""
+    if learned is not None:
+        same = np.array_equal(learned.labels, train.labels) and learned.names == train.names
+        return same and content(learned.path) == content(train.path)
+    args, own = network.options.train_feeder_args, both_splits.located(data, "train")[0].absolute()
+    told = [Path(str(args[key])) for key in ("data_path", "root") if args.get(key)]
+    parts = 1 if own == data.absolute() else 2  # the arrays of a folder are called the same everywhere
+    return any(path.parts[-parts:] == own.parts[-parts:] for path in told)
+
+
+def _known_before(learned: Clips | None, tested: Sequence[str] | None) -> int:
+    """How many of the test clips the network was trained on, as far as names tell."""
+    told = None if learned is None else sample_names.of_parts({"train": learned})
+    if told is None or tested is None or sample_names.numbered(tested) or sample_names.numbered(told["train"]):
+        return 0
+    return len({sample_names.last_part(name) for name in told["train"]} & set(map(sample_names.last_part, tested)))
+
+
+def digest_of(data: Path, parts: Mapping[str, Clips]) -> str:
+    """Of an archive: of pieces of its files, and of all that is small and counts, labels, names and subjects."""
+    found = blake2b(content(data).encode(), digest_size=16)
+    for split, clips in parts.items():
+        subjects = None if clips.subjects is None else np.asarray(clips.subjects).tolist()
+        found.update(repr((split, clips.labels.tolist(), clips.names, subjects)).encode(errors="surrogatepass"))
+    return found.hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data.archives import class_names
-from skeleton_lab.data.archives.descriptors.beside import NONE, Beside
+from skeleton_lab.data.archives.descriptors.beside import NONE
 from skeleton_lab.errors import UsageError
 from skeleton_lab.multimodal import page
 from skeleton_lab.multimodal.clips import Task
@@ -21,14 +21,19 @@ NAME = "multimodal"
 COLUMNS = ("key", "title", "control", "seed", "clips", "right", "top1", "low", "high")
 
 
-def notices(task: Task, found: Beside, table: Table, options: Namespace) -> list[str]:
+def notices(task: Task, table: Table, options: Namespace) -> list[str]:
     """What a reader must know."""
     told = []
+    if task.known_before:
+        told.append(
+            f"The network was trained on {task.known_before} of {len(task.entries['test'])} test clips, so S, L, F and "
+            "K have seen the answers: take weights of this division's training."
+        )
     for split in ("train", "test"):
-        missing = len(found.missing(split))
+        missing = int((task.entries[split] == NONE).sum())
         if missing:
             told.append(
-                f"{missing} of {len(found.entries[split])} {split} clips have no descriptor; models that see the "
+                f"{missing} of {len(task.entries[split])} {split} clips have no descriptor; models that see the "
                 "skeleton take them by it alone."
             )
         late = int(((task.entries[split] != NONE) & ~task.known(split)).sum())
@@ -63,6 +68,7 @@ def write(
         "room": options.room, "weights": str(options.weights), "data": str(options.data),
         "descriptors": str(options.descriptors), "observe": options.observe, "seeds": list(options.seeds),
         "clips": {split: len(each) for split, each in task.entries.items()}, "trained_on": len(task.train),
+        "known_before": task.known_before,
         "held_out": {"clips": len(task.held), "unseen_by_network": task.unseen},
         "rows": [facts(table, row) for row in table.rows],
         "classes": [{"class": names[each.cls], **asdict(each), "change": each.change} for each in table.classes],

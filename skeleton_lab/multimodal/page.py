@@ -82,14 +82,19 @@ def _tiles(table: Table) -> list[Tile]:
 
 def _against(title: str, table: Table, row: Row) -> Tile:
     told = [
-        f"{each[0]:+.2f} points against S{with_what}, p {short_p(each[1])}"
+        f"{_points(each[0])} points against S{with_what}, p {short_p(each[1])}"
         for each, with_what in zip(table.against(row), ("", " with a new head")) if each is not None
     ]  # fmt: skip
     return Tile(title, percent(row.top1[0]), told)
 
 
+def _points(value: float) -> str:
+    """With the minus of the classes' table."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
 def _pair(each: tuple[float, float] | None) -> tuple[str, str]:
-    return ("", "") if each is None else (f"{each[0]:+.2f}", short_p(each[1]))
+    return ("", "") if each is None else (_points(each[0]), short_p(each[1]))
 
 
 def _rows(anchor: str, title: str, about: str, rows: Sequence[Row], table: Table) -> Section:

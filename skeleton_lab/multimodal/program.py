@@ -15,6 +15,7 @@ from skeleton_lab.utils.cli import Defaults, Parser, check_sizes
 
 SETTINGS, FEATURES, PARTS = "settings.json", "features.npz", "parts"  # in the work dir
 RESULT = "multimodal"
+LEARNED = "learned_from"  # a setting that the archives on this machine make
 NOT_SETTINGS = (  # what may change when a table is gone on with; of files the content counts, not the place
     "seeds", "device", "work_dir", "trust_code", "tune", "weights", "config", "data", "descriptors",
 )  # fmt: skip
@@ -77,22 +78,22 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     from skeleton_lab.inference import opening  # here: --help and mistakes need no PyTorch
     from skeleton_lab.multimodal import clips, cost, files, table, units
-    from skeleton_lab.utils.file_digests import content as digest_of
     from skeleton_lab.utils.progress import clip_bar
 
     parts, found = clips.found_beside(options)
     folder = options.work_dir
-    content = {"data_digest": digest_of(options.data), "descriptors_digest": found.digest()}
+    content = {"data_digest": clips.digest_of(options.data, parts), "descriptors_digest": found.digest()}
     with opening.opened(options) as network:
         _same_settings(folder, {**_settings(options, network), **content})
         task = clips.task_of(network, options, parts, found, folder / FEATURES)
+        _same_settings(folder, {LEARNED: task.learned_from})
         chosen = units.units(task, options)
         total = len(options.seeds) * sum(unit.epochs(options) for unit in chosen)
         with clip_bar(total, "training heads", unit=" epochs") as bar:
             runner = units.Runner(task, network, options, folder / PARTS, bar.update)
             made = table.made(task, options, runner)
         spent = cost.measured(network, task, options)
-    notices = files.notices(task, found, made, options)
+    notices = files.notices(task, made, options)
     files.write(folder, task, made, spent, notices, options)
     print("\n".join([*table.lines(made), *notices]))
     print(f"written to {folder}: {RESULT}.json, {RESULT}.csv, {RESULT}.html")
@@ -114,7 +115,10 @@ def _same_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Keep the settings of a table and of rows that come later; UsageError where the folder holds one of others."""
     path = folder / SETTINGS
     before: dict[str, Any] = {}
-    if path.is_file() and (folder / FEATURES).exists():  # else a start failed before anything depended on them
+    depends = [name for name in (FEATURES, PARTS) if (folder / name).exists()]  # else a start failed before
+    if depends and not path.exists():
+        raise UsageError(f"--work-dir {folder} has {depends[0]} and no {SETTINGS} to say of what; give another folder")
+    if depends:
         try:
             before = {**json.loads(path.read_text("utf-8"))}
         except (ValueError, TypeError) as error:
@@ -122,6 +126,8 @@ def _same_settings(folder: Path, settings: dict[str, Any]) -> None:
         for key, value in settings.items():
             if before.get(key, value) != value:
                 told = f"{key}: {before[key]} there, {value} here"
+                if key == LEARNED:
+                    told = "heads learned from other clips: what the network was trained on is gone, or another now"
                 if key.endswith("_digest"):
                     told = f"--{key.removesuffix('_digest')}: another content there than here"
                 raise UsageError(f"--work-dir {folder} holds a table of other settings ({told}); give another folder")

@@ -19,6 +19,7 @@ from skeleton_lab.data.archives.ntu_protocol import DATASETS, PATTERN, Benchmark
 from skeleton_lab.data.feeders.base import Feeder, checked_interval
 from skeleton_lab.data.feeders.described import WithDescriptors
 from skeleton_lab.engine.dataloader import observed
+from skeleton_lab.errors import UsageError
 from skeleton_lab.inference.network import Network
 from skeleton_lab.multimodal import kept
 from skeleton_lab.multimodal.clips import Frozen, Source, Task, feeder_of
@@ -165,6 +166,11 @@ class Runner:
             else:
                 with one_thread():
                     made = self._frozen(unit, seed)
+        if not all(np.isfinite(each).all() for each in made.values()):
+            raise UsageError(
+                f"{unit.name}, seed {seed}: what it says of the clips is not finite, its training diverged; lower --lr"
+                + (" or --tune-lr" if unit.tuned else "")
+            )
         write_atomically(path, lambda file: np.savez(file, **made))
         path.with_suffix(".pt").unlink(missing_ok=True)
         return made

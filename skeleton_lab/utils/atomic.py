@@ -18,7 +18,7 @@ from skeleton_lab.errors import ArchiveError, UsageError
 SPECIAL = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
 }  # fmt: skip
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit of the shell
 LONGEST_NAME = 255  # bytes, on nearly all file systems
 STEM = 48  # characters of a name that its temporary file shows
 _TEMPORARY = re.compile(r"\..*\.lab-[0-9a-f]{16}\.tmp(\.\w+)?")

@@ -89,6 +89,11 @@ class Clips:
         """
         return self._lengths(self._stored(idx))
 
+    def recorded(self, idx: np.ndarray) -> np.ndarray:
+        """Frames of clips, (B,) int64: as many as the archive says, else those up to the last that is not empty."""
+        e = self.lengths(idx)[1]
+        return e if self.frames is None else np.maximum(self.frames[np.asarray(idx, np.int64)], e)
+
     def gather(self, idx: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Frames of clips: idx (B,), frames (B, W) -> (B, W, M, V, C) float32; zeros for frames outside the clip.
 

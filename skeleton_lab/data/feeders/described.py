@@ -59,7 +59,9 @@ def moments(feeder: Feeder, work: Work, epoch: int) -> Moments:
             f"feeder {type(feeder).__module__}.{type(feeder).__name__}: none of its steps tells which frames it shows, "
             "so descriptors cannot follow; let the step that reads the clips set work.frames"
         )
-    total, seen = (clips.lengths(work.sample)[1] for clips in (feeder.clips, feeder.shown(epoch)))
+    total = seen = feeder.clips.recorded(work.sample)
+    if feeder.observe != (1, 1):
+        seen = feeder.shown(epoch).lengths(work.sample)[1]
     return Moments(work.frames.astype(np.float32), total, seen)
 
 

@@ -29,7 +29,8 @@ def of_classes(path: Path, ntu: int, folder: Path | None = None) -> np.ndarray:
         folder: of the user's own texts, whose labels are the names then.
 
     Raises:
-        UsageError: names are those of clips, or a descriptor is more than one vector. ArchiveError: a class has none.
+        UsageError: names are those of clips, or a descriptor is more than one vector. ArchiveError: a class has none,
+            or two.
     """
     found = open_descriptors(path)
     if found.names is not None and any(PATTERN.search(name) for name in found.names):
@@ -51,14 +52,21 @@ def _order(found: Descriptors, ntu: int, folder: Path | None) -> list[int]:
         if len(found) != ntu:
             raise ArchiveError(f"{found.path} has {len(found)} rows; --ntu {ntu} classes have one each")
         return list(range(ntu))
-    place = {_plain(name): entry for entry, name in enumerate(found.names)}
+    place: dict[str, list[int]] = {}
+    for entry, name in enumerate(found.names):
+        place.setdefault(_plain(name), []).append(entry)
     labels = texts("lb", ntu, folder)
-    chosen = [place.get(_plain(label), place.get(f"a{k + 1:03d}")) for k, label in enumerate(labels)]
-    missing = [label for label, entry in zip(labels, chosen) if entry is None]
+    keys = [dict.fromkeys((_plain(label), f"a{k + 1:03d}")) for k, label in enumerate(labels)]
+    of_class = [[entry for key in both for entry in place.get(key, ())] for both in keys]
+    for label, entries in zip(labels, of_class):
+        if len(entries) > 1:
+            told = listing([found.names[entry] for entry in entries[:2]])
+            raise ArchiveError(f"{found.path} has two descriptors of {label}: {told}; which one counts?")
+    missing = [label for label, entries in zip(labels, of_class) if not entries]
     if missing:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise ArchiveError(f"{found.path} has no descriptor of {listing(missing[:4])}{more}, by label or as A001 ...")
-    return [entry for entry in chosen if entry is not None]
+    return [entry for entries in of_class for entry in entries]
 
 
 def _plain(name: str) -> str:

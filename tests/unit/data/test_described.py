@@ -117,6 +117,26 @@ def test_moments_are_noted_while_a_network_reads(clock):
     assert noting.moments.total.tolist() == LENGTHS and noting.moments.seen.tolist() == [20, 13, 45, 32, 7]
 
 
+def test_frames_that_an_archive_counts_and_that_are_empty_at_its_end_are_moments_too(clock, descriptors, tmp_path):
+    """PYSKL's pickles say how many frames a clip has; a vector of each belongs to it, whoever is in view."""
+    feeder = lab.create_dataset("stgcnpp", clock, split="test", **ROOMS["stgcnpp"])
+    feeder.clips.frames = np.array(LENGTHS) + 30
+
+    class Counted(Rows):
+        def read(self, entry: int) -> np.ndarray:
+            return super().read(entry)[: LENGTHS[entry] + 30]
+
+    numbered(tmp_path / "rows.npy")
+    np.save(tmp_path / "rows.npy", np.pad(np.load(tmp_path / "rows.npy"), ((0, 0), (0, 30), (0, 0)), "reflect"))
+    made = WithDescriptors(feeder, Counted(tmp_path / "rows.npy"), np.arange(len(LENGTHS)))
+    x, *_, values, there = made.__getitems__(Batch(range(len(LENGTHS))))
+    seen = first_joint(x.numpy())
+    assert there.all() and (seen == 0).any(), "the last frames show nobody"
+    np.testing.assert_allclose(values.numpy()[..., 0][seen > 0], seen[seen > 0], atol=1e-4)
+    whole = WithDescriptors(feeder, numbered(tmp_path / "whole.npy", every=T), np.arange(len(LENGTHS)))
+    assert whole.__getitems__(Batch(range(len(LENGTHS))))[-1].all(), "nothing is cut, so a whole clip's is known"
+
+
 def test_nw_ucla_stretches_coordinates_and_keeps_the_moments(descriptors):
     x = np.zeros((len(LENGTHS), 3, T, 20, 1), np.float32)
     for clip, n in enumerate(LENGTHS):

@@ -77,6 +77,20 @@ def test_names_match_without_ending_and_folder_and_what_is_left_is_told(clips, v
     assert found.missing("train").tolist() == [0, 1] and not len(found.missing("test")) and found.surplus == ["stray"]
 
 
+def test_clips_that_differ_by_their_folder_alone_never_share_a_descriptor():
+    names = ["drink/001", "wave/001", "drink/002"]
+    parts = {"train": Clips(Path("my"), "5d", (3, 9, 25, 1), np.arange(3), names=names)}
+
+    def entries(*of: str) -> list[int]:
+        return beside(Descriptors(Path("d"), of, np.ones(len(of)), D, np.float32), parts, Path("my")).entries["train"]
+
+    with pytest.raises(LabError, match="none of its 2 names is that of a clip of my; its first is 001"):
+        entries("001", "002")
+    assert entries("wave/001.mp4", "drink/002.mp4").tolist() == [NONE, 0, 1]
+    parts["train"].names = ["a", "a", "b/c"]  # one clip twice has one descriptor
+    assert entries("c", "a").tolist() == [1, 1, 0]
+
+
 def test_the_published_file_without_names_gets_them_by_its_labels():
     names = row_names("NTU60_CS", "test")
     labels = np.array([sample(name).label for name in names])

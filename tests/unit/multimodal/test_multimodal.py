@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import shutil
@@ -15,8 +16,10 @@ import yaml
 
 import skeleton_lab
 from skeleton_lab import cli, registry
+from skeleton_lab.data.archives.both_splits import open_source
 from skeleton_lab.data.archives.descriptors.files import open_descriptors
 from skeleton_lab.data.synthetic import archive, descriptors
+from skeleton_lab.engine import dataloader, shots
 from skeleton_lab.inference import opening
 from skeleton_lab.multimodal import clips, training, units
 
@@ -71,6 +74,17 @@ def words(lab: Namespace, out: Path, *more: object, **changed: object) -> list[s
     flags = {"weights": lab.weights, "data": lab.data, "descriptors": lab.descriptors, "work-dir": out} | changed
     given = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
     return ["multimodal", "pyskl", *given, *map(str, more)]
+
+
+def task_of(lab: Namespace, **changed: object) -> tuple:
+    """The clips, the descriptors, and the task that is made of them; ``cache``: where features are kept."""
+    wishes = {"room": "pyskl", "weights": lab.weights, "config": None, "device": "cpu", "trust_code": False}
+    wishes |= {"observe": 1.0, "data": lab.data, "layout": None, "descriptors": lab.descriptors}
+    cache = changed.pop("cache", lab.folder / f"{len(list(lab.folder.iterdir()))}_features.npz")
+    options = Namespace(**wishes | changed)
+    with opening.opened(options) as network:
+        parts, found = clips.found_beside(options)
+        return parts, found, clips.task_of(network, options, parts, found, cache)
 
 
 HEADS = ("--epochs", 20, "--lr", 0.01)
@@ -195,11 +209,7 @@ def test_descriptors_follow_the_clips_of_a_feeder_that_reads_them_in_another_ord
     for names in content["split"].values():
         np.random.default_rng(0).shuffle(names)
     (lab.folder / "mixed.pkl").write_bytes(pickle.dumps(content))
-    options = Namespace(room="pyskl", weights=lab.weights, config=None, device="cpu", trust_code=False, observe=1.0,
-                        data=lab.folder / "mixed.pkl", layout=None, descriptors=lab.descriptors)  # fmt: skip
-    with opening.opened(options) as network:
-        parts, found = clips.found_beside(options)
-        task = clips.task_of(network, options, parts, found, lab.folder / "mixed_features.npz")
+    parts, found, task = task_of(lab, data=lab.folder / "mixed.pkl")
     assert parts["train"].names != task.parts["train"].names
     for split, each in task.frozen.items():
         told = [found.descriptors.names[entry] for entry in task.entries[split]]
@@ -223,15 +233,114 @@ def test_other_settings_do_not_mix_with_a_table(lab, table, capsys):
 
 
 def test_an_archive_is_known_by_its_content(lab, table, tmp_path, capsys):
-    network = Namespace(options=Namespace(train_feeder_args={"data_path": str(lab.data)}))
-    other = tmp_path / lab.data.name
+    other = tmp_path / "another_name.npz"
     shutil.copy(lab.data, other)
-    assert clips._trained_on(network, other)
+    told = words(lab, table.out, "--seeds", 1, *HEADS, data=other)
+    assert cli.main(told) == 0
+    gone = lab.data.rename(lab.data.with_name("gone.npz"))
+    try:  # nothing tells any more that the network held out subjects of it, so heads would learn from others
+        assert cli.main(told) == 2
+    finally:
+        gone.rename(lab.data)
+    assert "(heads learned from other clips: what the network was trained on is gone" in capsys.readouterr().err
     with np.load(lab.data) as file:
         np.savez(other, **{**file, "x_train": file["x_train"] * np.float32(1.01)})
-    assert not clips._trained_on(network, other)
+    assert not task_of(lab, data=other)[2].unseen
     assert cli.main(words(lab, table.out, "--seeds", 1, *HEADS, data=other)) == 2
     assert "(--data: another content there than here)" in capsys.readouterr().err
+
+
+def test_labels_and_names_count_wherever_they_lie_in_a_large_file(lab):
+    def digest() -> str:
+        return clips.digest_of(lab.data, parts)
+
+    parts = open_source(lab.data)
+    before, seen = digest(), set()
+    for change in (lambda part: part.labels.__setitem__(7, 1), lambda part: part.names.__setitem__(7, "another")):
+        change(parts["test"])
+        seen.add(digest())
+    assert len(seen | {before}) == 3
+
+
+def test_a_table_that_lost_its_settings_or_features_takes_no_others(lab, table, tmp_path, capsys):
+    for name, line in (("features.npz", "(lr: 0.01 there, 0.02 here)"), ("settings.json", "and no settings.json")):
+        out = tmp_path / name
+        shutil.copytree(table.out, out)
+        (out / name).unlink()
+        assert cli.main(words(lab, out, "--seeds", 1, "--epochs", 20, "--lr", 0.02)) == 2
+        assert line in capsys.readouterr().err
+
+
+def test_clips_that_a_feeder_leaves_out_are_left_out_of_everything(lab, monkeypatch, tmp_path):
+    whole, left = clips.feeder_of, {"train": 3, "test": 5}
+
+    def fewer(network, options, split):
+        feeder = whole(network, options, split)
+        feeder.restrict(np.delete(np.arange(len(feeder)), left[split]))
+        return feeder
+
+    monkeypatch.setattr(clips, "feeder_of", fewer)
+    tasks = [task_of(lab, cache=tmp_path / "features.npz")[2] for _ in range(2)]  # the second one reads what is kept
+    for split, names in {split: part.names for split, part in open_source(lab.data).items()}.items():
+        del names[left[split]]
+        for task in tasks:
+            assert [task.descriptors.names[entry] for entry in task.entries[split]] == names == task.names[split]
+            assert [int(name[-3:]) - 1 for name in names] == task.frozen[split].labels.tolist()
+    assert np.array_equal(tasks[0].frozen["test"].features, tasks[1].frozen["test"].features)
+
+
+def test_test_clips_that_the_network_was_trained_on_are_told(lab, tmp_path, capsys):
+    with np.load(lab.data) as file:
+        pairs = {key: (file[f"{key}_train"][:30], file[f"{key}_test"][:20]) for key in ("x", "y", "name")}
+    whole = {key: np.concatenate(pair) for key, pair in pairs.items()}
+    rows = np.random.default_rng(0).permutation(50)
+    parts = {"train": rows[:30], "test": rows[30:]}
+    other = tmp_path / "another_division.npz"
+    np.savez(other, **{f"{key}_{split}": whole[key][r] for key in whole for split, r in parts.items()})
+    known = int((parts["test"] < 30).sum())
+    assert cli.main(words(lab, tmp_path / "out", *QUICK, data=other)) == 0
+    line = f"The network was trained on {known} of 20 test clips"
+    assert 0 < known < 20 and line in capsys.readouterr().out
+    assert line in (tmp_path / "out" / "multimodal.html").read_text()
+
+
+def test_heads_learn_from_the_clips_that_the_network_learned_from(lab, tmp_path):
+    config = yaml.safe_load((lab.folder / "config.yaml").read_text()) | {"shots": 3, "val_share": 0.3}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(config))
+    task = task_of(lab, config=tmp_path / "few.yaml")[2]
+    options = Namespace(**config)
+    feeder = skeleton_lab.create_dataset("stgcnpp", lab.data, split="train", config=lab.folder / "config.yaml")
+    held = dataloader.subjects_apart(feeder.clips.subjects, options.val_share, options.seed)
+    feeder.restrict(np.flatnonzero(~held))
+    shots.keep(options, feeder, print)
+    assert [task.names["train"][row] for row in task.train] == feeder.sample_name
+    assert np.bincount(task.frozen["train"].labels[task.train]).max() == 3 and len(task.held) == held.sum()
+
+
+def test_a_test_feeder_that_sees_less_than_is_said_is_refused(lab, tmp_path, capsys):
+    config = yaml.safe_load((lab.folder / "config.yaml").read_text())
+    config["test_feeder_args"]["observe"] = 0.5
+    (tmp_path / "half.yaml").write_text(yaml.safe_dump(config))
+    assert cli.main(words(lab, tmp_path / "out", *QUICK, config=tmp_path / "half.yaml")) == 2
+    assert "its test feeder has observe=0.5; give --observe the share" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_is_told_and_leaves_nothing(lab, table, monkeypatch, capsys):
+    out = lab.folder / "diverged"
+    shutil.copytree(table.out, out)
+    monkeypatch.setattr(units, "answers", lambda head, examples, *_: np.full((len(examples), 60), np.nan, np.float32))
+    assert cli.main(words(lab, out, "--seeds", 2, *HEADS)) == 2
+    assert "S-head, seed 2: what it says of the clips is not finite" in capsys.readouterr().err
+    assert not list((out / "parts").glob("*seed2*"))
+
+
+def test_a_file_that_may_not_grow_is_one_line(lab, tmp_path, monkeypatch, capsys):
+    def full(file, **_):
+        raise OSError(errno.EFBIG, "File too large")  # a write tells no name
+
+    monkeypatch.setattr(np, "savez", full)
+    assert cli.main(words(lab, tmp_path / "out", *QUICK)) == 2
+    assert f"error: {tmp_path / 'out' / 'features.npz'}: File too large" in capsys.readouterr().err
 
 
 def test_damaged_files_of_an_earlier_start_are_told_and_not_believed(lab, table, capsys):

@@ -48,6 +48,8 @@ def test_descriptors_stand_beside_texts_in_the_order_of_the_classes_and_train(tm
     ([f"S001C001P001R001A{k + 1:03d}" for k in range(60)], None, "these are descriptors of clips"),
     (LABELS[:58], None, f"has no descriptor of {LABELS[58]}, {LABELS[59]}"),
     (LABELS[:59], [2] + [1] * 58, f"{LABELS[0]} has 2 vectors"),
+    ([*LABELS[:59], "DRINK_WATER"], None, "has two descriptors of drink water: drink water, DRINK_WATER; which one"),
+    ([*LABELS[:59], "A001"], None, "has two descriptors of drink water: drink water, A001; which one"),
 ])  # fmt: skip
 def test_what_cannot_be_is_one_line(names, lengths, line, tmp_path, capsys):
     count = sum(lengths) if lengths else len(names)

@@ -65,7 +65,8 @@ def beside(descriptors: Descriptors, parts: Mapping[str, Clips], archive: Path) 
     """Find the descriptor of every clip.
 
     Names are compared as they are, then without ending and split, then without folders, as ``sample_names.places``
-    does; the form counts in which the most clips have one. Clips may lack one, and descriptors may be of no clip.
+    does, as long as this keeps clips apart; the form counts in which the most clips have one. Clips may lack one, and
+    descriptors may be of no clip.
 
     Args:
         parts: the clips of the splits; archive: their file, for messages.
@@ -97,12 +98,12 @@ def beside(descriptors: Descriptors, parts: Mapping[str, Clips], archive: Path) 
 def _by_name(descriptors: Descriptors, names: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
     best: dict[str, np.ndarray] = {}
     most = -1
+    different = sum(len(set(each)) for each in names.values())
     for form in FORMS:
         of_split = {split: [form(name) for name in each] for split, each in names.items()}
-        sets = [set(each) for each in of_split.values()]
         place = {form(name): k for k, name in enumerate(descriptors.names or ())}
-        if len(place) < len(descriptors) or len(set().union(*sets)) < sum(map(len, sets)):
-            continue  # two descriptors, or a training and a test clip, would be called the same
+        if len(place) < len(descriptors) or len(set().union(*of_split.values())) < different:
+            continue  # two descriptors, or two clips, would be called the same
         found = {split: np.array([place.get(key, NONE) for key in each], int) for split, each in of_split.items()}
         count = sum(int((entries != NONE).sum()) for entries in found.values())
         if count > most:
