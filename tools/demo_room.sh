@@ -61,11 +61,11 @@ CTR-GCN)
         --num-epoch 8 --step 5 7 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 \
         --train-feeder-args "$data,window_size=16,$gently" --test-feeder-args "$data,window_size=16" "$@"
     ;;
-MS-G3D)  # takes clips as they are: of 24 frames; key points of 16, the first person
+MS-G3D)  # takes clips as they are: of 16 frames; of key points the first person
     if [ -z "$skeleton" ]; then
-        clips=whole24.npz
-        archive "$clips" --resample 24
-        how=(--num-epoch 11 --step 8 10)
+        clips=whole16.npz
+        archive "$clips" --resample 16
+        how=(--num-epoch 12 --step 9 11)
     else
         first_person
         how=(--num-epoch 12 --step 8 11 --optimizer Adam --base-lr 0.001 --weight-decay 0.0001 --model-args num_person=1)
@@ -77,9 +77,11 @@ MS-G3D)  # takes clips as they are: of 24 frames; key points of 16, the first pe
     ;;
 FreqMixFormer)
     archive "$clips"
+    how=(--num-epoch 12 --step 10) frames=24
+    [ -z "$skeleton" ] || how=(--num-epoch 15 --step 12) frames=16
     train --config config/nturgbd-cross-subject/joint.yaml --work-dir "$work" "${short[@]}" \
-        --num-epoch 12 --step 10 --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
-        --train-feeder-args "$data,window_size=24,$gently" --test-feeder-args "$data,window_size=24" "$@"
+        "${how[@]}" --warm_up_epoch 1 --base-lr 0.05 --batch-size 16 --test-batch-size 50 \
+        --train-feeder-args "$data,window_size=$frames,$gently" --test-feeder-args "$data,window_size=$frames" "$@"
     ;;
 SkateFormer)  # the first person, without the augmentations and the dropout that 500 epochs are for
     archive "$clips"
