@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skeleton_lab.data.archives import both_splits, clip_groups, sample_names
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.descriptors.beside import NONE, Beside, beside
+from skeleton_lab.data.archives.descriptors.beside import FORMS, NONE, Beside, beside
 from skeleton_lab.data.archives.descriptors.files import Descriptors, open_descriptors
 from skeleton_lab.data.feeders.base import Feeder, checked_interval
 from skeleton_lab.data.feeders.described import Moments, NotingMoments, described
@@ -288,11 +288,16 @@ def _trained_on(network: Network, learned: Clips | None, data: Path, train: Clip
 
 
 def _known_before(learned: Clips | None, tested: Sequence[str] | None) -> int:
-    """How many of the test clips the network was trained on, as far as names tell."""
+    """How many of the test clips the network was trained on, as far as names tell, in forms that keep clips apart."""
     told = None if learned is None else sample_names.of_parts({"train": learned})
     if told is None or tested is None or sample_names.numbered(tested) or sample_names.numbered(told["train"]):
         return 0
-    return len({sample_names.last_part(name) for name in told["train"]} & set(map(sample_names.last_part, tested)))
+    shared = [0]
+    for form in FORMS:
+        parts = [{form(name) for name in names} for names in (told["train"], tested)]
+        if all(len(part) == len(set(names)) for part, names in zip(parts, (told["train"], tested))):
+            shared.append(len(parts[0] & parts[1]))
+    return max(shared)
 
 
 def digest_of(data: Path, parts: Mapping[str, Clips]) -> str:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -269,6 +270,25 @@ def test_a_table_that_lost_its_settings_or_features_takes_no_others(lab, table, 
         (out / name).unlink()
         assert cli.main(words(lab, out, "--seeds", 1, "--epochs", 20, "--lr", 0.02)) == 2
         assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("learned", "tested", "known"),
+    [(["walk/001", "run/001"], ["sit/001", "walk/002"], 0),  # names of their folder each
+     (["walk/001", "run/001"], ["walk/001", "walk/002"], 1),
+     (["a/S1.npy", "b/S2.npy"], ["S2.skeleton", "S3.skeleton"], 1)],
+)  # fmt: skip
+def test_test_clips_that_the_network_knows_are_those_of_the_same_name(learned, tested, known):
+    assert clips._known_before(SimpleNamespace(names=learned), tested) == known
+
+
+def test_weights_of_another_room_are_told_by_its_name(lab, tmp_path, capsys):
+    told = words(lab, tmp_path / "out", *QUICK)
+    for room in ("ctrgcn", "stgcn"):
+        assert cli.main([told[0], room, *told[2:]]) == 2
+        line = capsys.readouterr().err.splitlines()
+        assert len(line) == 1 and line[0].startswith(f"error: --config {lab.folder / 'config.yaml'}: its network ")
+        assert f"model.stgcnpp.Model is in PYSKL, not in {registry.find(room).folder}" in line[0]
 
 
 def test_clips_that_a_feeder_leaves_out_are_left_out_of_everything(lab, monkeypatch, tmp_path):
