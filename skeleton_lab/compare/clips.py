@@ -13,8 +13,6 @@ from skeleton_lab.data.archives import sample_names
 from skeleton_lab.errors import UsageError
 from skeleton_lab.reporting.run_report.evaluation import OF_CLIPS
 
-FORMS = (str, sample_names.bare, sample_names.last_part)
-
 
 @dataclass
 class Clips:
@@ -134,7 +132,7 @@ def _equal(names: np.ndarray | None, others: np.ndarray | None) -> bool:
 def _by_name(names: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Rows of ``others``, -1 where there is none; by the form of the names that finds most, if it keeps them apart."""
     best = np.full(len(names), -1)
-    for form in FORMS:
+    for form in sample_names.FORMS:
         mine, place = [form(name) for name in names.tolist()], {form(name): k for k, name in enumerate(others.tolist())}
         if len(set(mine)) < len(mine) or len(place) < len(others):
             continue

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skeleton_lab.data.archives import both_splits, clip_groups, sample_names
 from skeleton_lab.data.archives.clips import Clips
-from skeleton_lab.data.archives.descriptors.beside import FORMS, NONE, Beside, beside
+from skeleton_lab.data.archives.descriptors.beside import NONE, Beside, beside
 from skeleton_lab.data.archives.descriptors.files import Descriptors, open_descriptors
 from skeleton_lab.data.feeders.base import Feeder, checked_interval
 from skeleton_lab.data.feeders.described import Moments, NotingMoments, described
@@ -293,7 +293,7 @@ def _known_before(learned: Clips | None, tested: Sequence[str] | None) -> int:
     if told is None or tested is None or sample_names.numbered(tested) or sample_names.numbered(told["train"]):
         return 0
     shared = [0]
-    for form in FORMS:
+    for form in sample_names.FORMS:
         parts = [{form(name) for name in names} for names in (told["train"], tested)]
         if all(len(part) == len(set(names)) for part, names in zip(parts, (told["train"], tested))):
             shared.append(len(parts[0] & parts[1]))

@@ -27,6 +27,9 @@ def last_part(name: Any) -> str:
     return bare(name).rpartition("/")[2]
 
 
+FORMS = (str, bare, last_part)  # in which names are compared, as long as a form keeps clips apart
+
+
 def numbered(names: Sequence[Any]) -> bool:
     """Whether the names only count the rows, as ``test_0``, ``test_1`` ... do."""
     words = {bare(name) for name in names}
@@ -57,7 +60,7 @@ def places(names: Sequence[Any], others: Sequence[Any], where: Path, other: Path
         ArchiveError: a part of the names is the same, or a name stands in ``others`` twice.
     """
     shared, missing = 0, ""
-    for form in (str, bare, last_part):
+    for form in FORMS:
         mine, place = [form(name) for name in names], {form(name): i for i, name in enumerate(others)}
         if len(set(mine)) < len(names) or len(place) < len(others):
             continue

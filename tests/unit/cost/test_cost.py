@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 
@@ -173,7 +174,8 @@ def test_the_recipe_of_stgcn_does_not_fit_and_what_does(capsys):
     assert program.main(["--room", "ST-GCN", "--samples", "1"]) == 0
     out = capsys.readouterr().out
     assert "300 frames (whole clips as stored), 25 joints, 2 people" in out and "batch 64, float32, SGD" in out
-    assert "does NOT fit: --activation-checkpointing or --forward-batch-size 32" in out
+    # PyTorch 2.3's checkpoints are forecast at 7.1 GiB, later ones' at 6.3
+    assert re.search("does NOT fit: (--activation-checkpointing or )?--forward-batch-size 32", out)
     assert 34 <= int(out.partition("largest batch in 7 GiB")[2].split()[0]) <= 40
 
 

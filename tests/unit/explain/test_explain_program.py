@@ -15,6 +15,7 @@ from tiny_data import make_all
 
 from skeleton_lab import cli, registry
 from skeleton_lab.data.archives.array_clips import ArrayClips
+from skeleton_lab.explain import results
 
 pytestmark = pytest.mark.slow
 SMALL = ("--parts", "limbs", "--pieces", "2", "--steps", "4")
@@ -56,10 +57,9 @@ def test_rooms_of_other_feeders(bench, data, capsys):
     shape = np.shape(clip["occlusion"])
     assert shape == np.shape(clip["gradients"]) and shape[1:] == (6, 2) and np.any(clip["occlusion"])
     difference = clip["log_odds"] - clip["log_odds_still"]
-    said = capsys.readouterr().out  # eight steps are few for some of these untrained networks
-    exact = clip["integral"] == pytest.approx(difference, abs=max(0.05 * abs(difference), 0.05))
-    assert exact or "the integral is not exact; take more --steps" in said
-    assert clip["integral"] == pytest.approx(difference, abs=max(0.3 * abs(difference), 0.05))
+    said = "the integral is not exact; take more --steps" in capsys.readouterr().out
+    apart = abs(clip["integral"] - difference)  # eight steps are few for some of these untrained networks
+    assert said == (apart > results.FAR * abs(difference)), (clip["integral"], difference)
 
 
 def test_an_archive_a_class_and_a_recording(bench, data, tmp_path, capsys):

@@ -17,7 +17,6 @@ from skeleton_lab.errors import ArchiveError, one_line
 from skeleton_lab.utils.progress import clip_bar
 
 NONE = -1  # a clip without a descriptor
-FORMS = (str, sample_names.bare, sample_names.last_part)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _by_name(descriptors: Descriptors, names: Mapping[str, Sequence[str]]) -> di
     best: dict[str, np.ndarray] = {}
     most = -1
     different = sum(len(set(each)) for each in names.values())
-    for form in FORMS:
+    for form in sample_names.FORMS:
         of_split = {split: [form(name) for name in each] for split, each in names.items()}
         place = {form(name): k for k, name in enumerate(descriptors.names or ())}
         if len(place) < len(descriptors) or len(set().union(*of_split.values())) < different:
